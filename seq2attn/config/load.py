@@ -1,0 +1,133 @@
+"""YAML files and `key.path=value` overrides to a checked `Config`, and back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from seq2attn.config.schema import Config, RnnConfig, TransformerConfig
+from seq2attn.errors import ConfigError
+
+_MODEL_KINDS: dict[str, type[BaseModel]] = {"rnn": RnnConfig, "transformer": TransformerConfig}
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """The configuration in `path` with `overrides` (`train.seed=2`) applied, checked.
+
+    Raises: ConfigError with the file, the key and what is expected there.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such configuration file")
+    try:
+        tree = _parse_yaml(file.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid YAML: {_first_line(error)}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: a configuration is a mapping with the sections {', '.join(Config.model_fields)}")
+    for override in overrides:
+        _apply_override(tree, override)
+    tree.setdefault("name", file.stem)
+    return parse_config(tree, str(file))
+
+
+def parse_config(tree: Mapping[str, Any], where: str) -> Config:
+    """A checked configuration from nested mappings; `where` names their origin in errors.
+
+    Raises: ConfigError naming every key that is wrong.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(dict(details), tree) for details in error.errors(include_url=False)]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from error
+
+
+def replace_budget(config: Config, minutes: float) -> Config:
+    """The same configuration with a budget of `minutes` in place of its own.
+
+    Raises: ConfigError where `minutes` is not a positive number.
+    """
+    tree = config.model_dump()
+    tree["train"] |= {"max_minutes": minutes, "max_steps": None, "max_epochs": None}
+    return parse_config(tree, "--minutes")
+
+
+def dump_config(config: Config) -> str:
+    """`config` as YAML, every key resolved."""
+    stream = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(config.model_dump(), stream)
+    return stream.getvalue()
+
+
+def _parse_yaml(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set {override}: expected key.path=value, as in train.seed=2")
+    try:
+        value = _parse_yaml(text) if text.strip() else None
+    except YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML: {_first_line(error)}") from error
+    section = tree
+    for key in keys[:-1]:
+        if not isinstance(section.setdefault(key, {}), dict):
+            raise ConfigError(f"--set {override}: {key} is a value, not a section")
+        section = section[key]
+    section[keys[-1]] = value
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _explain(details: dict[str, Any], tree: Mapping[str, Any]) -> str:
+    """One pydantic error as `key.path: what is wrong`, with the nearest key where one is unknown."""
+    # The union of models puts its tag ("rnn") into the path; the user never wrote it.
+    location = [str(part) for part in details["loc"]]
+    if len(location) > 1 and location[0] == "model" and location[1] in _MODEL_KINDS:
+        del location[1]
+    path = ".".join(location) or "the configuration"
+    if details["type"] == "extra_forbidden":
+        near = get_close_matches(location[-1], _keys_at(location[:-1], tree), n=1, cutoff=0.5)
+        hint = f", did you mean {near[0]}?" if near else f" (known: {', '.join(_keys_at(location[:-1], tree))})"
+        return f"unknown key {path}{hint}"
+    if details["type"] == "union_tag_invalid":
+        return f"{path}.kind: expected one of {', '.join(_MODEL_KINDS)}, found {details['input'].get('kind')!r}"
+    if details["type"] == "union_tag_not_found":
+        return f"{path}.kind: missing; expected one of {', '.join(_MODEL_KINDS)}"
+    if details["type"] == "missing":
+        return f"{path}: missing"
+    if details["type"] == "value_error":
+        return f"{path}: {details['ctx']['error']}"
+    message = details["msg"][0].lower() + details["msg"][1:]
+    return f"{path}: {message}, found {details['input']!r}"
+
+
+def _keys_at(location: Iterable[str], tree: Mapping[str, Any]) -> list[str]:
+    """The keys that the schema knows in the section at `location`."""
+    section: type[BaseModel] = Config
+    for part in location:
+        if part == "model":
+            model = tree.get("model")
+            section = _MODEL_KINDS[model["kind"] if isinstance(model, dict) else "rnn"]
+            continue
+        annotation = section.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)

@@ -1,0 +1,232 @@
+"""Every configuration key, its default and its meaning: the only home of defaults.
+
+The docstring under a field is its documentation (`docs/configuration.md` is generated from here).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Section(BaseModel):
+    """Frozen, without unknown keys, NaN or infinities; the docstring under a field describes it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class DataConfig(_Section):
+    """Which text is used, and how it is cleaned."""
+
+    corpus: str | None = None
+    """A name from `seq2attn data list`. Give this, or the three paths below."""
+    train: str | list[str] | None = None
+    """Training pairs: a TSV, JSONL or Parquet file, a prefix (`text/train` for `text/train.de` and `text/train.en`),
+    or a list `[source file, target file]`; plain or `.gz`.
+    """
+    validation: str | list[str] | None = None
+    """Validation pairs, in the same forms."""
+    test: str | list[str] | None = None
+    """Test pairs, in the same forms."""
+    source_language: str | None = None
+    """Two-letter code of the source language; taken from the corpus where it is not given."""
+    target_language: str | None = None
+    """Two-letter code of the target language; taken from the corpus where it is not given."""
+    folder: str = "data"
+    """Where fetched corpora and encoded text are kept (the environment variable `SEQ2ATTN_DATA` goes before it)."""
+    max_source_words: PositiveInt | None = None
+    """Training pairs with a longer source are left out; validation and test are never cut."""
+    max_target_words: PositiveInt | None = None
+    """The same for the target."""
+    max_length_ratio: Annotated[float, Field(gt=1.0)] = 4.0
+    """Training pairs whose longer side has more than this many times the words of the other are left out (sides of up
+    to 5 words are spared).
+    """
+    split_clauses: bool = False
+    """Add to the training pairs the clauses of those whose two sides have the same strong punctuation."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if self.corpus is not None and self.train is not None:
+            raise ValueError("give either corpus or train/validation/test, not both")
+        return self
+
+
+class SubwordsConfig(_Section):
+    """SentencePiece, trained on the training split alone."""
+
+    vocab_size: Annotated[int, Field(ge=16)] = 4000
+    """Number of subwords, the four special ones included."""
+    kind: Literal["bpe", "unigram"] = "bpe"
+    """Byte-pair encoding, or the unigram language model."""
+    joint: bool = True
+    """One vocabulary for both languages, or one for each."""
+    byte_fallback: bool = True
+    """Characters that the vocabulary lacks are spelled in bytes, so that none is lost; costs 256 subwords."""
+
+
+class _ModelConfig(_Section):
+    """What all models have in common."""
+
+    d_model: PositiveInt = 256
+    """Width of embeddings, encoder states and decoder states."""
+    n_layers: PositiveInt = 1
+    """Layers of the encoder, and of the decoder."""
+    dropout: Share = 0.1
+    """Share of activations set to zero while training."""
+    tie_embeddings: bool = True
+    """Target embedding and output projection share their weights; with joint subwords the source embedding shares them
+    too.
+    """
+
+
+class RnnConfig(_ModelConfig):
+    """A recurrent encoder-decoder; `attention: none` is the fixed context vector."""
+
+    kind: Literal["rnn"] = "rnn"
+    """The family of models."""
+    attention: Literal["none", "additive", "dot", "general", "scaled_dot"] = "additive"
+    """How the decoder sees the source: one fixed vector (`none`, Cho et al. 2014), additive (Bahdanau et al. 2015), or
+    a multiplicative score (Luong et al. 2015; `scaled_dot` divides by the root of the width).
+    """
+    cell: Literal["gru", "lstm"] = "lstm"
+    """The recurrent cell."""
+    input_feeding: bool = False
+    """Multiplicative scores: feed the last attentional vector to the cell (Luong et al. 2015, section 3.3). Fixed
+    context and additive attention feed their context to the cell in any case.
+    """
+    summary: Literal["last", "mean"] = "last"
+    """The fixed vector: the last state of each direction, or the mean of all states."""
+
+    @model_validator(mode="after")
+    def _two_directions(self) -> RnnConfig:
+        if self.d_model % 2:
+            raise ValueError(f"d_model must be even, half for each direction of the encoder, and is {self.d_model}")
+        return self
+
+
+class TransformerConfig(_ModelConfig):
+    """A transformer (Vaswani et al. 2017)."""
+
+    kind: Literal["transformer"] = "transformer"
+    """The family of models."""
+    attention: Literal["scaled_dot"] = "scaled_dot"
+    """The score; a transformer has this one."""
+    n_heads: PositiveInt = 4
+    """Heads of every attention; must divide `d_model`."""
+    d_ff: PositiveInt | None = None
+    """Width of the feed-forward layers; four times `d_model` where it is not given."""
+    norm: Literal["pre", "post"] = "pre"
+    """Layer normalisation before each sub-layer, or after it as in the paper."""
+    positions: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
+    """How the order of the words is given to the model."""
+    max_positions: PositiveInt = 1024
+    """Number of positions that `positions: learned` has; longer input is an error."""
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> TransformerConfig:
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(f"d_model must be even for sinusoidal positions and is {self.d_model}")
+        return self
+
+
+ModelConfig = Annotated[RnnConfig | TransformerConfig, Field(discriminator="kind")]
+
+
+class TrainConfig(_Section):
+    """How the model is trained. Give at least one of max_steps, max_epochs and max_minutes; the first reached ends the
+    run.
+    """
+
+    max_steps: PositiveInt | None = None
+    """Budget in optimizer updates."""
+    max_epochs: PositiveInt | None = None
+    """Budget in passes over the training pairs."""
+    max_minutes: Annotated[float, Field(gt=0.0)] | None = None
+    """Budget in minutes of training, validation included. The schedule follows it, so that the run ends annealed."""
+    batch_tokens: PositiveInt = 2000
+    """Target tokens in a batch, padding included."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are added up for one update."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    """Peak of the schedule."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    """Updates over which the learning rate rises to its peak."""
+    decay: Literal["linear", "cosine", "inverse_sqrt", "none"] = "linear"
+    """How the learning rate falls after warm-up: to zero at the end of the budget (linear, cosine), with the root of
+    the step (Vaswani et al. 2017), or not at all.
+    """
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    """AdamW's weight decay, on matrices only."""
+    beta2: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.98
+    """AdamW's second decay rate; the first is 0.9."""
+    label_smoothing: Share = 0.1
+    """Share of the target's probability that is spread over the vocabulary."""
+    clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
+    """Largest norm of the gradient; longer ones are scaled down to it."""
+    short_first_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs, from the first, whose batches come in order of length, short sentences first."""
+    validate_every_steps: PositiveInt = 500
+    """Updates between two validations (loss, and BLEU on `validation_sentences`); one more ends the run."""
+    validation_sentences: Annotated[int, Field(ge=0)] = 200
+    """Validation sentences translated greedily for BLEU at each validation; 0 for none."""
+    checkpoint_every_steps: PositiveInt = 500
+    """Updates between two checkpoints."""
+    keep_checkpoints: PositiveInt = 2
+    """Newest checkpoints that are kept, beside the best ones."""
+    average_checkpoints: PositiveInt = 4
+    """Best checkpoints whose average is tried as the final model; the best single one is used where it is better."""
+    best_by: Literal["loss", "bleu"] = "loss"
+    """The validation figure that ranks checkpoints and stops early."""
+    patience: PositiveInt | None = None
+    """Validations without a new best after which the run ends; none: the budget alone ends it."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Seed of the weights, the data order and dropout."""
+    threads: PositiveInt | None = None
+    """CPU threads; torch's own choice where it is not given."""
+
+    @model_validator(mode="after")
+    def _has_a_budget(self) -> TrainConfig:
+        if self.max_steps is None and self.max_epochs is None and self.max_minutes is None:
+            raise ValueError("give at least one of max_steps, max_epochs and max_minutes")
+        return self
+
+
+class DecodeConfig(_Section):
+    """How sentences are translated."""
+
+    beam_size: PositiveInt = 5
+    """Hypotheses kept at each position; 1 is greedy search."""
+    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
+    """Exponent of the length by which a hypothesis' log-probability is divided: 0 favours short ones, 1 is the mean
+    per token.
+    """
+    max_length_ratio: Annotated[float, Field(gt=0.0)] = 2.0
+    """A translation ends at this many times its source's subwords plus 10, if it does not end itself."""
+    batch_tokens: PositiveInt = 4000
+    """Source tokens times beam in a batch of sentences."""
+
+
+class Config(_Section):
+    """A whole configuration."""
+
+    name: str | None = None
+    """What the system is called in tables and figures; the file's name where it is not given."""
+    data: DataConfig
+    """Text."""
+    subwords: SubwordsConfig = SubwordsConfig()
+    """Subwords."""
+    model: ModelConfig
+    """Model."""
+    train: TrainConfig
+    """Training."""
+    decode: DecodeConfig = DecodeConfig()
+    """Decoding."""

@@ -1,0 +1,1 @@
+"""Text pairs from any source to batches of subword ids."""

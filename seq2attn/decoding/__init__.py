@@ -1,0 +1,1 @@
+"""From source sentences to translations, for any model that meets the contract."""

@@ -1,0 +1,48 @@
+"""The errors that a user can meet. Each message says what was found, where, and what to do next.
+
+Seq2AttnError          exit code 1
+├── ConfigError        2   a key, a value or a file of the configuration
+├── DataError          2   a corpus, a text file, a subword model
+├── FetchError         1   an index, a hub or a download that does not answer as it should
+├── RunError           2   a folder that is not a run, or a run of another kind
+├── CheckpointError    1   a checkpoint that is damaged or missing
+└── TrainingError      1   a training that cannot go on
+"""
+
+from __future__ import annotations
+
+
+class Seq2AttnError(Exception):
+    """Base of all errors that are shown to the user as one line, without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(Seq2AttnError):
+    """A configuration that cannot be used: an unknown key, a wrong value, a missing file."""
+
+    exit_code = 2
+
+
+class DataError(Seq2AttnError):
+    """Text that cannot be used: a missing or broken file, an unknown corpus."""
+
+    exit_code = 2
+
+
+class FetchError(Seq2AttnError):
+    """A corpus that could not be fetched: nothing answers, or what came is not what was asked for."""
+
+
+class RunError(Seq2AttnError):
+    """A folder that is not a run, or whose run cannot do what was asked."""
+
+    exit_code = 2
+
+
+class CheckpointError(Seq2AttnError):
+    """A checkpoint that is missing, damaged, or does not belong to this model."""
+
+
+class TrainingError(Seq2AttnError):
+    """A training that cannot go on."""

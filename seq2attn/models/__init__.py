@@ -1,0 +1,1 @@
+"""Three models behind one contract (`seq2seq.py`)."""

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from seq2attn.config.load import dump_config, load_config, parse_config, replace_budget
+from seq2attn.errors import ConfigError
+
+MINIMAL = "data: {corpus: bible-fr-en}\nmodel: {kind: rnn}\ntrain: {max_steps: 10}\n"
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Path:
+    path = tmp_path / "rnn_small.yaml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    return path
+
+
+def test_name_is_taken_from_the_file_and_overrides_win(minimal: Path) -> None:
+    config = load_config(minimal, ["train.seed=7", "model.attention=dot", "train.learning_rate=3e-4"])
+    assert config.name == "rnn_small"
+    assert config.train.seed == 7
+    assert config.model.attention == "dot"
+    assert config.train.learning_rate == 3e-4
+
+
+def test_norwegian_is_not_false(minimal: Path) -> None:
+    assert load_config(minimal, ["data.target_language=no"]).data.target_language == "no"
+
+
+def test_a_dumped_configuration_loads_to_the_same(minimal: Path, tmp_path: Path) -> None:
+    config = load_config(minimal)
+    again = tmp_path / "again.yaml"
+    again.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(again) == config
+
+
+def test_minutes_replace_every_other_budget(minimal: Path) -> None:
+    train = replace_budget(load_config(minimal, ["train.max_epochs=3"]), 2.5).train
+    assert (train.max_minutes, train.max_steps, train.max_epochs) == (2.5, None, None)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.seeed=1", r"unknown key train\.seeed, did you mean seed\?"),
+        ("model.cel=gru", r"unknown key model\.cel, did you mean cell\?"),
+        ("model.n_heads=4", r"unknown key model\.n_heads"),
+        ("modell.kind=rnn", r"unknown key modell, did you mean model\?"),
+        ("model.kind=lstm", r"model\.kind: expected one of rnn, transformer, found 'lstm'"),
+        ("model.attention=multiplicative", r"model\.attention: input should be 'none', 'additive'"),
+        ("model.d_model=33", r"d_model must be even"),
+        ("model.dropout=1.5", r"model\.dropout: input should be less than 1, found 1\.5"),
+        ("train.learning_rate=.nan", r"train\.learning_rate: input should be a finite number"),
+        ("train.max_steps=", r"give at least one of max_steps"),
+        ("data.train=a.tsv", r"give either corpus or train"),
+        ("train", r"expected key\.path=value"),
+        ("train.seed.x=1", r"train\.seed"),
+        ("train.seed=[", r"not valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_line(minimal: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(minimal, [override])
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_yaml_can_construct_no_objects(tmp_path: Path) -> None:
+    path = tmp_path / "hostile.yaml"
+    path.write_text("data: !!python/object/apply:os.system ['true']\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(path)
+
+
+def test_missing_file_and_wrong_shape(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is a mapping with the sections"):
+        load_config(tmp_path / "list.yaml")
+    with pytest.raises(ConfigError, match=r"x: data: missing; model: missing; train: missing"):
+        parse_config({}, "x")
