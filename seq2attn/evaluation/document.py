@@ -1,0 +1,83 @@
+"""A document as a list of blocks, and its Markdown: what is said is kept apart from how it is set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A title; level 1 is the document's own."""
+
+    text: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image by its address relative to the document, with the words that stand for it."""
+
+    address: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a header of the same width; the columns after the first are numbers unless told otherwise."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be typed as it stands."""
+
+    text: str
+
+
+Block = Heading | Paragraph | Picture | Table | Code
+
+
+def to_markdown(blocks: Iterable[Block]) -> str:
+    """The document as GitHub's Markdown; its text shows as it is, whatever signs it holds."""
+    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading(text, level):
+            return f"{'#' * level} {_escape(text)}"
+        case Paragraph(text):
+            return _escape(text)
+        case Picture(address, description):
+            return f"![{_escape(description)}](<{address}>)"
+        case Table():
+            return _markdown_table(block)
+        case Code(text):
+            # A fence is longer than any run of back quotes within it.
+            fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+            return f"{fence}\n{text}\n{fence}"
+
+
+def _markdown_table(table: Table) -> str:
+    rule = [":--", *["--:" if table.numeric else ":--"] * (len(table.header) - 1)]
+    lines = [[_escape(cell) for cell in row] for row in (table.header, *table.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _escape(text: str) -> str:
+    """`text` on one line, without meaning to Markdown."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))

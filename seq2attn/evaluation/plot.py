@@ -1,0 +1,235 @@
+"""The figure: BLEU over sentence length, one line for each system, with its interval and the number of sentences."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
+from seq2attn.evaluation.summary import Summary, System
+
+_SIZE_INCHES = (9.6, 5.6)
+_PNG_DPI = 160
+_INK, _FAINT, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
+# Okabe and Ito's colours, which stay apart for colour-blind eyes; the markers say the same once more.
+_STYLES = (
+    ("#D55E00", "o"),
+    ("#0072B2", "s"),
+    ("#009E73", "D"),
+    ("#CC79A7", "^"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+)
+_NAME_COLUMNS, _NAME_LINES = 24, 3
+_NAME_POINTS = 10.5
+
+
+def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tuple[Path, Path]:
+    """The figure as `.png` and `.svg`; their paths, in this order. Buckets without sentences leave a gap."""
+    stem = Path(path_without_suffix)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    png, svg = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg"))
+    with _house_style():
+        figure = length_curve_figure(summary)
+        figure.savefig(png, dpi=_PNG_DPI)
+        figure.savefig(svg, metadata={"Date": None, "Title": _title(summary)})
+    return png, svg
+
+
+def length_curve_figure(summary: Summary) -> Figure:
+    """The figure itself, for any canvas; nothing of it is registered with pyplot."""
+    figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
+    grid = figure.add_gridspec(2, 1, height_ratios=(6, 1), hspace=0.06, left=0.07, right=0.775, bottom=0.1, top=0.84)
+    curves, counts = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
+    spans = bucket_spans(summary.systems[0].buckets)
+    _set_scales(curves, summary, spans)
+    for system, (colour, marker) in zip(summary.systems, cycle(_STYLES), strict=False):
+        _draw_system(curves, system, spans.mean(axis=1), colour, marker)
+    _name_lines(curves, summary.systems, spans)
+    _draw_training_caps(curves, summary, spans)
+    _draw_counts(counts, summary, spans)
+    _write_titles(figure, summary)
+    return figure
+
+
+def bucket_spans(buckets: Sequence[Bucket]) -> NDArray[np.float64]:
+    """Where each bucket begins and ends on the axis, `(n_buckets, 2)`; an open one is as wide as the one before it."""
+    width = buckets[-2].high - buckets[-2].low if len(buckets) > 1 and buckets[-2].high is not None else 10
+    return np.array([(b.low, b.low + width if b.high is None else b.high) for b in buckets], dtype=np.float64)
+
+
+def spread_apart(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
+    """Centres for labels of these heights, near to those wanted, between `low` and `high`, none over another.
+
+    Where they do not fit at all, they begin at `low` and run over `high`.
+    """
+    centres = list(wanted)
+    order = sorted(range(len(centres)), key=lambda place: centres[place])
+    floor = low
+    for place in order:
+        centres[place] = max(centres[place], floor + heights[place] / 2)
+        floor = centres[place] + heights[place] / 2
+    ceiling = max(high, low + sum(heights))
+    for place in reversed(order):
+        centres[place] = min(centres[place], ceiling - heights[place] / 2)
+        ceiling = centres[place] - heights[place] / 2
+    return centres
+
+
+def _house_style() -> AbstractContextManager[None]:
+    """Matplotlib's settings for the figure, until the block ends."""
+    return mpl.rc_context(
+        {
+            "font.family": "sans-serif",
+            "font.size": 10.0,
+            "text.color": _INK,
+            "axes.labelcolor": _INK,
+            "axes.edgecolor": _FAINT,
+            "xtick.color": _INK,
+            "ytick.color": _INK,
+            # Text stays text in the SVG, and the same summary gives the same bytes.
+            "svg.fonttype": "none",
+            "svg.hashsalt": "seq2attn",
+            # A name with a $ in it is a name, not a formula.
+            "text.parse_math": False,
+        }
+    )
+
+
+def _title(summary: Summary) -> str:
+    return f"BLEU over {summary.length_of} length"
+
+
+def _set_scales(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> None:
+    buckets = [bucket for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
+    # The wide interval of a handful of sentences must not flatten everything else.
+    tops = [b.bleu if b.has_few_sentences else b.bleu_high for b in buckets]
+    axes.set_ylim(0.0, 1.1 * max([1.0, *(top for top in tops if top is not None)]))
+    axes.set_xlim(spans[0, 0], spans[-1, 1])
+    axes.set_ylabel("BLEU")
+    axes.grid(axis="y", color=_GRID)
+    axes.set_axisbelow(True)
+    axes.set_xticks([*spans[:, 0], spans[-1, 1]], [])
+    axes.tick_params(length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_system(axes: Axes, system: System, middles: NDArray[np.float64], colour: str, marker: str) -> None:
+    bleu, low, high = (
+        np.array([getattr(bucket, key) for bucket in system.buckets], dtype=np.float64)
+        for key in ("bleu", "bleu_low", "bleu_high")
+    )
+    axes.fill_between(middles, low, high, color=colour, alpha=0.16, linewidth=0)
+    axes.plot(middles, bleu, color=colour, linewidth=2.2)
+    few = np.array([bucket.has_few_sentences for bucket in system.buckets])
+    # A band is invisible where its neighbours are empty: bars show the interval at every point.
+    axes.vlines(middles, low, high, color=colour, alpha=0.45, linewidth=1.2)
+    for chosen, face in ((~few, colour), (few, "white")):
+        axes.plot(
+            middles[chosen],
+            bleu[chosen],
+            linestyle="none",
+            marker=marker,
+            markersize=7,
+            markeredgecolor=colour,
+            markeredgewidth=1.6,
+            markerfacecolor=face,
+            clip_on=False,
+        )
+
+
+def _name_lines(axes: Axes, systems: Sequence[System], spans: NDArray[np.float64]) -> None:
+    """Each line's name to the right of it, tied to its last point."""
+    names = [
+        "\n".join(textwrap.wrap(system.name, _NAME_COLUMNS, max_lines=_NAME_LINES, placeholder="…"))
+        for system in systems
+    ]
+    low, high = axes.get_ylim()
+    axes_points = axes.get_position().height * _SIZE_INCHES[1] * 72
+    line = 1.45 * _NAME_POINTS / axes_points * (high - low)
+    ends = [_last_point(system, spans) for system in systems]
+    heights = [line * (name.count("\n") + 1) for name in names]
+    centres = spread_apart([y for _, y in ends], heights, low, high)
+    right = spans[-1, 1]
+    for name, end, centre, (colour, _) in zip(names, ends, centres, cycle(_STYLES), strict=False):
+        elbow, foot = right + 0.012 * (right - spans[0, 0]), right + 0.03 * (right - spans[0, 0])
+        axes.plot(
+            [end[0], elbow, foot], [end[1], centre, centre], color=colour, linewidth=0.9, alpha=0.7, clip_on=False
+        )
+        axes.text(foot, centre, f" {name}", va="center", fontsize=_NAME_POINTS, fontweight="bold", color=_INK)
+
+
+def _last_point(system: System, spans: NDArray[np.float64]) -> tuple[float, float]:
+    """Where the line of a system ends; the foot of the axis for one without any score."""
+    scored = [
+        (float(span.mean()), bucket.bleu)
+        for span, bucket in zip(spans, system.buckets, strict=True)
+        if bucket.bleu is not None
+    ]
+    return scored[-1] if scored else (float(spans[-1, 1]), 0.0)
+
+
+def _draw_training_caps(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> None:
+    """A dashed line where training sentences ended; an arrow at the edge where that is beyond the axis."""
+    caps = {system.max_source_words for system in summary.systems if system.max_source_words is not None}
+    if summary.length_of != "source" or summary.length_unit != "words":
+        return
+    for cap in sorted(caps):
+        words = f"trained on ≤ {cap} words"
+        inside = cap <= spans[-1, 0]
+        place = float(cap if inside else spans[-1, 1])
+        if inside:
+            axes.axvline(place, color=_FAINT, linestyle=(0, (4, 3)), linewidth=1.2)
+        axes.annotate(
+            words if inside else f"{words} →",
+            (place, 1.0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center" if inside else "right",
+            fontsize=9,
+            color=_FAINT,
+        )
+
+
+def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> None:
+    """Bars of the number of sentences in each bucket, which are the same for all systems."""
+    buckets = summary.systems[0].buckets
+    counts = [bucket.n for bucket in buckets]
+    middles = spans.mean(axis=1)
+    axes.bar(middles, counts, width=0.86 * (spans[:, 1] - spans[:, 0]), color="#d1d5db")
+    for middle, count in zip(middles, counts, strict=True):
+        axes.annotate(
+            f"{count:,}",
+            (middle, count),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            color=_FAINT,
+        )
+    axes.set_xlim(spans[0, 0], spans[-1, 1])
+    axes.set_ylim(0, 1.6 * max([1, *counts]))
+    axes.set_xticks(middles, [bucket.label for bucket in buckets])
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_ylabel("sentences", fontsize=8.5, color=_FAINT)
+    axes.set_xlabel(f"length of the {summary.length_of} sentence in {summary.length_unit}")
+
+
+def _write_titles(figure: Figure, summary: Summary) -> None:
+    notes = [f"{summary.corpus}, {summary.split}", "bands: 95 % bootstrap intervals"]
+    if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
+        notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
+    figure.text(0.02, 0.945, _title(summary), fontsize=15, fontweight="bold")
+    figure.text(0.02, 0.905, "  ·  ".join(notes), fontsize=10, color=_FAINT)

@@ -1,0 +1,96 @@
+"""What the curve is expected to show, each claim measured and tested: found, or not found.
+
+Three lengths of sentence are told apart: short, up to 20 words; middling, 10 to 19; long, 40 and more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from seq2attn.evaluation.bleu import Statistics
+from seq2attn.evaluation.length_curve import LengthCurve, Lengths
+from seq2attn.evaluation.significance import Comparison, bleu_difference, retention, share_fall
+from seq2attn.evaluation.summary import Relation, RelationKind
+
+SHORT = 20
+"""Sentences of up to this length are short."""
+MIDDLING = (10, 20)
+"""Sentences from the first length to below the second are middling: the peak of a healthy curve."""
+LONG = 40
+"""Sentences of this length and more are long."""
+APART_FROM = 20
+"""From this length up a model with attention is expected to be above one without."""
+MIN_RETENTION = 0.85
+"""Share of its BLEU on middling sentences that a model without a bottleneck keeps on long ones."""
+MAX_P_VALUE = 0.01
+"""A tested claim is found where its p-value is below this."""
+
+NO_ATTENTION = "none"
+"""The value of `attention` that names a fixed context."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One system's scores, with the statistics of each sentence that they come from."""
+
+    name: str
+    attention: str
+    statistics: Statistics
+    """`(n_sentences, N_STATISTICS)`."""
+    curve: LengthCurve
+
+
+def find_relations(systems: Sequence[Measured], lengths: Lengths) -> tuple[Relation, ...]:
+    """Retention of each system, and each model without attention against each model with it.
+
+    A relation that cannot be measured (no sentence of a length it speaks of, or no BLEU at all) is left out.
+
+    Args:
+        systems: their translations of the same sentences, in the same order.
+        lengths: the length of each sentence, `(n_sentences,)`.
+    """
+    fixed = [system for system in systems if system.attention == NO_ATTENTION]
+    attending = [system for system in systems if system.attention != NO_ATTENTION]
+    relations = [_retention(system, lengths) for system in [*attending, *fixed]]
+    for one in fixed:
+        for other in attending:
+            relations += [_share_fall(one, other, lengths), _above(other, one, lengths), _apart(other, one)]
+    return tuple(relation for relation in relations if relation is not None)
+
+
+def _retention(system: Measured, lengths: Lengths) -> Relation | None:
+    low, high = MIDDLING
+    measured = retention(system.statistics, (lengths >= low) & (lengths < high), lengths >= LONG)
+    return _judged("retention", system.name, None, measured)
+
+
+def _share_fall(fixed: Measured, attending: Measured, lengths: Lengths) -> Relation | None:
+    measured = share_fall(fixed.statistics, attending.statistics, lengths <= SHORT, lengths >= LONG)
+    return _judged("share_fall", fixed.name, attending.name, measured)
+
+
+def _above(attending: Measured, fixed: Measured, lengths: Lengths) -> Relation | None:
+    group = lengths >= APART_FROM
+    measured = bleu_difference(attending.statistics[group], fixed.statistics[group])
+    return _judged("above", attending.name, fixed.name, measured)
+
+
+def _apart(attending: Measured, fixed: Measured) -> Relation | None:
+    gaps = [
+        ours.bleu_low - theirs.bleu_high
+        for ours, theirs in zip(attending.curve.buckets, fixed.curve.buckets, strict=True)
+        if ours.low >= APART_FROM and ours.bleu_low is not None and theirs.bleu_high is not None
+    ]
+    if not gaps:
+        return None
+    gap = min(gaps)
+    return Relation("apart", attending.name, fixed.name, None, None, gap, None, None, None, found=gap > 0.0)
+
+
+def _judged(kind: RelationKind, system: str, against: str | None, measured: Comparison | None) -> Relation | None:
+    """The comparison as a relation: found where its claim is significant, or where there is none, enough is kept."""
+    if measured is None:
+        return None
+    found = measured.value >= MIN_RETENTION if measured.p_value is None else measured.p_value < MAX_P_VALUE
+    return Relation(kind, system, against, **asdict(measured), found=found)

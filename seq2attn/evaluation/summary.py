@@ -1,0 +1,115 @@
+"""The result of an evaluation as plain records, to and from `summary.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from seq2attn.errors import DataError
+from seq2attn.evaluation.length_curve import Bucket, LengthUnit
+
+RelationKind = Literal["retention", "share_fall", "above", "apart"]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A claim about one system, or about one against another, with what was measured and whether it was found.
+
+    | kind | the claim about `system` | `first` | `second` | `value` |
+    |---|---|---|---|---|
+    | retention | keeps its BLEU on long sentences | BLEU on middling ones | BLEU on long ones | second / first |
+    | share_fall | its share of the BLEU of `against` is lower on long sentences | share on short | share on long \
+| second − first |
+    | above | is above `against` from 20 words up | BLEU of `against` | BLEU of `system` | second − first |
+    | apart | its intervals stay above those of `against` from 20 words up | – | – | smallest gap between them |
+
+    The lengths meant are those of `relations.py`; `low` and `high` bound `value` (95 % bootstrap interval).
+    """
+
+    kind: RelationKind
+    system: str
+    against: str | None
+    first: float | None
+    second: float | None
+    value: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    found: bool
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a system's training cost, and the best validation figures it reached."""
+
+    minutes: float
+    steps: int
+    target_tokens: int
+    device: str
+    validation_loss: float | None = None
+    validation_bleu: float | None = None
+
+
+@dataclass(frozen=True)
+class System:
+    """One system and its scores; BLEU is None only where the split is empty."""
+
+    name: str
+    run: str
+    kind: str
+    attention: str
+    parameters: int
+    bleu: float | None
+    bleu_low: float | None
+    bleu_high: float | None
+    buckets: tuple[Bucket, ...]
+    max_source_words: int | None = None
+    """The longest source sentence it was trained on, where there was a cap."""
+    training: Training | None = None
+
+    @property
+    def n_sentences(self) -> int:
+        """Sentences in all buckets."""
+        return sum(bucket.n for bucket in self.buckets)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One or more systems on the same split of a corpus: what `summary.json` holds."""
+
+    corpus: str
+    split: str
+    length_of: Literal["source", "reference"]
+    machine: str
+    command: str
+    signature: str
+    systems: tuple[System, ...]
+    relations: tuple[Relation, ...] = ()
+    length_unit: LengthUnit = "words"
+
+    def to_json(self) -> str:
+        """The summary as indented JSON; never NaN or infinity."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "summary.json") -> Summary:
+        """The summary that `to_json` wrote; unknown keys are passed over, so that newer files can be read.
+
+        Raises: DataError with `where` and the first key that is wrong.
+        """
+        try:
+            return _SUMMARY.validate_json(text)
+        except ValidationError as error:
+            first: Mapping[str, object] = dict(error.errors(include_url=False)[0])
+            location = first["loc"]
+            path = ".".join(map(str, location)) if isinstance(location, tuple) and location else "the file"
+            raise DataError(
+                f"{where}: {path}: {first['msg']}; write it again with seq2attn eval --by-length"
+            ) from error
+
+
+_SUMMARY = TypeAdapter(Summary)
