@@ -1,0 +1,71 @@
+"""A batch of sentence pairs as the models take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
+
+Ids = Sequence[int] | NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentence pairs, padded at the end to the longest."""
+
+    source_ids: Tensor
+    """(batch, source_len)"""
+    source_valid: Tensor
+    """(batch, source_len) True = real token."""
+    target_input: Tensor
+    """(batch, target_len) BOS and the target."""
+    target_output: Tensor
+    """(batch, target_len) the target and EOS; PAD where there is none, which counts in no loss."""
+    target_tokens: int
+    """Real tokens in `target_output`."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`."""
+        return Batch(
+            self.source_ids.to(device, non_blocking=True),
+            self.source_valid.to(device, non_blocking=True),
+            self.target_input.to(device, non_blocking=True),
+            self.target_output.to(device, non_blocking=True),
+            self.target_tokens,
+        )
+
+
+def pad_ids(sentences: Sequence[Ids], before: Sequence[int] = (), after: Sequence[int] = ()) -> Tensor:
+    """(batch, length) int64: each sentence between `before` and `after`, padded at the end."""
+    extra = len(before) + len(after)
+    padded = np.full((len(sentences), max(map(len, sentences), default=0) + extra), PAD_ID, dtype=np.int64)
+    for row, sentence in zip(padded, sentences, strict=True):
+        end = len(before) + len(sentence)
+        row[: len(before)] = before
+        row[len(before) : end] = sentence
+        row[end : end + len(after)] = after
+    return torch.from_numpy(padded)
+
+
+def pad_sources(sources: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+    """`source_ids` and `source_valid` of encoded sources."""
+    source_ids = pad_ids(sources)
+    return source_ids, source_ids != PAD_ID
+
+
+def collate(sources: Sequence[Ids], targets: Sequence[Ids]) -> Batch:
+    """The batch of encoded sources (EOS last) and targets (without BOS and EOS)."""
+    source_ids, source_valid = pad_sources(sources)
+    return Batch(
+        source_ids,
+        source_valid,
+        pad_ids(targets, before=[BOS_ID]),
+        pad_ids(targets, after=[EOS_ID]),
+        sum(map(len, targets)) + len(targets),
+    )

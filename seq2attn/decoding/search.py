@@ -1,0 +1,182 @@
+"""Greedy and beam search over anything that meets the contract of `models/seq2seq.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
+from seq2attn.models.seq2seq import DecoderState, Memory, Seq2Seq
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation of one sentence."""
+
+    token_ids: list[int]
+    """Without BOS and EOS."""
+    log_probability: float
+    """Sum over the tokens, EOS included."""
+    score: float
+    """log_probability / length ** length_penalty; the length counts EOS."""
+    finished: bool
+    """False: cut off at the largest length."""
+
+
+def next_log_probabilities(logits: Tensor) -> Tensor:
+    """Log-probabilities (rows, vocab_size) of the next token; PAD and BOS, which no target holds, have none."""
+    logits[:, [PAD_ID, BOS_ID]] = float("-inf")
+    return logits.log_softmax(-1)
+
+
+@torch.inference_mode()
+def greedy_search(model: Seq2Seq, memory: Memory, max_lengths: list[int]) -> list[Hypothesis]:
+    """The most probable token at each position, for each sentence of `memory`; its score is its log-probability.
+
+    `max_lengths`: number of tokens at which each translation is cut off. Finished rows leave the batch.
+    """
+    device = memory.states.device
+    state = model.start(memory)
+    tokens = torch.full((len(max_lengths),), BOS_ID, device=device)
+    running = list(range(len(max_lengths)))  # the sentence of each row
+    totals = [0.0] * len(max_lengths)
+    outputs: list[list[int]] = [[] for _ in max_lengths]
+    finished = [False] * len(max_lengths)
+    while running:
+        logits, state = model.advance(tokens, state)
+        best, tokens = next_log_probabilities(logits).max(-1)
+        kept = []
+        for row, (sentence, token, value) in enumerate(zip(running, tokens.tolist(), best.tolist(), strict=True)):
+            totals[sentence] += value
+            finished[sentence] = token == EOS_ID
+            if not finished[sentence]:
+                outputs[sentence].append(token)
+                if len(outputs[sentence]) < max_lengths[sentence]:
+                    kept.append(row)
+        if len(kept) < len(running):
+            running = [running[row] for row in kept]
+            rows = torch.tensor(kept, dtype=torch.int64, device=device)
+            tokens, state = tokens[rows], state.select(rows)
+    return [
+        Hypothesis(output, total, total, ended) for output, total, ended in zip(outputs, totals, finished, strict=True)
+    ]
+
+
+@torch.inference_mode()
+def beam_search(
+    model: Seq2Seq, memory: Memory, max_lengths: list[int], beam_size: int, length_penalty: float, n_best: int = 1
+) -> list[list[Hypothesis]]:
+    """Up to `n_best` best hypotheses of each sentence of `memory`, best first.
+
+    Hypotheses are compared by log-probability / length ** length_penalty. A sentence is done when it has at least
+    `beam_size` finished hypotheses and its best running one scores below the `n_best` best of them, or at its
+    largest length, where the running ones count as they are.
+    """
+    beams = _Beams(model, memory, max_lengths, max(beam_size, n_best), length_penalty, n_best)
+    while beams.running:
+        beams.step()
+    return [sorted(found, key=lambda one: -one.score)[:n_best] for found in beams.found]
+
+
+class _Beams:
+    """The running hypotheses: `beam_size` rows side by side for each sentence that is not done."""
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        memory: Memory,
+        max_lengths: list[int],
+        beam_size: int,
+        length_penalty: float,
+        n_best: int,
+    ) -> None:
+        n_sentences = len(max_lengths)
+        self.model = model
+        self.max_lengths = max_lengths
+        self.beam_size = beam_size
+        self.length_penalty = length_penalty
+        self.n_best = n_best
+        self.found: list[list[Hypothesis]] = [[] for _ in max_lengths]
+        self.running = list(range(n_sentences))
+        self.device = memory.states.device
+        self.slots = torch.arange(beam_size, device=self.device)
+        rows = torch.arange(n_sentences, device=self.device).repeat_interleave(beam_size)
+        self.state = model.start(memory).select(rows)
+        self.tokens = torch.full((len(rows), 1), BOS_ID, device=self.device)
+        # A sentence's hypotheses start equal; were all allowed to grow, they would stay equal.
+        self.totals = torch.full((n_sentences, beam_size), float("-inf"), device=self.device)
+        self.totals[:, 0] = 0.0
+
+    def step(self) -> None:
+        """One more token for every running hypothesis."""
+        logits, state = self.model.advance(self.tokens[:, -1], self.state)
+        log_probabilities = next_log_probabilities(logits)
+        vocab_size = log_probabilities.shape[-1]
+        totals = (self.totals.view(-1, 1) + log_probabilities).view(len(self.running), -1)
+        # Of twice beam_size candidates at most half end (one for each origin), so that enough go on.
+        totals, candidates = totals.topk(min(2 * self.beam_size, totals.shape[1]), dim=-1)
+        first_rows = torch.arange(len(self.running), device=self.device)[:, None] * self.beam_size
+        origins, tokens = first_rows + candidates // vocab_size, candidates % vocab_size
+        ended = tokens == EOS_ID
+        self._collect_ended(totals, origins, ended)
+        self.totals, order = totals.masked_fill(ended, float("-inf")).topk(self.beam_size, dim=-1)
+        rows = origins.gather(1, order).flatten()
+        self.tokens = torch.cat((self.tokens[rows], tokens.gather(1, order).view(-1, 1)), dim=1)
+        self._drop_done(rows, state)
+
+    @property
+    def _length(self) -> int:
+        """Tokens of a running hypothesis."""
+        return self.tokens.shape[1] - 1
+
+    def _score(self, total: float, length: int) -> float:
+        return float(total / length**self.length_penalty)
+
+    def _collect_ended(self, totals: Tensor, origins: Tensor, ended: Tensor) -> None:
+        """Keep the hypotheses that end now, if they are among the `beam_size` best candidates."""
+        counts = ended & (totals > float("-inf"))
+        counts[:, self.beam_size :] = False
+        length = self._length + 1
+        for index, rank in counts.nonzero().tolist():
+            total = totals[index, rank].item()
+            token_ids = self.tokens[origins[index, rank], 1:].tolist()
+            self.found[self.running[index]].append(
+                Hypothesis(token_ids, total, self._score(total, length), finished=True)
+            )
+
+    def _drop_done(self, rows: Tensor, state: DecoderState) -> None:
+        """Move the state to the new hypotheses, those of sentences that are done left out."""
+        best_running = self.totals[:, 0].tolist()
+        kept = [index for index, best in enumerate(best_running) if not self._is_done(index, best)]
+        if len(kept) == len(self.running):
+            self.state = state.reorder(rows)
+            return
+        self.running = [self.running[index] for index in kept]
+        indices = torch.tensor(kept, dtype=torch.int64, device=self.device)
+        flat = (indices[:, None] * self.beam_size + self.slots).flatten()
+        self.state = state.select(rows[flat])
+        self.tokens, self.totals = self.tokens[flat], self.totals[indices]
+
+    def _is_done(self, index: int, best_running: float) -> bool:
+        sentence = self.running[index]
+        found = self.found[sentence]
+        if best_running == float("-inf"):
+            return True
+        if self._length >= self.max_lengths[sentence]:
+            self._collect_running(index)
+            return True
+        if len(found) < self.beam_size:
+            return False
+        worst = sorted((one.score for one in found), reverse=True)[self.n_best - 1]
+        return self._score(best_running, self._length) <= worst
+
+    def _collect_running(self, index: int) -> None:
+        """Keep the running hypotheses of a sentence as they are, cut off."""
+        for slot, total in enumerate(self.totals[index].tolist()):
+            if total > float("-inf"):
+                token_ids = self.tokens[index * self.beam_size + slot, 1:].tolist()
+                self.found[self.running[index]].append(
+                    Hypothesis(token_ids, total, self._score(total, self._length), finished=False)
+                )

@@ -1,0 +1,50 @@
+"""Small models and batches that many tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from seq2attn.config.schema import ModelConfig, RnnConfig, TransformerConfig
+from seq2attn.data.batch import Batch, collate
+from seq2attn.models.build import build_model
+from seq2attn.models.seq2seq import Seq2Seq
+
+VOCAB_SIZE = 23
+
+MODELS: dict[str, ModelConfig] = {
+    "fixed_gru": RnnConfig(attention="none", cell="gru", d_model=12),
+    "fixed_lstm_mean": RnnConfig(attention="none", cell="lstm", d_model=12, summary="mean", n_layers=2),
+    "additive_gru": RnnConfig(attention="additive", cell="gru", d_model=12),
+    "additive_lstm_deep": RnnConfig(attention="additive", cell="lstm", d_model=12, n_layers=2),
+    "dot_lstm": RnnConfig(attention="dot", cell="lstm", d_model=12),
+    "general_lstm_feeding": RnnConfig(attention="general", cell="lstm", d_model=12, input_feeding=True),
+    "scaled_dot_gru_deep": RnnConfig(attention="scaled_dot", cell="gru", d_model=12, n_layers=2),
+    "transformer_pre": TransformerConfig(d_model=12, n_heads=3, n_layers=2),
+    "transformer_post": TransformerConfig(d_model=12, n_heads=2, n_layers=1, norm="post", positions="learned"),
+    "transformer_bag": TransformerConfig(d_model=12, n_heads=2, positions="none", tie_embeddings=False),
+}
+
+
+def make_model(config: ModelConfig, dtype: torch.dtype = torch.float64, **sizes: Any) -> Seq2Seq:
+    """A small model with fixed random weights, in evaluation mode."""
+    torch.manual_seed(5)
+    sizes = {"source_vocab_size": VOCAB_SIZE, "target_vocab_size": VOCAB_SIZE, "joint_subwords": True} | sizes
+    return build_model(config, **sizes).to(dtype).eval()
+
+
+def make_batch(source_lengths: list[int], target_lengths: list[int], seed: int = 0) -> Batch:
+    """Random sentences of the given lengths, without special ids but the source's EOS."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(length: int) -> list[int]:
+        return torch.randint(4, VOCAB_SIZE, (length,), generator=generator).tolist()
+
+    return collate([[*draw(n - 1), 3] for n in source_lengths], [draw(n) for n in target_lengths])
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Seq2Seq:
+    return make_model(MODELS[request.param])

@@ -1,0 +1,125 @@
+"""Each attention against a naive loop over its equation, in float64."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from seq2attn.config.schema import RnnConfig
+from seq2attn.models.attention import (
+    AdditiveAttention,
+    Attention,
+    DotAttention,
+    GeneralAttention,
+    MultiHeadAttention,
+    ScaledDotAttention,
+)
+from seq2attn.models.positions import SinusoidalPositions
+from seq2attn.models.rnn import BidirectionalEncoder, mirrored_positions
+from seq2attn.models.seq2seq import Memory
+
+BATCH, TARGET, SOURCE, D_MODEL = 2, 3, 4, 6
+LENGTHS = [4, 2]
+
+
+def naive_score(attention: Attention, query: Tensor, key: Tensor) -> float:
+    if isinstance(attention, AdditiveAttention):
+        projection = attention.key_projection
+        inner = attention.query_projection.weight @ query + projection.weight @ key + projection.bias
+        return sum(v * math.tanh(x) for v, x in zip(attention.v.tolist(), inner.tolist(), strict=True))
+    if isinstance(attention, GeneralAttention):
+        score = float(query @ (attention.key_projection.weight @ key))
+        return score / math.sqrt(D_MODEL) if isinstance(attention, ScaledDotAttention) else score
+    return sum(a * b for a, b in zip(query.tolist(), key.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention])
+def test_attention_is_its_equation(kind: type[Attention]) -> None:
+    torch.manual_seed(0)
+    attention = (kind() if kind is DotAttention else kind(D_MODEL)).double()
+    query = torch.randn(BATCH, TARGET, D_MODEL, dtype=torch.float64)
+    states = torch.randn(BATCH, SOURCE, D_MODEL, dtype=torch.float64)
+    valid = torch.arange(SOURCE)[None, :] < torch.tensor(LENGTHS)[:, None]
+    memory = Memory(states, valid)
+    memory = Memory(states, valid, projected=attention.project(memory))
+    context, weights = attention(query, memory)
+    for row, length in enumerate(LENGTHS):
+        for position in range(TARGET):
+            scores = [naive_score(attention, query[row, position], states[row, j]) for j in range(length)]
+            total = sum(math.exp(score) for score in scores)
+            expected = torch.zeros(D_MODEL, dtype=torch.float64)
+            for j, score in enumerate(scores):
+                assert weights[row, position, j].item() == pytest.approx(math.exp(score) / total, abs=1e-12)
+                expected += math.exp(score) / total * states[row, j]
+            torch.testing.assert_close(context[row, position], expected)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_multi_head_attention_is_its_equation_with_and_without_maps(causal: bool) -> None:
+    torch.manual_seed(0)
+    heads, d_head = 2, D_MODEL // 2
+    attention = MultiHeadAttention(D_MODEL, heads).double().requires_grad_(False)
+    inputs = torch.randn(BATCH, SOURCE, D_MODEL, dtype=torch.float64)
+    valid = torch.arange(SOURCE)[None, :] < torch.tensor(LENGTHS)[:, None]
+    visible = None if causal else valid[:, None, None, :]
+    maps: list[Tensor] = []
+    keys, values = attention.keys_and_values(inputs)
+    fused = attention(inputs, keys, values, visible, causal)
+    torch.testing.assert_close(attention(inputs, keys, values, visible, causal, maps), fused)
+    w_query = attention.query_projection
+    w_key, w_value = attention.key_value_projection.weight.split(D_MODEL)
+    b_key, b_value = attention.key_value_projection.bias.split(D_MODEL)
+    for row in range(BATCH):
+        for position in range(SOURCE):
+            seen = range(position + 1) if causal else range(LENGTHS[row])
+            joined = []
+            for head in range(heads):
+                part = slice(head * d_head, (head + 1) * d_head)
+                query = (w_query.weight @ inputs[row, position] + w_query.bias)[part]
+                scores = [float(query @ (w_key @ inputs[row, j] + b_key)[part]) / math.sqrt(d_head) for j in seen]
+                total = sum(math.exp(score) for score in scores)
+                mean = torch.zeros(d_head, dtype=torch.float64)
+                for j, score in zip(seen, scores, strict=True):
+                    share = math.exp(score) / total
+                    assert maps[0][row, head, position, j].item() == pytest.approx(share, abs=1e-12)
+                    mean += share * (w_value @ inputs[row, j] + b_value)[part]
+                joined.append(mean)
+            torch.testing.assert_close(fused[row, position], attention.output_projection(torch.cat(joined)))
+
+
+def test_sinusoidal_positions_are_their_equation() -> None:
+    added = SinusoidalPositions(D_MODEL)(torch.zeros(1, 5, D_MODEL), first=7)[0]
+    for offset in range(5):
+        for index in range(D_MODEL):
+            angle = (7 + offset) / 10_000 ** (2 * (index // 2) / D_MODEL)
+            expected = math.sin(angle) if index % 2 == 0 else math.cos(angle)
+            assert added[offset, index].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_mirrored_positions_reverse_the_words_and_leave_the_padding() -> None:
+    mirrored = mirrored_positions(torch.tensor([3, 1, 5]), 5)
+    assert mirrored.tolist() == [[2, 1, 0, 3, 4], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_encoder_is_the_library_s_bidirectional_rnn_over_packed_sentences(cell: str) -> None:
+    """The two directions over mirrored sentences give what a packed bidirectional RNN gives, without packing."""
+    torch.manual_seed(0)
+    encoder = BidirectionalEncoder(RnnConfig.model_validate({"cell": cell, "d_model": 8})).double().eval()
+    library = (torch.nn.LSTM if cell == "lstm" else torch.nn.GRU)(8, 4, batch_first=True, bidirectional=True).double()
+    weights = dict(encoder.forwards[0].state_dict())
+    weights |= {name + "_reverse": value for name, value in encoder.backwards[0].state_dict().items()}
+    library.load_state_dict(weights)
+    embedded = torch.randn(3, 5, 8, dtype=torch.float64)
+    lengths = torch.tensor([5, 2, 4])
+    valid = torch.arange(5)[None, :] < lengths[:, None]
+    packed = torch.nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+    output, last = library(packed)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
+    memory = encoder(embedded, valid)
+    torch.testing.assert_close(memory.states[valid], expected[valid])
+    hidden = last[0] if cell == "lstm" else last
+    torch.testing.assert_close(memory.summary, torch.cat((hidden[0], hidden[1]), dim=-1))

@@ -1,0 +1,160 @@
+"""What every model must do, whatever is inside."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from seq2attn.config.schema import RnnConfig, TransformerConfig
+from seq2attn.data.batch import Batch, collate
+from seq2attn.errors import DataError
+from seq2attn.models.dropout import Dropout, SharedDropout
+from seq2attn.models.seq2seq import AttentionMaps, Seq2Seq
+from tests.conftest import MODELS, VOCAB_SIZE, make_batch, make_model
+
+
+def test_stepwise_advance_equals_forward(model: Seq2Seq) -> None:
+    batch = make_batch([5, 3, 7], [4, 6, 2])
+    at_once = model.project(model(batch))
+    state = model.start(model.encode(batch.source_ids, batch.source_valid))
+    for position in range(batch.target_input.shape[1]):
+        logits, state = model.advance(batch.target_input[:, position], state)
+        torch.testing.assert_close(logits, at_once[:, position])
+
+
+def test_padding_changes_no_output(model: Seq2Seq) -> None:
+    both = make_batch([4, 9], [3, 8])
+    short = Batch(
+        both.source_ids[:1, :4], both.source_valid[:1, :4], both.target_input[:1, :4], both.target_output[:1, :4], 4
+    )
+    torch.testing.assert_close(model(both)[:1, :4], model(short))
+
+
+def test_content_of_padding_changes_no_output(model: Seq2Seq) -> None:
+    batch = make_batch([4, 9], [3, 8])
+    scribbled = torch.where(batch.source_valid, batch.source_ids, 17)
+    torch.testing.assert_close(model(dataclasses.replace(batch, source_ids=scribbled)), model(batch))
+
+
+def test_a_future_target_token_changes_no_earlier_output(model: Seq2Seq) -> None:
+    batch = make_batch([5, 3], [6, 6])
+    changed = batch.target_input.clone()
+    changed[:, 4] = 4 + (changed[:, 4] - 3) % (VOCAB_SIZE - 4)
+    before, after = model(batch), model(dataclasses.replace(batch, target_input=changed))
+    torch.testing.assert_close(after[:, :4], before[:, :4])
+    assert not torch.allclose(after[:, 4:], before[:, 4:])
+
+
+def test_every_source_token_matters(model: Seq2Seq) -> None:
+    batch = make_batch([6], [3])
+    outputs = model(batch)
+    for position in range(6):
+        changed = batch.source_ids.clone()
+        changed[0, position] = 4 + (changed[0, position] - 3) % (VOCAB_SIZE - 4)
+        assert not torch.allclose(model(dataclasses.replace(batch, source_ids=changed)), outputs), position
+
+
+def test_selected_rows_go_on_as_they_would_alone(model: Seq2Seq) -> None:
+    batch = make_batch([5, 3, 7], [4, 4, 4])
+    state = model.start(model.encode(batch.source_ids, batch.source_valid))
+    _, state = model.advance(batch.target_input[:, 0], state)
+    expected, _ = model.advance(batch.target_input[:, 1], state)
+    rows = torch.tensor([2, 0, 2])
+    selected, _ = model.advance(batch.target_input[rows, 1], state.select(rows))
+    torch.testing.assert_close(selected, expected[rows])
+
+
+def test_weights_sum_to_one_and_are_zero_on_padding(model: Seq2Seq) -> None:
+    batch = make_batch([5, 3], [4, 2])
+    maps = model.attention_maps(batch)
+    for weights in maps.cross + maps.encoder:
+        torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
+        assert weights[1, ..., 3:].abs().max() == 0.0
+    for weights in maps.decoder:
+        assert weights.triu(1).abs().max() == 0.0
+
+
+def test_asking_for_maps_changes_no_output(model: Seq2Seq) -> None:
+    batch = make_batch([5, 3], [4, 2])
+    torch.testing.assert_close(model(batch, AttentionMaps()), model(batch))
+
+
+@pytest.mark.parametrize(
+    ("name", "cross", "encoder", "decoder"),
+    [("fixed_gru", 0, 0, 0), ("additive_lstm_deep", 1, 0, 0), ("dot_lstm", 1, 0, 0), ("transformer_pre", 2, 2, 2)],
+)
+def test_number_of_maps(name: str, cross: int, encoder: int, decoder: int) -> None:
+    maps = make_model(MODELS[name]).attention_maps(make_batch([5, 3], [4, 2]))
+    assert (len(maps.cross), len(maps.encoder), len(maps.decoder)) == (cross, encoder, decoder)
+    for weights in maps.cross:
+        assert weights.shape == (2, 3 if name == "transformer_pre" else 1, 5, 5)
+
+
+def test_without_attention_the_decoder_sees_the_summary_alone() -> None:
+    model = make_model(MODELS["fixed_gru"])
+    batch = make_batch([5, 3], [4, 2])
+    memory = model.encode(batch.source_ids, batch.source_valid)
+    blind = dataclasses.replace(memory, states=torch.full_like(memory.states, float("nan")))
+    expected, _ = model.advance(batch.target_input[:, 0], model.start(memory))
+    seen, _ = model.advance(batch.target_input[:, 0], model.start(blind))
+    torch.testing.assert_close(seen, expected)
+
+
+def test_a_bag_of_words_has_no_order_and_positions_give_it() -> None:
+    man_bites_dog = collate([[5, 6, 7, 3]], [[8]])
+    dog_bites_man = collate([[7, 6, 5, 3]], [[8]])
+    for positions, same in (("none", True), ("sinusoidal", False), ("learned", False)):
+        model = make_model(TransformerConfig(d_model=12, n_heads=2, positions=positions))
+        assert torch.allclose(model(man_bites_dog), model(dog_bites_man)) == same
+
+
+def test_learned_positions_end_with_a_clear_error() -> None:
+    model = make_model(TransformerConfig(d_model=12, n_heads=2, positions="learned", max_positions=4))
+    with pytest.raises(DataError, match="5 subwords is longer than the model's 4 learned positions"):
+        model(make_batch([5], [2]))
+
+
+def test_tied_weights_are_one_and_separate_vocabularies_are_two() -> None:
+    tied = make_model(RnnConfig(d_model=12))
+    assert tied.output_weight is tied.embeddings.source.weight
+    separate = make_model(RnnConfig(d_model=12), source_vocab_size=31, joint_subwords=False)
+    assert separate.embeddings.source.weight.shape == (31, 12)
+    assert separate.output_weight is separate.embeddings.target.weight
+    untied = make_model(RnnConfig(d_model=12, tie_embeddings=False))
+    sizes = [model.count_parameters() for model in (tied, separate, untied)]
+    assert sizes == [sizes[0], sizes[0] + 31 * 12, sizes[0] + 2 * VOCAB_SIZE * 12]
+
+
+def test_gradients_reach_every_parameter(model: Seq2Seq) -> None:
+    batch = make_batch([5, 3], [4, 2])
+    model.project(model(batch)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        if name == "embeddings.source.weight" and parameter.grad is None:
+            continue
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("kind", [Dropout, SharedDropout])
+def test_dropout_keeps_the_mean_and_its_share(kind: type[Dropout] | type[SharedDropout]) -> None:
+    torch.manual_seed(0)
+    dropout = kind(0.25)
+    inputs = torch.ones(400, 3, 300)
+    dropped = dropout(inputs)
+    assert abs(dropped.mean().item() - 1.0) < 0.01
+    assert abs((dropped == 0).float().mean().item() - 0.25) < 0.01
+    same_over_time = bool((dropped == dropped[:, :1]).all())
+    assert same_over_time == (kind is SharedDropout)
+    assert dropout.eval()(inputs) is inputs
+
+
+def test_dropout_of_a_stepwise_decoder_is_shared_over_its_steps() -> None:
+    model = make_model(RnnConfig(attention="additive", d_model=12, n_layers=2, dropout=0.5)).train()
+    batch: Batch = make_batch([5, 3], [4, 2])
+    torch.manual_seed(1)
+    first = model(batch)
+    torch.manual_seed(1)
+    torch.testing.assert_close(model(batch), first)
+    assert not torch.allclose(model(batch), first)

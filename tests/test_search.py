@@ -1,0 +1,125 @@
+"""Search against exhaustive enumeration, and what must hold for every model."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from seq2attn.config.schema import RnnConfig, TransformerConfig
+from seq2attn.data.batch import Batch
+from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
+from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
+from seq2attn.models.seq2seq import Memory, Seq2Seq
+from tests.conftest import make_batch, make_model
+
+SOURCE_LENGTHS = [5, 2, 7, 3]
+MAX_LENGTHS = [8, 6, 9, 7]
+
+
+def restless(model: Seq2Seq, eos_bias: float) -> Seq2Seq:
+    """`model` with sharper choices, and EOS made more or less likely, so that lengths vary."""
+    with torch.no_grad():
+        model.output_weight.mul_(6.0)
+        model.output_bias[EOS_ID] = eos_bias
+    return model
+
+
+def encode(model: Seq2Seq, batch: Batch) -> Memory:
+    with torch.inference_mode():
+        return model.encode(batch.source_ids, batch.source_valid)
+
+
+@pytest.mark.parametrize("eos_bias", [0.0, 3.0, -50.0])
+def test_a_beam_of_one_is_greedy(model: Seq2Seq, eos_bias: float) -> None:
+    memory = encode(restless(model, eos_bias), make_batch(SOURCE_LENGTHS, [1] * 4))
+    greedy = greedy_search(model, memory, MAX_LENGTHS)
+    beams = beam_search(model, memory, MAX_LENGTHS, beam_size=1, length_penalty=0.7)
+    assert [one.token_ids for (one,) in beams] == [one.token_ids for one in greedy]
+    assert [one.finished for (one,) in beams] == [one.finished for one in greedy]
+    assert [one.log_probability for (one,) in beams] == pytest.approx([one.log_probability for one in greedy])
+
+
+@pytest.mark.parametrize("beam_size", [1, 3, 6])
+def test_sentences_in_a_batch_do_not_disturb_each_other(model: Seq2Seq, beam_size: int) -> None:
+    restless(model, 2.0)
+    batch = make_batch(SOURCE_LENGTHS, [1] * 4)
+    together = beam_search(model, encode(model, batch), MAX_LENGTHS, beam_size, 1.0, n_best=beam_size)
+    for row, length in enumerate(SOURCE_LENGTHS):
+        alone = model.encode(batch.source_ids[row : row + 1, :length], batch.source_valid[row : row + 1, :length])
+        (expected,) = beam_search(model, alone, MAX_LENGTHS[row : row + 1], beam_size, 1.0, n_best=beam_size)
+        assert [one.token_ids for one in together[row]] == [one.token_ids for one in expected]
+
+
+def every_translation(
+    model: Seq2Seq, memory: Memory, max_length: int, vocab_size: int
+) -> list[tuple[list[int], float]]:
+    """All token sequences up to `max_length`, ended by EOS or cut off there, with their log-probabilities."""
+    words = [token for token in range(vocab_size) if token not in (PAD_ID, BOS_ID, EOS_ID)]
+    results = []
+    for length in range(max_length + 1):
+        for tokens in itertools.product(words, repeat=length):
+            sequence = [*tokens, EOS_ID] if length < max_length else list(tokens)
+            state, total = model.start(memory), 0.0
+            for before, token in zip([BOS_ID, *sequence], sequence, strict=False):
+                logits, state = model.advance(torch.tensor([before]), state)
+                logits[:, [PAD_ID, BOS_ID]] = float("-inf")
+                total += logits.log_softmax(-1)[0, token].item()
+            results.append((list(tokens), total))
+    return results
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize(
+    "config",
+    [
+        RnnConfig(attention="additive", d_model=8),
+        RnnConfig(attention="none", d_model=8, cell="gru"),
+        TransformerConfig(d_model=8, n_heads=2),
+    ],
+)
+def test_a_wide_beam_is_exhaustive_search(config: RnnConfig | TransformerConfig, length_penalty: float) -> None:
+    vocab_size, max_length = 6, 4
+    model = restless(make_model(config, source_vocab_size=23, target_vocab_size=vocab_size, joint_subwords=False), 1.0)
+    memory = encode(model, make_batch([5], [1]))
+    with torch.inference_mode():
+        everything = every_translation(model, memory, max_length, vocab_size)
+    scored = [(total / min(len(ids) + 1, max_length) ** length_penalty, ids) for ids, total in everything]
+    expected = sorted(scored, key=lambda pair: -pair[0])[:10]
+    (found,) = beam_search(model, memory, [max_length], 200, length_penalty, n_best=10)
+    assert [one.token_ids for one in found] == [ids for _, ids in expected]
+    assert [one.score for one in found] == pytest.approx([score for score, _ in expected])
+
+
+def test_a_beam_finds_what_greedy_misses() -> None:
+    """Over many random models the beam's score is never below greedy's by much, and often above."""
+    wins = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        model = restless(make_model(RnnConfig(attention="dot", d_model=8)), 1.0)
+        memory = encode(model, make_batch([6], [1], seed=seed))
+        (greedy,) = greedy_search(model, memory, [6])
+        ((best,),) = beam_search(model, memory, [6], 12, 0.0)
+        assert best.log_probability >= greedy.log_probability - 1e-9
+        wins += best.log_probability > greedy.log_probability + 1e-9
+    assert wins >= 5
+
+
+def test_n_best_is_sorted_distinct_and_free_of_special_ids(model: Seq2Seq) -> None:
+    memory = encode(restless(model, 2.0), make_batch(SOURCE_LENGTHS, [1] * 4))
+    for hypotheses in beam_search(model, memory, MAX_LENGTHS, beam_size=4, length_penalty=1.0, n_best=4):
+        assert len(hypotheses) == 4
+        assert hypotheses == sorted(hypotheses, key=lambda one: -one.score)
+        assert len({tuple(one.token_ids) for one in hypotheses}) == 4
+        for one in hypotheses:
+            assert not {PAD_ID, BOS_ID, EOS_ID} & set(one.token_ids)
+
+
+def test_an_endless_translation_is_cut_off_and_says_so(model: Seq2Seq) -> None:
+    memory = encode(restless(model, -1e9), make_batch(SOURCE_LENGTHS, [1] * 4))
+    greedy: list[Hypothesis] = greedy_search(model, memory, MAX_LENGTHS)
+    beams = beam_search(model, memory, MAX_LENGTHS, 3, 1.0)
+    for hypothesis, length in zip([*greedy, *(one for (one,) in beams)], MAX_LENGTHS * 2, strict=True):
+        assert len(hypothesis.token_ids) == length
+        assert not hypothesis.finished
