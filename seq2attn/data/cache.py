@@ -1,0 +1,47 @@
+"""Folders that are built once, whatever happens meanwhile: a crash, or a second process that builds the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from seq2attn.errors import DataError
+
+
+def build_once(folder: Path, build: Callable[[Path], None]) -> None:
+    """Make `folder` with `build` unless it is there; it appears under its name only when it is whole.
+
+    `build` fills an empty folder next to it. Of two processes that build at the same time the first to end wins.
+
+    Raises: DataError where the disk is full or may not be written.
+    """
+    if folder.is_dir():
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
+            draft = Path(temporary) / folder.name
+            draft.mkdir()
+            build(draft)
+            _flush(draft)
+            _publish(draft, folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{folder}: cannot be written ({reason}); make room, or choose another data.folder") from error
+
+
+def _flush(folder: Path) -> None:
+    """Bring the files' content to the disk, so that a rename that outlives a power cut never names half a file."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise

@@ -1,0 +1,143 @@
+"""Normalised text, the rules that keep or drop a pair, and pairs split into their clauses."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, field
+
+from seq2attn.data.files import Pair
+
+# Written without spaces between words: for these a "word" of the length limits is a character.
+_UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "km", "lo", "my"})
+
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+
+_SPARED_WORDS = 5
+
+# A clause ends at a strong mark that closing quotes may follow, and then a blank or the end of the text.
+_CLAUSE = re.compile(r"""\s*(.+?(?:([.;:!?])[.;:!?]*["'»”’)\]]*(?=\s|$)|$))""")
+
+# Translators choose freely between these three; a question or an exclamation stays one.
+_SAME_PAUSE = str.maketrans(";:", "..")
+
+
+def normalise(text: str) -> str:
+    """`text` in Unicode NFC, each run of blanks and control characters one space, none at either end.
+
+    NUL is removed. U+2581 becomes `_`: SentencePiece writes spaces with it, so that a text's own would come back as
+    a space.
+    """
+    text = text.replace("\0", "").replace("\N{LOWER ONE EIGHTH BLOCK}", "_")
+    return unicodedata.normalize("NFC", _BLANKS.sub(" ", text).strip())
+
+
+def count_words(text: str, language: str) -> int:
+    """Words between blanks; characters other than blanks where `language` writes without spaces."""
+    words = text.split()
+    return sum(map(len, words)) if language in _UNSPACED_LANGUAGES else len(words)
+
+
+@dataclass
+class SplitCounts:
+    """What cleaning did to one split, in pairs: `read` = `kept` - `clauses` + all `dropped`."""
+
+    read: int = 0
+    kept: int = 0
+    clauses: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class TrainingRules:
+    """Which pairs train a model; `data` in the configuration describes each limit."""
+
+    source_language: str
+    target_language: str
+    max_source_words: int | None
+    max_target_words: int | None
+    max_length_ratio: float
+    split_clauses: bool
+    held_out_sources: Set[str]
+
+    def reason_to_drop(self, source: str, target: str) -> str | None:
+        """Why the normalised pair is left out, None where it stays."""
+        if not source or not target:
+            return "empty"
+        source_words, target_words = self.count_both(source, target)
+        if self.max_source_words is not None and source_words > self.max_source_words:
+            return "too_long_source"
+        if self.max_target_words is not None and target_words > self.max_target_words:
+            return "too_long_target"
+        shorter, longer = sorted((source_words, target_words))
+        if longer > _SPARED_WORDS and longer > self.max_length_ratio * shorter:
+            return "length_ratio"
+        if source in self.held_out_sources:
+            return "in_validation_or_test"
+        return None
+
+    def count_both(self, source: str, target: str) -> tuple[int, int]:
+        """Words of source and target."""
+        return count_words(source, self.source_language), count_words(target, self.target_language)
+
+
+def clean_held_out(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]:
+    """Validation or test pairs, normalised, without the empty ones; `counts` is filled on the way."""
+    for source, target in _normalised(pairs, counts):
+        if source and target:
+            counts.kept += 1
+            yield source, target
+        else:
+            counts.dropped["empty"] += 1
+
+
+def clean_training(pairs: Iterable[Pair], rules: TrainingRules, counts: SplitCounts) -> Iterator[Pair]:
+    """Training pairs, normalised, that `rules` keep, each followed by its clauses where they are asked for.
+
+    Pairs that occur more than once in training stay. `counts` is filled on the way.
+    """
+    for source, target in _normalised(pairs, counts):
+        reason = rules.reason_to_drop(source, target)
+        if reason is not None:
+            counts.dropped[reason] += 1
+            continue
+        counts.kept += 1
+        yield source, target
+        if rules.split_clauses:
+            for clause in split_clauses(source, target, rules):
+                counts.kept += 1
+                counts.clauses += 1
+                yield clause
+
+
+def split_clauses(source: str, target: str, rules: TrainingRules) -> list[Pair]:
+    """The clauses of a pair, side by side; none where the sides are not built alike.
+
+    Alike: as many clauses on both sides, the same marks between them (`.`, `;` and `:` count as one), and no clause
+    more than two words over twice the length of its counterpart. One that fails shows that the marks agree by chance,
+    so that none of the pair is taken. What ends the pair need not agree: verses run on into the next at will.
+    """
+    sources, source_marks = _clauses(source)
+    targets, target_marks = _clauses(target)
+    if len(sources) < 2 or len(sources) != len(targets) or source_marks[:-1] != target_marks[:-1]:
+        return []
+    clauses = list(zip(sources, targets, strict=True))
+    for clause in clauses:
+        shorter, longer = sorted(rules.count_both(*clause))
+        if longer > 2 * shorter + 2:
+            return []
+    return [clause for clause in clauses if rules.reason_to_drop(*clause) is None]
+
+
+def _normalised(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]:
+    for source, target in pairs:
+        counts.read += 1
+        yield normalise(source), normalise(target)
+
+
+def _clauses(text: str) -> tuple[list[str], list[str]]:
+    """The clauses of a normalised text, and the mark that ends each ("" where the text ends without)."""
+    matches = [match.groups(default="") for match in _CLAUSE.finditer(text)]
+    return [clause for clause, _ in matches], [mark.translate(_SAME_PAUSE) for _, mark in matches]

@@ -1,0 +1,97 @@
+"""Sentence pairs as token ids in memory-mapped Arrow files: encoded once, read without a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from seq2attn.data.cache import build_once
+from seq2attn.data.corpus import Corpus
+from seq2attn.data.subwords import Subwords
+from seq2attn.errors import DataError
+
+Ids = npt.NDArray[np.int32]
+
+# Part of every cache key: raise it when the layout of the file or the encoding changes.
+_FORMAT_VERSION = 1
+
+# Every batch of a file but its last has this many pairs, so that the batch of a pair is found by division.
+_PAIRS_PER_BATCH = 8192
+_SCHEMA = pa.schema([("source", pa.list_(pa.int32())), ("target", pa.list_(pa.int32()))])
+_FILE = "ids.arrow"
+
+
+class EncodedPairs:
+    """Token ids of sentence pairs, in order; in memory stand the lengths alone, 8 bytes a pair."""
+
+    def __init__(self, path: Path) -> None:
+        """`path`: a file that `encode_split` wrote.
+
+        Raises: DataError where it is missing or damaged.
+        """
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path.parent}: this cache is damaged; delete the folder, and it is made again") from error
+        self._sources = _Column([batch.column("source") for batch in batches])
+        self._targets = _Column([batch.column("target") for batch in batches])
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self._sources.lengths)
+
+    @property
+    def source_lengths(self) -> Ids:
+        """Tokens of each source, EOS included: `(pairs,)`."""
+        return self._sources.lengths
+
+    @property
+    def target_lengths(self) -> Ids:
+        """Tokens of each target, without BOS and EOS: `(pairs,)`."""
+        return self._targets.lengths
+
+    def source(self, index: int) -> Ids:
+        """Ids of a source, EOS at the end: a read-only view, `(source_len,)`."""
+        return self._sources.ids(index)
+
+    def target(self, index: int) -> Ids:
+        """Ids of a target, without BOS and EOS: a read-only view, `(target_len,)`."""
+        return self._targets.ids(index)
+
+
+class _Column:
+    """Views of one column of lists, batch by batch."""
+
+    def __init__(self, batches: list[pa.ListArray]) -> None:
+        self._values: list[Ids] = [batch.values.to_numpy() for batch in batches]
+        self._offsets: list[Ids] = [batch.offsets.to_numpy() for batch in batches]
+        self.lengths: Ids = np.concatenate([np.diff(offsets) for offsets in self._offsets])
+
+    def ids(self, index: int) -> Ids:
+        batch, row = divmod(index, _PAIRS_PER_BATCH)
+        start, end = self._offsets[batch][row : row + 2]
+        return self._values[batch][start:end]
+
+
+def encode_split(corpus: Corpus, split: str, subwords: Subwords, cache_folder: Path) -> EncodedPairs:
+    """The ids of one split of `corpus`, encoded into `cache_folder` unless the same was before.
+
+    Raises: DataError where the cache cannot be written or is damaged.
+    """
+    key = json.dumps([_FORMAT_VERSION, corpus.digest, split, subwords.digest])
+    folder = cache_folder / f"ids-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+    build_once(folder, lambda draft: _write(draft / _FILE, corpus, split, subwords))
+    return EncodedPairs(folder / _FILE)
+
+
+def _write(path: Path, corpus: Corpus, split: str, subwords: Subwords) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        for rows in corpus.splits[split].iter(_PAIRS_PER_BATCH):
+            ids = [subwords.encode_source(rows["source"]), subwords.encode_target(rows["target"])]
+            writer.write_batch(pa.record_batch(ids, schema=_SCHEMA))

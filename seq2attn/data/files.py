@@ -1,0 +1,202 @@
+"""Readers of users' own sentence pairs: TSV, JSONL, Parquet, or two line-aligned text files.
+
+Text is read as bytes and split at `\\n` alone: U+2028, U+0085 and a lone carriage return are text.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seq2attn.errors import DataError
+
+Pair = tuple[str, str]
+
+_FORMS = "a .tsv, .jsonl or .parquet file, a prefix of two text files, or [source file, target file]"
+_BOM = b"\xef\xbb\xbf"
+_PARQUET_ROWS = 4096
+
+
+def read_pairs(spec: str | list[str], source_language: str, target_language: str) -> Iterator[Pair]:
+    """The sentence pairs that `spec` names, in order, as they stand in the files.
+
+    `spec` is a path, a prefix or two paths, as in `data.train`. An empty line of a table and a null are empty text.
+
+    Raises: DataError naming file and line; for a missing file at once, else when the iterator gets there.
+    """
+    files = resolve_files(spec, source_language, target_language)
+    if len(files) == 2:
+        return _read_two_files(*files)
+    (path,) = files
+    kind = _table_kind(path)
+    if kind == ".tsv":
+        return _read_tsv(path)
+    if kind == ".jsonl":
+        return _read_json_lines(path, (source_language, target_language))
+    return _read_parquet(path, (source_language, target_language))
+
+
+def resolve_files(spec: str | list[str], source_language: str, target_language: str) -> tuple[Path, ...]:
+    """The one file (a table) or the two (source and target lines) that `spec` names.
+
+    Of `text/train.de` and `text/train.de.gz` the plain one is taken.
+
+    Raises: DataError where a file is missing.
+    """
+    if isinstance(spec, list):
+        if len(spec) != 2:
+            raise DataError(f"{spec}: {len(spec)} file names; expected {_FORMS}")
+        return _existing(spec[0]), _existing(spec[1])
+    if _table_kind(Path(spec)) is not None:
+        return (_existing(spec),)
+    return _existing_side(spec, source_language), _existing_side(spec, target_language)
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file, plain or `.gz`, without their ends (LF or CRLF) and a byte-order mark.
+
+    Raises: DataError naming file and line.
+    """
+    number = 0
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):
+                yield _decode_line(line, path, number)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}:{number + 1}: gzip data breaks off or is damaged; copy the file again") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _table_kind(path: Path) -> str | None:
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    is_table = suffix in (".tsv", ".jsonl") or path.suffix == ".parquet"
+    return suffix if is_table else None
+
+
+def _existing(name: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise DataError(f"{name}: no such file; expected {_FORMS}")
+    return path
+
+
+def _existing_side(prefix: str, language: str) -> Path:
+    plain, zipped = Path(f"{prefix}.{language}"), Path(f"{prefix}.{language}.gz")
+    if plain.is_file():
+        return plain
+    if zipped.is_file():
+        return zipped
+    raise DataError(f"{prefix}: found neither {plain} nor {zipped}; expected {_FORMS}")
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _decode_line(line: bytes, path: Path, number: int) -> str:
+    if number == 1:
+        line = line.removeprefix(_BOM)
+    line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
+        raise DataError(f"{path}:{number}: not valid UTF-8 ({found}); save the file as UTF-8") from error
+
+
+def _read_two_files(source_path: Path, target_path: Path) -> Iterator[Pair]:
+    sources, targets = read_lines(source_path), read_lines(target_path)
+    for number, (source, target) in enumerate(zip_longest(sources, targets), start=1):
+        if source is None or target is None:
+            longer, shorter, rest = (
+                (target_path, source_path, targets) if source is None else (source_path, target_path, sources)
+            )
+            surplus = 1 + sum(1 for _ in rest)
+            raise DataError(
+                f"{longer}:{number}: {surplus} more line(s) than {shorter}, which ends after line {number - 1}; "
+                "line N of one must translate line N of the other"
+            )
+        yield source, target
+
+
+def _read_tsv(path: Path) -> Iterator[Pair]:
+    """Lines of two fields, without header and quoting."""
+    for number, line in enumerate(read_lines(path), start=1):
+        fields = line.split("\t") if line else ["", ""]
+        if len(fields) != 2:
+            raise DataError(f"{path}:{number}: {len(fields)} tab-separated field(s); expected 2, source and target")
+        yield fields[0], fields[1]
+
+
+def _read_json_lines(path: Path, languages: Pair) -> Iterator[Pair]:
+    for number, line in enumerate(read_lines(path), start=1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            yield "", ""
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", None) or error
+            raise DataError(f"{where}: not valid JSON ({reason}); expected one object a line") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{where}: expected a JSON object, found {type(record).__name__}")
+        yield _pick_pair(record, languages, where)
+
+
+def _read_parquet(path: Path, languages: Pair) -> Iterator[Pair]:
+    row = 0
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            names = file.schema_arrow.names
+            columns = [name for name in names if name in ("source", "target", "translation", *languages)]
+            if not columns:
+                raise _missing_pair(names, languages, str(path))
+            batches = file.iter_batches(_PARQUET_ROWS, columns=columns)
+            records = (record for batch in batches for record in batch.to_pylist())
+            for row, record in enumerate(records, start=1):
+                yield _pick_pair(record, languages, f"{path}:{row}")
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{path}: not a whole Parquet file ({reason}); copy or write it again") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{row + 1}: not valid UTF-8 in this row or soon after; write text as UTF-8") from error
+
+
+def _pick_pair(record: Mapping[str, object], languages: Pair, where: str) -> Pair:
+    """The texts of a record `{source, target}`, `{translation: {de, en}}` or `{de, en}`."""
+    translation = record.get("translation")
+    inner = translation if isinstance(translation, Mapping) else record
+    for source, target in (("source", "target"), languages):
+        if source in inner and target in inner:
+            return _as_text(inner[source], source, where), _as_text(inner[target], target, where)
+    raise _missing_pair(inner, languages, where)
+
+
+def _missing_pair(names: Mapping[str, object] | list[str], languages: Pair, where: str) -> DataError:
+    source, target = languages
+    found = ", ".join(names) or "nothing"
+    expected = f"source and target, {source} and {target}, or translation with {source} and {target}"
+    return DataError(f"{where}: found {found}; expected {expected}")
+
+
+def _as_text(value: object, name: str, where: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {name} is {type(value).__name__}; expected text")
+    try:
+        # JSON can spell half a surrogate pair, which is no character and could never be written again.
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: {name} holds a lone surrogate \\u{ord(value[error.start]):04x}") from error
+    return value

@@ -1,0 +1,180 @@
+"""SentencePiece subwords: training, saving, and text to ids and back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import sentencepiece
+
+from seq2attn.config.schema import SubwordsConfig
+from seq2attn.data.cleaning import normalise
+from seq2attn.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
+
+Side = Literal["source", "target"]
+
+# More text changes the subwords no more, and SentencePiece holds all of it in memory.
+_TRAINING_PAIRS = 1_000_000
+_READ_ROWS = 10_000
+
+_ERRORS_OF_SENTENCEPIECE = (RuntimeError, ValueError, OSError)
+_SEVERE_ONLY = 2
+
+
+class Subwords:
+    """One vocabulary for both languages (joint), or one for each. Ids 0 to 3 are PAD, UNK, BOS and EOS in any."""
+
+    def __init__(self, source_model: bytes, target_model: bytes | None = None) -> None:
+        """`source_model`, `target_model`: serialized SentencePiece models; no target model: the source's serves both.
+
+        Raises: DataError where a model is damaged or has other special ids.
+        """
+        self.joint = target_model is None
+        self._models = (source_model,) if target_model is None else (source_model, target_model)
+        processors = [_load_model(model) for model in self._models]
+        self._source, self._target = processors[0], processors[-1]
+
+    @classmethod
+    def train(cls, pairs: datasets.Dataset, config: SubwordsConfig) -> Subwords:
+        """Subwords learned from the training `pairs` (columns "source" and "target"); the same pairs give the same.
+
+        Raises: ConfigError where the text allows no vocabulary of `config.vocab_size`, naming what it allows.
+        """
+        if not len(pairs):
+            raise DataError("there are no training pairs to learn subwords from")
+        if config.joint:
+            return cls(_train_model(pairs, ("source", "target"), config))
+        return cls(_train_model(pairs, ("source",), config), _train_model(pairs, ("target",), config))
+
+    @classmethod
+    def load(cls, folder: Path) -> Subwords:
+        """Subwords that `save` wrote.
+
+        Raises: DataError where a file is missing or damaged.
+        """
+        names = _file_names(joint=(folder / "subwords.model").is_file())
+        try:
+            return cls(*[(folder / name).read_bytes() for name in names])
+        except FileNotFoundError as error:
+            raise DataError(f"{folder}: holds no subwords.model; is this the folder of a run?") from error
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        except DataError as error:
+            raise DataError(f"{folder}: {' or '.join(names)} is {error}") from error
+
+    def save(self, folder: Path) -> None:
+        """Write `subwords.model`, or `subwords.source.model` and `subwords.target.model`, into `folder`."""
+        for name, model in zip(_file_names(self.joint), self._models, strict=True):
+            draft = folder / f"{name}.tmp"
+            draft.write_bytes(model)
+            draft.replace(folder / name)
+
+    @property
+    def source_size(self) -> int:
+        """Number of source subwords, the special ones included."""
+        return int(self._source.vocab_size())
+
+    @property
+    def target_size(self) -> int:
+        """Number of target subwords, the special ones included."""
+        return int(self._target.vocab_size())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the models."""
+        return hashlib.sha256(b"".join(hashlib.sha256(model).digest() for model in self._models)).hexdigest()
+
+    def encode_source(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, normalised first, with EOS at the end."""
+        return self._source.encode([normalise(text) for text in texts], add_eos=True)
+
+    def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, normalised first, without BOS and EOS."""
+        return self._target.encode([normalise(text) for text in texts])
+
+    def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each list of ids, on one line; PAD, BOS and EOS are silent."""
+        # Bytes in a row can spell anything, even a line end.
+        return [normalise(text) for text in self._target.decode([list(sentence) for sentence in ids])]
+
+    def pieces(self, ids: Sequence[int], side: Side) -> list[str]:
+        """The subwords with these ids, spaces written as U+2581."""
+        processor = self._source if side == "source" else self._target
+        return processor.id_to_piece(list(ids))
+
+
+def _file_names(joint: bool) -> list[str]:
+    return ["subwords.model"] if joint else ["subwords.source.model", "subwords.target.model"]
+
+
+def _load_model(model: bytes) -> sentencepiece.SentencePieceProcessor:
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(model)
+    except _ERRORS_OF_SENTENCEPIECE as error:
+        raise DataError("not a SentencePiece model, or a damaged one") from error
+    special = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+    if special != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
+        raise DataError(f"a SentencePiece model with PAD, UNK, BOS, EOS at {special}; expected 0, 1, 2, 3")
+    return processor
+
+
+def _train_model(pairs: datasets.Dataset, columns: Sequence[Side], config: SubwordsConfig) -> bytes:
+    """A serialized SentencePiece model of the text in `columns`."""
+    sample = pairs.select(range(0, len(pairs), -(-len(pairs) // _TRAINING_PAIRS)))
+    alphabet: set[str] = set()
+    for text in _texts(sample, columns):
+        alphabet.update(text)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_texts(sample, columns),
+            model_writer=model,
+            vocab_size=config.vocab_size,
+            model_type=config.kind,
+            byte_fallback=config.byte_fallback,
+            # Thousands of characters would crowd out the subwords: then the rarest go (to bytes, or to UNK).
+            character_coverage=1.0 if len(alphabet) <= config.vocab_size // 4 else 0.9995,
+            pad_id=PAD_ID,
+            unk_id=UNK_ID,
+            bos_id=BOS_ID,
+            eos_id=EOS_ID,
+            # The text is normalised already, in a way that can be undone.
+            normalization_rule_name="identity",
+            # In bytes. Longer lines are left out, and the default is shorter than some paragraphs.
+            max_sentence_length=2**20,
+            # Fixed, because sums of floats depend on how the text is shared out.
+            num_threads=4,
+            minloglevel=_SEVERE_ONLY,
+        )
+    except _ERRORS_OF_SENTENCEPIECE as error:
+        raise _explain(str(error), columns, config) from error
+    return model.getvalue()
+
+
+def _texts(pairs: datasets.Dataset, columns: Sequence[Side]) -> Iterator[str]:
+    for rows in pairs.iter(_READ_ROWS):
+        for column in columns:
+            yield from rows[column]
+
+
+def _explain(message: str, columns: Sequence[Side], config: SubwordsConfig) -> ConfigError | DataError:
+    text = f"the {' and '.join(columns)} text"
+    if most := re.search(r"value <= (\d+)", message):
+        return ConfigError(f"subwords.vocab_size: {config.vocab_size} is more than {text} allows; {most[1]} at most")
+    if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        spelled = " (256 of them bytes: see subwords.byte_fallback)" if config.byte_fallback else ""
+        return ConfigError(
+            f"subwords.vocab_size: {config.vocab_size} is too few for the characters of {text}; "
+            f"more than {least[1]}{spelled} are needed"
+        )
+    return DataError(f"SentencePiece cannot learn from {text}: {' '.join(message.split())[:200]}")
