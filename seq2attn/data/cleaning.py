@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _SPARED_WORDS = 5
 
 # A clause ends at a strong mark that closing quotes may follow, and then a blank or the end of the text.
-_CLAUSE = re.compile(r"""\s*(.+?(?:([.;:!?])[.;:!?]*["'»”’)\]]*(?=\s|$)|$))""")
+_CLAUSE = re.compile(r"""\s*(.+?(?:([.;:!?])[.;:!?]*(?:["'”’)\]]|\s?»)*(?=\s|$)|$))""")
 
 # Translators choose freely between these three; a question or an exclamation stays one.
 _SAME_PAUSE = str.maketrans(";:", "..")
@@ -47,7 +46,11 @@ class SplitCounts:
     read: int = 0
     kept: int = 0
     clauses: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, reason: str) -> None:
+        """Count one pair that is left out."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def clean_held_out(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]
             counts.kept += 1
             yield source, target
         else:
-            counts.dropped["empty"] += 1
+            counts.drop("empty")
 
 
 def clean_training(pairs: Iterable[Pair], rules: TrainingRules, counts: SplitCounts) -> Iterator[Pair]:
@@ -101,7 +104,7 @@ def clean_training(pairs: Iterable[Pair], rules: TrainingRules, counts: SplitCou
     for source, target in _normalised(pairs, counts):
         reason = rules.reason_to_drop(source, target)
         if reason is not None:
-            counts.dropped[reason] += 1
+            counts.drop(reason)
             continue
         counts.kept += 1
         yield source, target

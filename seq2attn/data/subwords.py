@@ -175,6 +175,6 @@ def _explain(message: str, columns: Sequence[Side], config: SubwordsConfig) -> C
         spelled = " (256 of them bytes: see subwords.byte_fallback)" if config.byte_fallback else ""
         return ConfigError(
             f"subwords.vocab_size: {config.vocab_size} is too few for the characters of {text}; "
-            f"more than {least[1]}{spelled} are needed"
+            f"at least {least[1]}{spelled} are needed"
         )
     return DataError(f"SentencePiece cannot learn from {text}: {' '.join(message.split())[:200]}")

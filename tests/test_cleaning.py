@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2attn.data.cleaning import (
+    SplitCounts,
+    TrainingRules,
+    clean_held_out,
+    clean_training,
+    count_words,
+    normalise,
+    split_clauses,
+)
+
+RULES = TrainingRules(
+    source_language="fr",
+    target_language="en",
+    max_source_words=None,
+    max_target_words=None,
+    max_length_ratio=4.0,
+    split_clauses=False,
+    held_out_sources=frozenset(),
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (" a\tb\u2028c\x85d\re\u00a0\u3000f\x07 ", "a b c d e f"),
+        ("e\u0301te\u0301", "été"),
+        ("nu\0l\0", "nul"),
+        ("\u2581a\u2581b", "_a_b"),
+        ("a\u200bb \u200f\u0627", "a\u200bb \u200f\u0627"),
+        (" \n\0\t", ""),
+    ],
+)
+def test_normalise(raw: str, expected: str) -> None:
+    assert normalise(raw) == expected
+
+
+@given(st.text())
+def test_normalised_text_is_nfc_on_one_line_and_stays_as_it_is(raw: str) -> None:
+    text = normalise(raw)
+    assert normalise(text) == text
+    assert unicodedata.is_normalized("NFC", text)
+    assert " ".join(text.split()) == text
+    assert not any(unicodedata.category(character) == "Cc" for character in text)
+
+
+def test_words_are_characters_where_no_spaces_are_written() -> None:
+    assert count_words("the house is old", "en") == 4
+    assert count_words("那所 房子", "zh") == 4
+    assert count_words("那所 房子", "en") == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "rules", "reason"),
+    [
+        ("", "a", RULES, "empty"),
+        ("a", "", RULES, "empty"),
+        ("a b c", "a", replace(RULES, max_source_words=2), "too_long_source"),
+        ("a b", "a", replace(RULES, max_source_words=2), None),
+        ("a", "a b c", replace(RULES, max_target_words=2), "too_long_target"),
+        ("a", "b b b b b", RULES, None),
+        ("a", "b b b b b b", RULES, "length_ratio"),
+        ("a a", "b b b b b b b b", RULES, None),
+        ("b b b b b b b b b", "a a", RULES, "length_ratio"),
+        ("a b", "x", replace(RULES, held_out_sources={"a b"}), "in_validation_or_test"),
+        ("那所房子很老", "old", replace(RULES, source_language="zh"), "length_ratio"),
+    ],
+)
+def test_reason_to_drop(source: str, target: str, rules: TrainingRules, reason: str | None) -> None:
+    assert rules.reason_to_drop(source, target) == reason
+
+
+def test_every_pair_is_kept_or_counted_by_its_reason() -> None:
+    rules = replace(RULES, max_source_words=3, split_clauses=True, held_out_sources={"t"})
+    pairs = [("a", "b"), ("a", "b"), (" ", "b"), ("a b c d", "b"), ("t\n", "new"), ("a. b!", "x; y!")]
+    counts = SplitCounts()
+    kept = list(clean_training(pairs, rules, counts))
+    assert kept == [("a", "b"), ("a", "b"), ("a. b!", "x; y!"), ("a.", "x;"), ("b!", "y!")]
+    assert counts == SplitCounts(
+        read=6, kept=5, clauses=2, dropped={"empty": 1, "too_long_source": 1, "in_validation_or_test": 1}
+    )
+
+
+def test_held_out_pairs_are_never_dropped_for_their_length() -> None:
+    counts = SplitCounts()
+    pairs = [("a " * 500, "b"), ("", "b"), ("t", "u")]
+    assert list(clean_held_out(pairs, counts)) == [("a " * 499 + "a", "b"), ("t", "u")]
+    assert counts == SplitCounts(read=3, kept=2, dropped={"empty": 1})
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "clauses"),
+    [
+        ("Il vint; il vit.", "He came: he saw", [("Il vint;", "He came:"), ("il vit.", "he saw")]),
+        ("Qui ? Moi !", "Who? I!", [("Qui ?", "Who?"), ("Moi !", "I!")]),
+        ("« Viens! » Il vint.", '"Come!" He came.', [("« Viens! »", '"Come!"'), ("Il vint.", "He came.")]),
+        ("«Viens!» Il vint.", '"Come!" He came.', [("«Viens!»", '"Come!"'), ("Il vint.", "He came.")]),
+        ("À 3.5 km; là.", "At 3.5 km; there.", [("À 3.5 km;", "At 3.5 km;"), ("là.", "there.")]),
+        ("Qui? Moi.", "I. Who?", []),
+        ("Il vint. Il vit.", "He came and saw.", []),
+        ("Il vint.", "He came.", []),
+        ("Oui: il vint, il vit et il vainquit tout.", "He came and saw and conquered it all: yes.", []),
+    ],
+)
+def test_clauses_of_sides_that_are_built_alike(source: str, target: str, clauses: list[tuple[str, str]]) -> None:
+    assert split_clauses(source, target, RULES) == clauses
+
+
+def test_clauses_obey_the_rules_of_whole_pairs() -> None:
+    rules = replace(RULES, held_out_sources={"Il vint;"})
+    assert split_clauses("Il vint; il vit.", "He came; he saw.", rules) == [("il vit.", "he saw.")]
+
+
+@given(st.text('ab .;:!?"»', max_size=30), st.text('ab .;:!?"»', max_size=30))
+def test_clauses_put_together_are_the_pair(source: str, target: str) -> None:
+    source, target = normalise(source), normalise(target)
+    clauses = split_clauses(source, target, RULES)
+    if clauses:
+        assert " ".join(left for left, _ in clauses) == source
+        assert " ".join(right for _, right in clauses) == target
