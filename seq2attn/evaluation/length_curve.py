@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.bleu import UNSPACED_LANGUAGES, Statistics, bleu_of
-from seq2attn.evaluation.significance import N_RESAMPLES, bleu_interval
+from seq2attn.evaluation.significance import bleu_interval
 
 FEW_SENTENCES = 30
 """A bucket with fewer is shown, and marked as such."""
@@ -106,28 +106,23 @@ def sentence_lengths(sentences: Iterable[str], unit: LengthUnit) -> Lengths:
     return np.fromiter(counts, dtype=np.int64)
 
 
-def length_curve(
-    statistics: Statistics, lengths: Lengths | Sequence[int], bins: Bins, n_resamples: int = N_RESAMPLES
-) -> LengthCurve:
+def length_curve(statistics: Statistics, lengths: Lengths, bins: Bins) -> LengthCurve:
     """Corpus BLEU of each bucket (never a mean of sentence BLEU) from `bleu.sentence_statistics`, and of all together.
 
     Args:
         statistics: `(n_sentences, N_STATISTICS)`.
         lengths: `(n_sentences,)`.
         bins: the ranges of length.
-        n_resamples: bootstrap resamples behind each interval.
     """
-    places = bins.assign(np.asarray(lengths, dtype=np.int64))
-    buckets = [
-        _score(low, high, statistics[places == place], n_resamples) for place, (low, high) in enumerate(bins.ranges())
-    ]
-    return LengthCurve(_score(0, None, statistics, n_resamples), tuple(buckets))
+    places = bins.assign(lengths)
+    buckets = [_score(low, high, statistics[places == place]) for place, (low, high) in enumerate(bins.ranges())]
+    return LengthCurve(_score(0, None, statistics), tuple(buckets))
 
 
-def _score(low: int, high: int | None, statistics: Statistics, n_resamples: int) -> Bucket:
+def _score(low: int, high: int | None, statistics: Statistics) -> Bucket:
     if not len(statistics):
         return Bucket(low, high, 0, None, None, None, None)
     total = statistics.sum(axis=0)
-    bleu_low, bleu_high = bleu_interval(statistics, n_resamples)
+    bleu_low, bleu_high = bleu_interval(statistics)
     length_ratio = float(total[0] / total[1]) if total[1] else None
     return Bucket(low, high, len(statistics), bleu_of(total), bleu_low, bleu_high, length_ratio)

@@ -29,8 +29,8 @@ _STYLES = (
     ("#E69F00", "v"),
     ("#56B4E9", "P"),
 )
-_NAME_COLUMNS, _NAME_LINES = 24, 3
-_NAME_POINTS = 10.5
+_NAME_COLUMNS, _NAME_LINES = 21, 3
+_NAME_POINTS = 10.0
 
 
 def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tuple[Path, Path]:
@@ -48,7 +48,7 @@ def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tupl
 def length_curve_figure(summary: Summary) -> Figure:
     """The figure itself, for any canvas; nothing of it is registered with pyplot."""
     figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
-    grid = figure.add_gridspec(2, 1, height_ratios=(6, 1), hspace=0.06, left=0.07, right=0.775, bottom=0.1, top=0.84)
+    grid = figure.add_gridspec(2, 1, height_ratios=(6, 1), hspace=0.06, left=0.07, right=0.775, bottom=0.1, top=0.83)
     curves, counts = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     spans = bucket_spans(summary.systems[0].buckets)
     _set_scales(curves, summary, spans)
@@ -160,12 +160,19 @@ def _name_lines(axes: Axes, systems: Sequence[System], spans: NDArray[np.float64
     heights = [line * (name.count("\n") + 1) for name in names]
     centres = spread_apart([y for _, y in ends], heights, low, high)
     right = spans[-1, 1]
+    gap = 0.008 * (right - spans[0, 0])
     for name, end, centre, (colour, _) in zip(names, ends, centres, cycle(_STYLES), strict=False):
-        elbow, foot = right + 0.012 * (right - spans[0, 0]), right + 0.03 * (right - spans[0, 0])
+        elbow, foot = right + gap, right + 3 * gap
         axes.plot(
-            [end[0], elbow, foot], [end[1], centre, centre], color=colour, linewidth=0.9, alpha=0.7, clip_on=False
+            [end[0], elbow, foot],
+            [end[1], centre, centre],
+            color=colour,
+            linewidth=0.9,
+            alpha=0.7,
+            clip_on=False,
+            zorder=1.5,
         )
-        axes.text(foot, centre, f" {name}", va="center", fontsize=_NAME_POINTS, fontweight="bold", color=_INK)
+        axes.text(foot + gap, centre, name, va="center", fontsize=_NAME_POINTS, fontweight="bold", color=_INK)
 
 
 def _last_point(system: System, spans: NDArray[np.float64]) -> tuple[float, float]:
@@ -183,7 +190,7 @@ def _draw_training_caps(axes: Axes, summary: Summary, spans: NDArray[np.float64]
     caps = {system.max_source_words for system in summary.systems if system.max_source_words is not None}
     if summary.length_of != "source" or summary.length_unit != "words":
         return
-    for cap in sorted(caps):
+    for order, cap in enumerate(sorted(caps)):
         words = f"trained on ≤ {cap} words"
         inside = cap <= spans[-1, 0]
         place = float(cap if inside else spans[-1, 1])
@@ -193,7 +200,8 @@ def _draw_training_caps(axes: Axes, summary: Summary, spans: NDArray[np.float64]
             words if inside else f"{words} →",
             (place, 1.0),
             xycoords=axes.get_xaxis_transform(),
-            xytext=(0, 3),
+            # Every second one stands higher: neighbours would run into each other.
+            xytext=(0, 3 + 12 * (order % 2)),
             textcoords="offset points",
             ha="center" if inside else "right",
             fontsize=9,

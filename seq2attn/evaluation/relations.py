@@ -42,7 +42,7 @@ class Measured:
 
 
 def find_relations(systems: Sequence[Measured], lengths: Lengths) -> tuple[Relation, ...]:
-    """Retention of each system, and each model without attention against each model with it.
+    """Retention of each model with attention, and each model without it against each with it.
 
     A relation that cannot be measured (no sentence of a length it speaks of, or no BLEU at all) is left out.
 
@@ -52,7 +52,7 @@ def find_relations(systems: Sequence[Measured], lengths: Lengths) -> tuple[Relat
     """
     fixed = [system for system in systems if system.attention == NO_ATTENTION]
     attending = [system for system in systems if system.attention != NO_ATTENTION]
-    relations = [_retention(system, lengths) for system in [*attending, *fixed]]
+    relations = [_retention(system, lengths) for system in attending]
     for one in fixed:
         for other in attending:
             relations += [_share_fall(one, other, lengths), _above(other, one, lengths), _apart(other, one)]

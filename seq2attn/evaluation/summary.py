@@ -19,15 +19,15 @@ RelationKind = Literal["retention", "share_fall", "above", "apart"]
 class Relation:
     """A claim about one system, or about one against another, with what was measured and whether it was found.
 
-    | kind | the claim about `system` | `first` | `second` | `value` |
-    |---|---|---|---|---|
-    | retention | keeps its BLEU on long sentences | BLEU on middling ones | BLEU on long ones | second / first |
-    | share_fall | its share of the BLEU of `against` is lower on long sentences | share on short | share on long \
-| second − first |
-    | above | is above `against` from 20 words up | BLEU of `against` | BLEU of `system` | second − first |
-    | apart | its intervals stay above those of `against` from 20 words up | – | – | smallest gap between them |
+    By kind, what is claimed of `system`, and what `first`, `second` and `value` are:
 
-    The lengths meant are those of `relations.py`; `low` and `high` bound `value` (95 % bootstrap interval).
+    - retention: it keeps its BLEU on long sentences; BLEU on middling ones, BLEU on long ones, second / first.
+    - share_fall: its share of the BLEU of `against` is lower on long sentences than on short ones; the share on short
+      ones, the share on long ones, second - first.
+    - above: its BLEU is above that of `against`; the BLEU of `against`, its own, second - first.
+    - apart: its intervals do not touch those of `against`; none, none, the smallest gap between them.
+
+    The lengths meant are in `relations.py`; `low` and `high` are the 95 % bootstrap interval of `value`.
     """
 
     kind: RelationKind

@@ -13,6 +13,7 @@ from seq2attn.evaluation.document import Table
 from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.summary import Summary
 
+_CELL_COLUMNS = len("12.3–45.6 ×0.97")
 _BUCKET_COLUMNS = ("low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio")
 
 
@@ -29,18 +30,18 @@ def length_name(summary: Summary) -> str:
 def bleu_table(summary: Summary) -> Table:
     """BLEU with its interval: a row for each bucket and one for all, a column for each system."""
     rows = [
-        (buckets[0].label, str(buckets[0].n), *(interval_text(b.bleu, b.bleu_low, b.bleu_high) for b in buckets))
+        (buckets[0].label, f"{buckets[0].n:,}", *(interval_text(b.bleu, b.bleu_low, b.bleu_high) for b in buckets))
         for buckets in _rows_of_buckets(summary)
     ]
     overall = [interval_text(system.bleu, system.bleu_low, system.bleu_high) for system in summary.systems]
-    rows.append(("all", str(summary.systems[0].n_sentences), *overall))
+    rows.append(("all", f"{summary.systems[0].n_sentences:,}", *overall))
     return Table(_header(summary), tuple(rows))
 
 
 def length_ratio_table(summary: Summary) -> Table:
     """Length of the translations as a share of the references': a row for each bucket, a column for each system."""
     rows = [
-        (buckets[0].label, str(buckets[0].n), *(_ratio_text(bucket) for bucket in buckets))
+        (buckets[0].label, f"{buckets[0].n:,}", *(_ratio_text(bucket) for bucket in buckets))
         for buckets in _rows_of_buckets(summary)
     ]
     return Table(_header(summary), tuple(rows))
@@ -51,12 +52,14 @@ def terminal_table(summary: Summary) -> rich.table.Table:
     title = f"BLEU by {length_name(summary)}: {summary.corpus}, {summary.split}"
     table = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD, caption=Text(summary.signature))
     for place, heading in enumerate(_header(summary)):
-        table.add_column(Text(heading), justify="right" if place else "left")
+        table.add_column(
+            Text(heading), justify="right" if place else "left", min_width=_CELL_COLUMNS if place > 1 else None
+        )
     for buckets in _rows_of_buckets(summary):
-        table.add_row(buckets[0].label, str(buckets[0].n), *(_terminal_cell(bucket) for bucket in buckets))
+        table.add_row(buckets[0].label, f"{buckets[0].n:,}", *(_terminal_cell(bucket) for bucket in buckets))
     table.add_section()
     overall = [_stacked(s.bleu, s.bleu_low, s.bleu_high, None) for s in summary.systems]
-    table.add_row("all", str(summary.systems[0].n_sentences), *overall)
+    table.add_row("all", f"{summary.systems[0].n_sentences:,}", *overall)
     return table
 
 

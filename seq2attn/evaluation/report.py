@@ -1,0 +1,181 @@
+"""The report: what was measured, what it shows, and how to make it again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seq2attn.evaluation.document import Block, Code, Heading, Paragraph, Picture, Table, to_markdown
+from seq2attn.evaluation.length_curve import FEW_SENTENCES
+from seq2attn.evaluation.significance import N_PAIRED_RESAMPLES, N_RESAMPLES
+from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.tables import bleu_table, length_ratio_table
+from seq2attn.evaluation.wording import claim, interval, measured, p_value_text, three_sentences
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test sentence with what each system, by name, made of it."""
+
+    length: int
+    source: str
+    reference: str
+    translations: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ReportDetails:
+    """What a report tells beside the scores; what is not given is left out."""
+
+    card: Mapping[str, str] = field(default_factory=dict)
+    """Where the corpus comes from: licence, citation and so on, by name."""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Pairs read, kept and dropped, by split and then by name."""
+    examples: Sequence[Example] = ()
+    """Translations to look at."""
+
+
+def write_report(summary: Summary, figure: Path, folder: Path, details: ReportDetails) -> Path:
+    """`report.md` in `folder`, which shows the picture at `figure`; its path."""
+    address = Path(os.path.relpath(figure, folder)).as_posix()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.md"
+    path.write_text(to_markdown(report_blocks(summary, address, details)), encoding="utf-8")
+    return path
+
+
+def report_blocks(summary: Summary, figure_address: str, details: ReportDetails) -> list[Block]:
+    """The report's content, in order, without any markup."""
+    return [
+        Heading(f"BLEU over {summary.length_of} length: {summary.corpus}, {summary.split}", 1),
+        Paragraph(" ".join(three_sentences(summary))),
+        Picture(figure_address, _description(summary)),
+        *_measurement(summary),
+        *_scores(summary),
+        *_relations(summary),
+        *_systems(summary),
+        *_corpus(details),
+        *_examples(details.examples, summary),
+        Heading("Make it again", 2),
+        Code(summary.command),
+        Paragraph(f"SacreBLEU's signature of every score: {summary.signature}"),
+    ]
+
+
+def _description(summary: Summary) -> str:
+    names = ", ".join(system.name for system in summary.systems)
+    return f"BLEU over {summary.length_of} length on {summary.corpus}, {summary.split}: {names}"
+
+
+def _measurement(summary: Summary) -> list[Block]:
+    return [
+        Heading("What was measured", 2),
+        Paragraph(
+            f"{_systems_count(summary)} translated the same {summary.systems[0].n_sentences:,} sentences of the split "
+            f"{summary.split} of {summary.corpus}. Measured on: {summary.machine}."
+        ),
+        Paragraph(
+            f"Sentences are grouped by the length of the raw {summary.length_of} in {summary.length_unit}. Each point "
+            f"is the corpus BLEU of a group, never a mean over sentences; intervals hold 95 % of {N_RESAMPLES:,} "
+            f"bootstrap resamples. A group of fewer than {FEW_SENTENCES} sentences is drawn hollow and proves little."
+        ),
+    ]
+
+
+def _systems_count(summary: Summary) -> str:
+    return "One system" if len(summary.systems) == 1 else f"{len(summary.systems)} systems"
+
+
+def _scores(summary: Summary) -> list[Block]:
+    return [
+        Heading(f"BLEU by {summary.length_of} length", 2),
+        bleu_table(summary),
+        Heading("Length of the translations", 2),
+        Paragraph(
+            "Tokens in the translations divided by those in the references. Below 1, part of a low BLEU is the brevity "
+            "penalty: the system stops too early."
+        ),
+        length_ratio_table(summary),
+    ]
+
+
+def _relations(summary: Summary) -> list[Block]:
+    if not summary.relations:
+        return []
+    rows = tuple(
+        (
+            claim(relation, summary.length_unit),
+            "found" if relation.found else "not found",
+            measured(relation),
+            interval(relation),
+            p_value_text(relation.p_value),
+        )
+        for relation in summary.relations
+    )
+    return [
+        Heading("What was expected, and whether it was found", 2),
+        Table(("claim", "verdict", "measured", "95 % interval", "p"), rows, numeric=False),
+        Paragraph(
+            f"Intervals and p-values by paired bootstrap with {N_PAIRED_RESAMPLES:,} resamples (Koehn 2004): both "
+            "systems are scored on the same resamples, and p is the share of resamples, with one added, in which the "
+            "claim does not hold."
+        ),
+    ]
+
+
+def _systems(summary: Summary) -> list[Block]:
+    header = ("system", "kind", "attention", "parameters", "trained up to", *_TRAINING_COLUMNS)
+    rows = tuple(_system_row(system) for system in summary.systems)
+    return [Heading("The systems and what they cost", 2), Table(header, rows, numeric=False)]
+
+
+_TRAINING_COLUMNS = ("minutes", "updates", "target tokens", "device", "validation loss", "validation BLEU")
+
+
+def _system_row(system: System) -> tuple[str, ...]:
+    cap = "any length" if system.max_source_words is None else f"{system.max_source_words} words"
+    return (system.name, system.kind, system.attention, f"{system.parameters:,}", cap, *_training_cells(system))
+
+
+def _training_cells(system: System) -> tuple[str, ...]:
+    training = system.training
+    if training is None:
+        return ("–",) * len(_TRAINING_COLUMNS)
+    return (
+        f"{training.minutes:.1f}",
+        f"{training.steps:,}",
+        f"{training.target_tokens:,}",
+        training.device,
+        "–" if training.validation_loss is None else f"{training.validation_loss:.3f}",
+        "–" if training.validation_bleu is None else f"{training.validation_bleu:.1f}",
+    )
+
+
+def _corpus(details: ReportDetails) -> list[Block]:
+    blocks: list[Block] = []
+    if details.card:
+        blocks.append(Table(("corpus", ""), tuple(details.card.items()), numeric=False))
+    if details.counts:
+        names = tuple(dict.fromkeys(name for counts in details.counts.values() for name in counts))
+        rows = tuple(
+            (split, *(f"{counts[name]:,}" if name in counts else "–" for name in names))
+            for split, counts in details.counts.items()
+        )
+        blocks.append(Table(("split", *names), rows))
+    return [Heading("The corpus", 2), *blocks] if blocks else []
+
+
+def _examples(examples: Sequence[Example], summary: Summary) -> list[Block]:
+    if not examples:
+        return []
+    blocks: list[Block] = [Heading("Translations, short and long", 2)]
+    for example in examples:
+        rows = (
+            ("source", example.source),
+            ("reference", example.reference),
+            *example.translations.items(),
+        )
+        blocks.append(Table((f"{example.length} {summary.length_unit}", ""), rows, numeric=False))
+    return blocks

@@ -1,0 +1,143 @@
+"""Numbers into sentences: what the bottleneck is, and whether what was measured shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seq2attn.evaluation.relations import (
+    APART_FROM,
+    LONG,
+    MAX_P_VALUE,
+    MIDDLING,
+    MIN_RETENTION,
+    NO_ATTENTION,
+    SHORT,
+)
+from seq2attn.evaluation.summary import Relation, Summary
+
+_BOTTLENECK = (
+    "A recurrent model without attention presses the whole sentence into one vector of fixed size before it writes the "
+    "first word of the translation, so that more is lost the longer the sentence is; attention lets the model look "
+    "back at every source word for each word that it writes."
+)
+
+
+def three_sentences(summary: Summary) -> tuple[str, str, str]:
+    """What the bottleneck is, whether the fixed context falls behind on long sentences, and what each system keeps."""
+    return _BOTTLENECK, _fall_sentence(summary), _retention_sentence(summary)
+
+
+def claim(relation: Relation, unit: str) -> str:
+    """What the relation says, whether or not it was found; `unit` is what lengths are counted in."""
+    system, against = relation.system, relation.against
+    match relation.kind:
+        case "retention":
+            return f"{system} keeps at least {percent(MIN_RETENTION)} of its BLEU at {_middling(unit)} at {_long(unit)}"
+        case "share_fall":
+            return f"{system}: its share of the BLEU of {against} is lower at {_long(unit)} than at up to {SHORT}"
+        case "above":
+            return f"{system} is above {against} from {APART_FROM} {unit} up"
+        case "apart":
+            return f"{system}: its interval is above that of {against} in every bucket from {APART_FROM} {unit} up"
+
+
+def measured(relation: Relation) -> str:
+    """The value behind the relation, in the unit that suits it."""
+    first, second = relation.first, relation.second
+    if first is None or second is None:
+        return f"smallest gap {_signed(relation.value)} BLEU"
+    match relation.kind:
+        case "retention":
+            return f"{percent(relation.value)} ({first:.1f} → {second:.1f} BLEU)"
+        case "share_fall":
+            return f"{percent(first)} → {percent(second)} ({_signed(100 * relation.value, 0)} points)"
+        case _:
+            return f"{_signed(relation.value)} BLEU ({second:.1f} against {first:.1f})"
+
+
+def interval(relation: Relation) -> str:
+    """The interval of the relation's value, in the unit of `measured`; a dash where it has none."""
+    if relation.low is None or relation.high is None:
+        return "–"
+    match relation.kind:
+        case "retention":
+            return f"{100 * relation.low:.0f} to {percent(relation.high)}"
+        case "share_fall":
+            return f"{_signed(100 * relation.low, 0)} to {_signed(100 * relation.high, 0)} points"
+        case _:
+            return f"{_signed(relation.low)} to {_signed(relation.high)} BLEU"
+
+
+def p_value_text(p_value: float | None) -> str:
+    """The p-value to four places; a dash where nothing was tested."""
+    return "–" if p_value is None else f"{p_value:.4f}"
+
+
+def percent(share: float) -> str:
+    """A share as a whole percentage."""
+    return f"{100 * share:.0f} %"
+
+
+def _signed(value: float, places: int = 1) -> str:
+    return f"{value:+.{places}f}".replace("-", "−")
+
+
+def _middling(unit: str) -> str:
+    return f"{MIDDLING[0]}–{MIDDLING[1] - 1} {unit}"
+
+
+def _long(unit: str) -> str:
+    return f"{LONG} {unit} and more"
+
+
+def _fall_sentence(summary: Summary) -> str:
+    """The verdict on the first pair of a model without attention and one with it."""
+    relation = next((relation for relation in summary.relations if relation.kind == "share_fall"), None)
+    if relation is None or relation.first is None or relation.second is None:
+        return _why_no_fall(summary)
+    shares = (
+        f"{relation.system} reaches {percent(relation.first)} of the BLEU of {relation.against} on sentences of up to "
+        f"{SHORT} {summary.length_unit} and {percent(relation.second)} on those of {_long(summary.length_unit)}"
+    )
+    p_value = f"paired bootstrap, p = {p_value_text(relation.p_value)}"
+    if relation.found:
+        return f"The figure shows this bottleneck: {shares} ({p_value})."
+    return (
+        f"The figure does not show this bottleneck: {shares} ({p_value}, where below {MAX_P_VALUE} was asked for); a "
+        "model that has not yet learned short sentences has no curve to show, so look at the first buckets first."
+    )
+
+
+def _why_no_fall(summary: Summary) -> str:
+    attention = {system.attention for system in summary.systems}
+    if NO_ATTENTION not in attention:
+        return "No model without attention is in this figure, so that the bottleneck cannot be seen in it."
+    if attention == {NO_ATTENTION}:
+        return "No model with attention is in this figure, so that there is nothing to hold the bottleneck against."
+    return (
+        f"Whether the figure shows this bottleneck could not be measured: that takes sentences of up to {SHORT} and of "
+        f"{_long(summary.length_unit)} for which a model with attention scores above 0."
+    )
+
+
+def _retention_sentence(summary: Summary) -> str:
+    kept = [_kept(relation) for relation in summary.relations if relation.kind == "retention"]
+    if not kept:
+        return (
+            "How much of its BLEU a model keeps on long sentences could not be measured: that takes a model "
+            f"with attention, and sentences of {_middling(summary.length_unit)} and of {_long(summary.length_unit)}."
+        )
+    return (
+        f"Of the BLEU that it has at {_middling(summary.length_unit)}, each keeps this much at "
+        f"{_long(summary.length_unit)}: {_enumeration(kept)}."
+    )
+
+
+def _kept(relation: Relation) -> str:
+    only = "" if relation.found else "only "
+    return f"{relation.system} {only}{percent(relation.value)} ({interval(relation)})"
+
+
+def _enumeration(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seq2attn.evaluation.length_curve import DEFAULT_BINS, Lengths, length_curve
+from seq2attn.evaluation.relations import Measured, find_relations
+from seq2attn.evaluation.summary import Relation
+from tests.evaluation_samples import random_statistics
+
+LENGTHS = np.repeat(np.array([5, 15, 20, 25, 35, 45, 55, 65]), 60)
+
+
+def _measured(name: str, attention: str, quality: float, loss_per_word: float, lengths: Lengths = LENGTHS) -> Measured:
+    """A system whose words are right with a probability that falls with the length of the sentence."""
+    rng = np.random.default_rng(sum(map(ord, name)))
+    statistics = random_statistics(rng, lengths, np.clip(quality - loss_per_word * lengths, 0.05, 1.0))
+    return Measured(name, attention, statistics, length_curve(statistics, lengths, DEFAULT_BINS))
+
+
+FIXED = _measured("fixed", "none", 0.8, 0.008)
+ATTENTION = _measured("attention", "additive", 0.8, 0.0)
+TRANSFORMER = _measured("transformer", "scaled_dot", 0.82, 0.0)
+
+
+def _by_kind(relations: tuple[Relation, ...]) -> dict[str, Relation]:
+    return {relation.kind: relation for relation in relations}
+
+
+def test_a_bottleneck_is_found_in_every_way() -> None:
+    relations = find_relations([FIXED, ATTENTION], LENGTHS)
+    assert [relation.kind for relation in relations] == ["retention", "share_fall", "above", "apart"]
+    assert all(relation.found for relation in relations)
+    named = {relation.kind: (relation.system, relation.against) for relation in relations}
+    assert named["retention"] == ("attention", None)
+    assert named["share_fall"] == ("fixed", "attention")
+    assert named["above"] == named["apart"] == ("attention", "fixed")
+
+
+def test_each_model_with_attention_is_held_against_the_one_without() -> None:
+    relations = find_relations([FIXED, ATTENTION, TRANSFORMER], LENGTHS)
+    assert [r.system for r in relations if r.kind == "retention"] == ["attention", "transformer"]
+    assert [r.against for r in relations if r.kind == "share_fall"] == ["attention", "transformer"]
+
+
+def test_a_model_that_is_worse_alike_at_all_lengths_shows_no_bottleneck() -> None:
+    found = _by_kind(find_relations([_measured("unlearned", "none", 0.6, 0.0), ATTENTION], LENGTHS))
+    assert not found["share_fall"].found
+    assert found["share_fall"].p_value is not None
+    assert found["share_fall"].p_value > 0.01
+    assert found["above"].found
+
+
+def test_a_model_that_falls_does_not_keep_its_bleu() -> None:
+    found = _by_kind(find_relations([replace(FIXED, attention="dot")], LENGTHS))
+    assert list(found) == ["retention"]
+    assert not found["retention"].found
+    assert found["retention"].value < 0.85
+
+
+def test_the_smallest_gap_between_the_intervals_decides() -> None:
+    apart = _by_kind(find_relations([FIXED, ATTENTION], LENGTHS))["apart"]
+    gaps = [
+        (ours.bleu_low or 0) - (theirs.bleu_high or 0)
+        for ours, theirs in zip(ATTENTION.curve.buckets[2:], FIXED.curve.buckets[2:], strict=True)
+    ]
+    assert apart.value == min(gaps) > 0
+    swapped = [replace(FIXED, attention="dot"), replace(ATTENTION, attention="none")]
+    assert not _by_kind(find_relations(swapped, LENGTHS))["apart"].found
+
+
+def test_a_sentence_of_20_words_is_short_but_not_middling() -> None:
+    chosen = np.isin(LENGTHS, (20, 45))
+    systems = [
+        _measured(name, attention, 0.8, 0.0, LENGTHS[chosen]) for name, attention in (("a", "none"), ("b", "dot"))
+    ]
+    assert [r.kind for r in find_relations(systems, LENGTHS[chosen])] == ["share_fall", "above", "apart"]
+
+
+@pytest.mark.parametrize("longest", [15, 35])
+def test_what_cannot_be_measured_is_left_out(longest: int) -> None:
+    lengths = LENGTHS[longest >= LENGTHS]
+    systems = [_measured("a", "none", 0.8, 0.0, lengths), _measured("b", "dot", 0.8, 0.0, lengths)]
+    kinds = [relation.kind for relation in find_relations(systems, lengths)]
+    assert kinds == ([] if longest < 20 else ["above", "apart"])

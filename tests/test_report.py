@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seq2attn.evaluation.document import Code, Heading, Paragraph, Picture, Table, to_markdown
+from seq2attn.evaluation.report import Example, ReportDetails, report_blocks, write_report
+from seq2attn.evaluation.summary import Relation, Summary
+from seq2attn.evaluation.wording import three_sentences
+from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary
+
+DETAILS = ReportDetails(
+    card={"licence": "public domain"},
+    counts={"train": {"read": 28000, "kept": 27000, "too long": 3}, "test": {"read": 3100, "kept": 3090}},
+    examples=[Example(2, "Jésus pleura.", "Jesus was weeping.", {"rnn_fixed": "a | *b* <c>", "rnn_attention": "x"})],
+)
+
+
+def test_report_says_what_was_measured_and_how_to_make_it_again(tmp_path: Path) -> None:
+    summary = a_summary(relations=(RETENTION, SHARE_FALL))
+    path = write_report(summary, tmp_path / "figures" / "curve.png", tmp_path / "out", DETAILS)
+    assert path == tmp_path / "out" / "report.md"
+    text = path.read_text(encoding="utf-8")
+    for expected in (
+        "# BLEU over source length: bible-fr-en, test",
+        "](<../figures/curve.png>)",
+        "2 systems translated the same 3,150 sentences of the split test of bible-fr-en.",
+        "Measured on: 2 CPU cores, 8 GB.",
+        "| 20–29 | 905 | 9.0 (8.0–10.0) | 19.5 (18.5–20.5) |",
+        "| found | 62 % → 21 % (−41 points) | −45 to −36 points | 0.0001 |",
+        "| found | 91 % (19.8 → 18.0 BLEU) | 86 to 96 % | – |",
+        "| rnn\\_fixed | rnn | none | 4,100,000 | any length | 18.5 | 5,400 | 8,100,000 | 2 CPU cores | 2.310 | 15.2 |",
+        "| test | 3,100 | 3,090 | – |",
+        "| licence | public domain |",
+        "| rnn\\_fixed | a \\| \\*b\\* \\<c\\> |",
+        "```\nseq2attn reproduce --preset quick\n```",
+        "nrefs:1\\|tok:13a",
+    ):
+        assert expected in text
+
+
+def test_what_is_not_given_is_left_out() -> None:
+    titles = [
+        block.text for block in report_blocks(a_summary(), "x.png", ReportDetails()) if isinstance(block, Heading)
+    ]
+    assert titles == [
+        "BLEU over source length: bible-fr-en, test",
+        "What was measured",
+        "BLEU by source length",
+        "Length of the translations",
+        "The systems and what they cost",
+        "Make it again",
+    ]
+
+
+def test_unknown_training_cost_and_caps_are_said_so() -> None:
+    summary = a_summary(replace(FIXED, training=None, max_source_words=30))
+    tables = [b for b in report_blocks(summary, "x.png", ReportDetails()) if isinstance(b, Table)]
+    assert tables[-1].rows == (("rnn_fixed", "rnn", "none", "4,100,000", "30 words", *["–"] * 6),)
+
+
+LEVEL_SHARE = replace(SHARE_FALL, second=0.6, value=-0.02, low=-0.1, high=0.05, p_value=0.31, found=False)
+
+
+@pytest.mark.parametrize(
+    ("summary", "says", "denies"),
+    [
+        (
+            a_summary(relations=[SHARE_FALL]),
+            "The figure shows this bottleneck: rnn_fixed reaches 62 % of the BLEU of rnn_attention on sentences of up "
+            "to 20 words and 21 % on those of 40 words and more (paired bootstrap, p = 0.0001).",
+            "not",
+        ),
+        (
+            a_summary(relations=[LEVEL_SHARE]),
+            "The figure does not show this bottleneck: rnn_fixed reaches 62 % of the BLEU of rnn_attention on "
+            "sentences of up to 20 words and 60 % on those of 40 words and more (paired bootstrap, p = 0.3100, where ",
+            "The figure shows",
+        ),
+        (a_summary(ATTENTION), "No model without attention is in this figure", "shows this"),
+        (a_summary(FIXED), "No model with attention is in this figure", "shows this"),
+        (a_summary(), "Whether the figure shows this bottleneck could not be measured", "The figure shows"),
+    ],
+)
+def test_the_sentence_on_the_bottleneck_follows_the_numbers(summary: Summary, says: str, denies: str) -> None:
+    sentence = three_sentences(summary)[1]
+    assert sentence.startswith(says)
+    assert denies not in sentence
+
+
+@pytest.mark.parametrize(
+    ("relations", "expected"),
+    [
+        ([RETENTION], "at 40 words and more: rnn_attention 91 % (86 to 96 %)."),
+        (
+            [RETENTION, replace(RETENTION, system="transformer", value=0.7, low=0.65, high=0.75, found=False)],
+            "rnn_attention 91 % (86 to 96 %) and transformer only 70 % (65 to 75 %).",
+        ),
+        ([], "could not be measured"),
+    ],
+)
+def test_the_sentence_on_what_is_kept_follows_the_numbers(relations: list[Relation], expected: str) -> None:
+    assert expected in three_sentences(a_summary(relations=relations))[2]
+
+
+def test_sentences_count_what_the_buckets_count() -> None:
+    summary = replace(a_summary(relations=[SHARE_FALL, RETENTION]), length_unit="characters")
+    assert all("characters" in sentence and "words" not in sentence for sentence in three_sentences(summary)[1:])
+
+
+def test_no_text_has_a_meaning_in_markdown() -> None:
+    blocks = [
+        Heading("a_b", 2),
+        Paragraph("one\ntwo <b> &amp; [x](y) `z`"),
+        Picture("my figure.png", "a [b]"),
+        Table(("n", "x"), (("a|b", "1"),)),
+        Code("echo ```"),
+    ]
+    assert to_markdown(blocks).split("\n\n") == [
+        "## a\\_b",
+        "one two \\<b\\> \\&amp; \\[x\\](y) \\`z\\`",
+        "![a \\[b\\]](<my figure.png>)",
+        "| n | x |\n| :-- | --: |\n| a\\|b | 1 |",
+        "````\necho ```\n````\n",
+    ]

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from seq2attn.errors import DataError
+from seq2attn.evaluation.document import to_markdown
+from seq2attn.evaluation.summary import Summary
+from seq2attn.evaluation.tables import bleu_table, length_ratio_table, terminal_table, to_csv
+from tests.evaluation_samples import ATTENTION, COUNTS, RETENTION, SHARE_FALL, a_summary, a_system
+
+WITH_GAP = a_system("gappy", [10, 11, 12, 13, 14, 15, 16], [3, *COUNTS[1:6], 0])
+
+
+def test_json_has_the_keys_that_others_rely_on() -> None:
+    tree = json.loads(a_summary().to_json())
+    assert {"corpus", "split", "length_of", "machine", "command", "signature", "systems"} <= set(tree)
+    system = tree["systems"][0]
+    expected = {"name", "run", "kind", "attention", "parameters", "bleu", "bleu_low", "bleu_high", "buckets"}
+    assert expected <= set(system)
+    assert list(system["buckets"][0]) == ["low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio"]
+    assert [bucket["high"] for bucket in system["buckets"]] == [10, 20, 30, 40, 50, 60, None]
+
+
+def test_json_is_read_back_as_it_was() -> None:
+    summary = a_summary(WITH_GAP, replace(ATTENTION, max_source_words=50), relations=(SHARE_FALL, RETENTION))
+    assert Summary.from_json(summary.to_json()) == summary
+
+
+def test_unknown_keys_of_a_newer_version_are_passed_over() -> None:
+    tree = json.loads(a_summary().to_json()) | {"chrf": 1}
+    assert Summary.from_json(json.dumps(tree)) == a_summary()
+
+
+def test_nan_is_never_written() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        a_summary(replace(ATTENTION, bleu=float("nan"))).to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no", r"^runs/summary\.json: the file: Invalid JSON"),
+        ("{}", r"^runs/summary\.json: corpus: Field required"),
+        ('{"corpus": "c", "split": "test", "length_of": "target"}', r"length_of: Input should be 'source'"),
+    ],
+)
+def test_a_broken_summary_is_one_clear_line(text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        Summary.from_json(text, "runs/summary.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_csv_has_a_line_for_each_system_and_bucket() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(a_summary(WITH_GAP, ATTENTION)))))
+    assert len(rows) == 14
+    assert rows[0]["system"] == "gappy"
+    assert (rows[6]["low"], rows[6]["high"], rows[6]["n"], rows[6]["bleu"]) == ("60", "", "0", "")
+    assert float(rows[7]["bleu"]) == ATTENTION.buckets[0].bleu
+
+
+def test_markdown_table_is_what_the_numbers_say() -> None:
+    lines = to_markdown([bleu_table(a_summary(WITH_GAP))]).splitlines()
+    assert lines[0] == "| source words | sentences | gappy |"
+    assert lines[3] == "| 10–19 | 640 | 11.0 (9.8–12.2) |"
+    assert lines[8] == "| 60+ | 0 | – |"
+    assert lines[9] == "| all | 2,923 | 15.0 (14.2–15.8) |"
+    assert to_markdown([length_ratio_table(a_summary(WITH_GAP))]).splitlines()[3] == "| 10–19 | 640 | 0.97 |"
+
+
+def test_terminal_table_of_three_systems_fits_80_columns() -> None:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(terminal_table(a_summary(WITH_GAP, ATTENTION, replace(ATTENTION, name="[b]transformer"))))
+    text = console.export_text()
+    assert "15.0–20.0 ×0.97" in text
+    assert "[b]transformer" in text
+    assert "nrefs:1|tok:13a" in text
