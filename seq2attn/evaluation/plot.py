@@ -39,14 +39,14 @@ def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tupl
     stem.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg"))
     with _house_style():
-        figure = length_curve_figure(summary)
+        figure = _length_curve_figure(summary)
         figure.savefig(png, dpi=_PNG_DPI)
         figure.savefig(svg, metadata={"Date": None, "Title": _title(summary)})
     return png, svg
 
 
-def length_curve_figure(summary: Summary) -> Figure:
-    """The figure itself, for any canvas; nothing of it is registered with pyplot."""
+def _length_curve_figure(summary: Summary) -> Figure:
+    """The figure itself; nothing of it is registered with pyplot, and no display is needed."""
     figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
     grid = figure.add_gridspec(2, 1, height_ratios=(6, 1), hspace=0.06, left=0.07, right=0.775, bottom=0.1, top=0.83)
     curves, counts = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
@@ -118,7 +118,7 @@ def _set_scales(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> Non
     axes.set_ylabel("BLEU")
     axes.grid(axis="y", color=_GRID)
     axes.set_axisbelow(True)
-    axes.set_xticks([*spans[:, 0], spans[-1, 1]], [])
+    axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
