@@ -1,0 +1,93 @@
+"""The named public corpora: what there is, where it comes from, and how it is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from seq2attn.data import bible, store
+from seq2attn.data.store import CatalogEntry, RawCorpus
+from seq2attn.errors import DataError
+
+__all__ = ["FAMILIES", "CatalogEntry", "Family", "family_of", "fetch", "find", "names", "read_splits"]
+
+Load = Callable[[CatalogEntry, Path | None, Callable[[str], None]], RawCorpus]
+"""Fetches an entry, from its source or from the local file or folder, and reports what it is doing."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Corpora of one origin."""
+
+    pattern: str
+    """How their names are built, for people."""
+    entries: tuple[CatalogEntry, ...]
+    load: Load
+
+
+FAMILIES = (Family("bible-XX-YY", tuple(bible.entries()), bible.load),)
+
+
+def names() -> list[str]:
+    """Every name that `find` knows."""
+    return list(_by_name())
+
+
+def find(name: str) -> CatalogEntry:
+    """The corpus called `name`.
+
+    Raises: DataError with the nearest name where there is none.
+    """
+    return _lookup(name)[0]
+
+
+def family_of(name: str) -> Family:
+    """The family that the corpus `name` belongs to.
+
+    Raises: DataError where there is no such corpus.
+    """
+    return _lookup(name)[1]
+
+
+def fetch(
+    name: str, folder: Path, *, local: Path | None = None, report: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Fetch a corpus into the data folder `folder`, unless it is there; answers the corpus's own folder.
+
+    local: a file or folder to take the text from, in place of the network.
+    report: called with one line a step.
+    Raises: DataError where there is no such corpus; FetchError where its source fails.
+    """
+    entry, family = _lookup(name)
+    if store.is_kept(folder, name):
+        return store.corpus_folder(folder, name)
+    corpus = family.load(entry, local, report)
+    report(f"Writing {store.corpus_folder(folder, name)} …")
+    return store.keep(entry, corpus, folder)
+
+
+def read_splits(name: str, folder: Path) -> dict[str, Path]:
+    """The Parquet files "train", "validation" and "test" of a corpus, fetched first if need be.
+
+    Columns: `source` and `target` (strings), `document` (string, null where the corpus names no documents).
+    Raises: DataError where there is no such corpus; FetchError where its source fails.
+    """
+    fetch(name, folder)
+    return store.split_files(folder, name)
+
+
+@cache
+def _by_name() -> Mapping[str, tuple[CatalogEntry, Family]]:
+    return {entry.name: (entry, family) for family in FAMILIES for entry in family.entries}
+
+
+def _lookup(name: str) -> tuple[CatalogEntry, Family]:
+    known = _by_name()
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "see `seq2attn data list`"
+        raise DataError(f"{name!r}: no such corpus in the catalogue; {hint}")
+    return known[name]

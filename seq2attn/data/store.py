@@ -1,0 +1,164 @@
+"""Fetched corpora on disk: one Parquet file a split and a card, put in place all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seq2attn.errors import DataError, FetchError
+
+SPLITS = ("train", "validation", "test")
+
+Row = tuple[str, str, str | None]
+"""Source, target, and the document that both stand in (None where the corpus names none)."""
+
+_CARD = "card.json"
+_ROWS_PER_BATCH = 10_000
+_SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One named corpus in one direction of translation."""
+
+    name: str
+    title: str
+    source_language: str
+    target_language: str
+    origin: str
+    """Where the text comes from."""
+    licence: str
+    citation: str
+    size: str
+    """How much there is, in words for people."""
+    tried: bool
+    """Whether it was fetched from the live source; False: only from local files of the same layout."""
+
+
+@dataclass(frozen=True)
+class RawCorpus:
+    """A corpus as it was fetched, before the cleaning that all corpora share."""
+
+    splits: Mapping[str, Iterable[Row]]
+    """Rows of "train", "validation" and "test"; read once, in this order."""
+    facts: Mapping[str, Any]
+    """What its card says beside the catalogue entry: versions, hashes, counts."""
+
+
+def corpus_folder(folder: Path, name: str) -> Path:
+    """Where the corpus `name` lies in the data folder `folder`."""
+    return folder / "corpora" / name
+
+
+def is_kept(folder: Path, name: str) -> bool:
+    """Whether the corpus is there; a corpus is put in place whole or not at all."""
+    return (corpus_folder(folder, name) / _CARD).is_file()
+
+
+def split_files(folder: Path, name: str) -> dict[str, Path]:
+    """The Parquet file of each split, with the columns `source`, `target` and `document`."""
+    return {split: corpus_folder(folder, name) / f"{split}.parquet" for split in SPLITS}
+
+
+def read_card(folder: Path, name: str) -> dict[str, Any]:
+    """The card of a kept corpus: origin, licence, counts, digest.
+
+    Raises: DataError where the card is damaged.
+    """
+    file = corpus_folder(folder, name) / _CARD
+    try:
+        card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{file}: not readable as a corpus card; delete {file.parent} and fetch {name} again"
+        ) from error
+    return card
+
+
+def read_rows(file: Path, limit: int) -> list[dict[str, str | None]]:
+    """The first `limit` rows of a split's Parquet file.
+
+    Raises: DataError where the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(file) as parquet:
+            batches = parquet.iter_batches(batch_size=limit)
+            return list(next(batches).to_pylist()) if parquet.metadata.num_rows else []
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{file}: not readable as Parquet; delete {file.parent} and fetch the corpus again") from error
+
+
+def keep(entry: CatalogEntry, corpus: RawCorpus, folder: Path) -> Path:
+    """Write `corpus` and its card under `folder`; answers its folder. An interrupted write leaves nothing in place.
+
+    Raises: FetchError where the disk refuses or a split is empty.
+    """
+    place = corpus_folder(folder, entry.name)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{entry.name}-") as scratch:
+            draft = Path(scratch) / entry.name
+            draft.mkdir()
+            card = _write_splits(corpus.splits, draft)
+            card = _describe(entry) | dict(corpus.facts) | card
+            (draft / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            _put_in_place(draft, place)
+    except OSError as error:
+        raise FetchError(
+            f"{place}: could not be written ({error}); free some space or give another --data-dir"
+        ) from error
+    return place
+
+
+def _describe(entry: CatalogEntry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "source_language": entry.source_language,
+        "target_language": entry.target_language,
+        "origin": entry.origin,
+        "licence": entry.licence,
+        "citation": entry.citation,
+    }
+
+
+def _write_splits(splits: Mapping[str, Iterable[Row]], draft: Path) -> dict[str, Any]:
+    """The number of pairs in each split, and a SHA-256 over all of them in order."""
+    digest = hashlib.sha256()
+    sizes = {}
+    for split in SPLITS:
+        sizes[split] = 0
+        with pq.ParquetWriter(draft / f"{split}.parquet", _SCHEMA, compression="zstd") as writer:
+            for rows in _batched(splits[split]):
+                for source, target, _ in rows:
+                    digest.update(f"{split}\0{source}\0{target}\n".encode())
+                columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+                writer.write_table(pa.Table.from_arrays(columns, schema=_SCHEMA))
+                sizes[split] += len(rows)
+        if not sizes[split]:
+            raise FetchError(f"{split}: no pair came from the source; it has another layout than expected")
+    return {"pairs": sizes, "digest": digest.hexdigest()}
+
+
+def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, _ROWS_PER_BATCH)):
+        yield batch
+
+
+def _put_in_place(draft: Path, place: Path) -> None:
+    if (place / _CARD).is_file():
+        return  # another process was faster; both have the same text
+    if place.exists():
+        shutil.rmtree(place)
+    draft.replace(place)
