@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from seq2attn.config.schema import DataConfig
+from seq2attn.data import catalog, store
 from seq2attn.data.cache import build_once
 from seq2attn.data.corpus import Corpus, cache_folder, data_folder, load_corpus
 from seq2attn.errors import ConfigError, DataError
@@ -108,6 +109,39 @@ def test_the_environment_names_the_data_folder(write: Write, tmp_path: Path, mon
     load_corpus(config)
     assert (tmp_path / "shared" / "cache").is_dir()
     assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def catalogue_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A folder in which `bible-fr-en` was fetched, with a text of three pairs."""
+    monkeypatch.delenv("SEQ2ATTN_DATA", raising=False)
+    rows = {split: [(f"le {split}", f"the {split}", "1.1")] for split in store.SPLITS}
+    store.keep(catalog.find("bible-fr-en"), store.RawCorpus(rows, facts={}), tmp_path)
+    return {"corpus": "bible-fr-en", "folder": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("languages", "direction", "expected"),
+    [
+        ({}, ("fr", "en"), ("le train", "the train")),
+        ({"source_language": "fr"}, ("fr", "en"), ("le train", "the train")),
+        ({"source_language": "en", "target_language": "fr"}, ("en", "fr"), ("the train", "le train")),
+        ({"target_language": "fr"}, ("en", "fr"), ("the train", "le train")),
+    ],
+)
+def test_a_catalogue_corpus_runs_in_either_direction(
+    catalogue_keys: dict[str, str], languages: dict[str, str], direction: tuple[str, str], expected: tuple[str, str]
+) -> None:
+    corpus = load_corpus(DataConfig.model_validate(catalogue_keys | languages))
+    assert (corpus.name, corpus.source_language, corpus.target_language) == ("bible-fr-en", *direction)
+    assert pairs(corpus, "train") == [expected]
+
+
+def test_languages_that_the_corpus_does_not_have(catalogue_keys: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="bible-fr-en has fr and en, not de and any"):
+        load_corpus(DataConfig.model_validate(catalogue_keys | {"source_language": "de"}))
+    with pytest.raises(DataError, match="no such corpus"):
+        load_corpus(DataConfig(corpus="bible-fr-xx"))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import datasets
 import pyarrow as pa
 
 from seq2attn.config.schema import DataConfig
+from seq2attn.data import catalog
 from seq2attn.data.cache import build_once
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
 from seq2attn.data.files import Pair, read_pairs, resolve_files
@@ -120,9 +121,6 @@ def _find_origin(config: DataConfig) -> _Origin:
 
 
 def _catalogue_origin(config: DataConfig, name: str) -> _Origin:
-    # Deferred: the catalogue knows how to fetch, which users' own files never need.
-    from seq2attn.data import catalog
-
     entry = catalog.find(name)
     languages = (entry.source_language, entry.target_language)
     for source, target in (languages, languages[::-1]):
