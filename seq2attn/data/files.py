@@ -77,9 +77,10 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def _table_kind(path: Path) -> str | None:
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    is_table = suffix in (".tsv", ".jsonl") or path.suffix == ".parquet"
-    return suffix if is_table else None
+    """`.tsv`, `.jsonl` (both also zipped) or `.parquet`; None where the name is none of a table."""
+    kind = Path(path.name.removesuffix(".gz")).suffix
+    # Parquet compresses its own columns; zipped once more it could not be read in parts.
+    return kind if kind in (".tsv", ".jsonl") or path.suffix == ".parquet" else None
 
 
 def _existing(name: str) -> Path:
