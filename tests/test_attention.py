@@ -39,7 +39,7 @@ def naive_score(attention: Attention, query: Tensor, key: Tensor) -> float:
 @pytest.mark.parametrize("kind", [AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention])
 def test_attention_is_its_equation(kind: type[Attention]) -> None:
     torch.manual_seed(0)
-    attention = (kind() if kind is DotAttention else kind(D_MODEL)).double()
+    attention = (kind() if kind is DotAttention else kind(D_MODEL)).double().requires_grad_(False)
     query = torch.randn(BATCH, TARGET, D_MODEL, dtype=torch.float64)
     states = torch.randn(BATCH, SOURCE, D_MODEL, dtype=torch.float64)
     valid = torch.arange(SOURCE)[None, :] < torch.tensor(LENGTHS)[:, None]

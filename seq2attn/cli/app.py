@@ -1,0 +1,59 @@
+"""The command `seq2attn`: its sub-commands, and errors as one line with the right exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import seq2attn
+from seq2attn.cli.data import data_app
+from seq2attn.cli.eval import evaluate
+from seq2attn.cli.reproduce import reproduce
+from seq2attn.cli.train import train
+from seq2attn.cli.translate import translate
+from seq2attn.errors import Seq2AttnError
+
+app = typer.Typer(
+    name="seq2attn",
+    help="See what attention changed: train translation models and draw BLEU over sentence length.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_EXPERIMENT, _MODEL, _TEXT = "The experiment", "One model", "Text"
+app.command(rich_help_panel=_EXPERIMENT)(reproduce)
+app.command("eval", rich_help_panel=_EXPERIMENT)(evaluate)
+app.command(rich_help_panel=_MODEL)(train)
+app.command(rich_help_panel=_MODEL)(translate)
+app.add_typer(data_app, name="data", rich_help_panel=_TEXT)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"seq2attn {seq2attn.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is one line on stderr."""
+    try:
+        app()
+    except Seq2AttnError as error:
+        print(f"seq2attn: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of a pipe, `head` for one, has had enough. Nothing more may be written at exit.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,55 @@
+"""`seq2attn translate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2attn.cli.train import Device
+
+
+def translate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    file: Annotated[str, typer.Argument(help="Text, one sentence a line; - is standard input.")] = "-",
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam size. [default: the run's]", show_default=False)] = None,
+    n_best: Annotated[int, typer.Option(min=1, help="Translations of each sentence, best first.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with scores.")] = False,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+) -> None:
+    """Translate text, one line for one line, in order."""
+    from dataclasses import asdict
+
+    from seq2attn.data.files import read_lines
+    from seq2attn.decoding.translate import Translator
+    from seq2attn.training.run_folder import choose_device, load_run
+
+    trained = load_run(run, choose_device(device.value))
+    settings = trained.config.decode
+    if beam is not None:
+        settings = settings.model_copy(update={"beam_size": beam})
+    translator = Translator(trained.model, trained.subwords, settings)
+    at_prompt = file == "-" and sys.stdin.isatty()
+    lines = _prompt(trained.name) if at_prompt else read_lines(file)
+    # A person waits for each answer; a file is read ahead, so that sentences of one length can go together.
+    streamed = translator.stream(lines, n_best, read_ahead=1) if at_prompt else translator.stream(lines, n_best)
+    for translations in streamed:
+        if as_json:
+            typer.echo(json.dumps([asdict(one) for one in translations], ensure_ascii=False))
+        else:
+            typer.echo("\n".join(one.text for one in translations))
+
+
+def _prompt(name: str) -> Iterator[str]:
+    """Lines that a person types, until Ctrl-D."""
+    typer.echo(f"{name}: a sentence and Enter; Ctrl-D to leave", err=True)
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            typer.echo(err=True)
+            return

@@ -1,0 +1,99 @@
+"""Sentences in, translations out, in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from seq2attn.config.schema import DecodeConfig
+from seq2attn.data.batch import pad_sources
+from seq2attn.data.subwords import Subwords
+from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
+from seq2attn.models.seq2seq import Seq2Seq
+
+# Sentences that are read ahead and sorted by length together: enough for batches without padding, and a bound on
+# memory for input without end.
+_READ_AHEAD = 4096
+_EXTRA_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of one sentence."""
+
+    text: str
+    score: float
+    """Log-probability over length ** length_penalty; with greedy search the log-probability."""
+    log_probability: float
+    tokens: int
+    """Subwords, without EOS."""
+    finished: bool
+    """False: cut off at the largest length."""
+
+
+class Translator:
+    """A model with its subwords. Leaves the model in evaluation mode."""
+
+    def __init__(self, model: Seq2Seq, subwords: Subwords, config: DecodeConfig) -> None:
+        self.model = model.eval()
+        self.subwords = subwords
+        self.config = config
+        self.device = next(model.parameters()).device
+
+    def translate(self, sentences: Sequence[str], done: Callable[[int], object] | None = None) -> list[str]:
+        """The best translation of each sentence; `done` is told how many sentences each batch finished."""
+        return [best[0].text for best in self._translate_chunk(sentences, 1, done)]
+
+    def stream(
+        self, sentences: Iterable[str], n_best: int = 1, read_ahead: int = _READ_AHEAD
+    ) -> Iterator[list[Translation]]:
+        """Up to `n_best` translations of each sentence, best first; at most `read_ahead` sentences are in memory."""
+        iterator = iter(sentences)
+        while chunk := list(islice(iterator, read_ahead)):
+            yield from self._translate_chunk(chunk, n_best, None)
+
+    def _translate_chunk(
+        self, sentences: Sequence[str], n_best: int, done: Callable[[int], object] | None
+    ) -> list[list[Translation]]:
+        sources = self.subwords.encode_source(sentences)
+        results: list[list[Translation]] = [[] for _ in sentences]
+        for rows in self._batches([len(source) for source in sources]):
+            found = self._search([sources[row] for row in rows], n_best)
+            for row, hypotheses in zip(rows, found, strict=True):
+                # A sentence without a word has nothing to translate, whatever the model makes of a lone EOS.
+                results[row] = self._texts(hypotheses) if len(sources[row]) > 1 else [_NOTHING]
+            if done is not None:
+                done(len(rows))
+        return results
+
+    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
+        """Rows in batches of similar length, longest first: what does not fit into memory fails at once."""
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        start = 0
+        while start < len(order):
+            cost = lengths[order[start]] * self.config.beam_size
+            size = max(1, self.config.batch_tokens // cost)
+            yield order[start : start + size]
+            start += size
+
+    @torch.inference_mode()
+    def _search(self, sources: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
+        source_ids, source_valid = (tensor.to(self.device) for tensor in pad_sources(sources))
+        memory = self.model.encode(source_ids, source_valid)
+        limits = [int(self.config.max_length_ratio * len(source)) + _EXTRA_LENGTH for source in sources]
+        if self.config.beam_size == 1 and n_best == 1:
+            return [[hypothesis] for hypothesis in greedy_search(self.model, memory, limits)]
+        return beam_search(self.model, memory, limits, self.config.beam_size, self.config.length_penalty, n_best)
+
+    def _texts(self, hypotheses: list[Hypothesis]) -> list[Translation]:
+        texts = self.subwords.decode_target([hypothesis.token_ids for hypothesis in hypotheses])
+        return [
+            Translation(text, found.score, found.log_probability, len(found.token_ids), found.finished)
+            for text, found in zip(texts, hypotheses, strict=True)
+        ]
+
+
+_NOTHING = Translation("", score=0.0, log_probability=0.0, tokens=0, finished=True)

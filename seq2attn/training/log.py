@@ -1,0 +1,101 @@
+"""Where a training's figures and words go: metrics.jsonl, TensorBoard, log.txt and the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from seq2attn.training.run_folder import RunFolder
+
+_PLAIN_LINE_SECONDS = 60.0
+
+
+class TrainingLog:
+    """Figures for programs, words for people. A resumed run goes on after `first_step`; later lines are cut off."""
+
+    def __init__(self, folder: RunFolder, first_step: int, quiet: bool = False) -> None:
+        self._drop_lines_after(folder, first_step)
+        self._metrics = folder.metrics_file.open("a", encoding="utf-8")
+        self._words = folder.log_file.open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)
+        self.display = _Display(quiet)
+
+    def __enter__(self) -> TrainingLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.display.close()
+        self._events.close()
+        self._metrics.close()
+        self._words.close()
+
+    def figures(self, step: int, figures: Mapping[str, float]) -> None:
+        """Keep `figures` of update `step`; their names are grouped by slashes, as in `loss/train`."""
+        self._metrics.write(json.dumps({"step": step, **figures}) + "\n")
+        self._metrics.flush()
+        for name, value in figures.items():
+            self._events.add_scalar(name, value, step)
+
+    def text(self, step: int, name: str, text: str) -> None:
+        """Keep a text of update `step` for TensorBoard."""
+        self._events.add_text(name, text, step)
+
+    def say(self, words: str) -> None:
+        """A line for people."""
+        self._words.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}\n")
+        self._words.flush()
+        self.display.say(words)
+
+    @staticmethod
+    def _drop_lines_after(folder: RunFolder, first_step: int) -> None:
+        if not folder.metrics_file.is_file():
+            return
+        lines = folder.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
+        # A kill can leave the last line cut short; a whole one ends with a line end.
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)["step"] <= first_step]
+        folder.metrics_file.write_text("".join(kept), encoding="utf-8")
+
+
+class _Display:
+    """A live bar on a terminal, a plain line a minute elsewhere; on stderr either way."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.console = Console(stderr=True, highlight=False)
+        self.bar: Progress | None = None
+        self._last_line = time.monotonic()
+        if not quiet and sys.stderr.isatty():
+            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[words]}"))
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.add_task("training", total=1.0, words="")
+            self.bar.start()
+
+    def advance(self, share: float, words: str, seconds_left: float) -> None:
+        """Show that `share` of the budget is spent."""
+        line = f"{words} · {timedelta(seconds=round(seconds_left))} left"
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=share, words=line)
+        elif time.monotonic() - self._last_line > _PLAIN_LINE_SECONDS:
+            self.say(f"{share:4.0%} · {line}")
+
+    def say(self, words: str) -> None:
+        """Print a line, above the bar where there is one."""
+        if not self.quiet:
+            self._last_line = time.monotonic()
+            self.console.print(words, soft_wrap=True, markup=False)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.stop()

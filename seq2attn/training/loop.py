@@ -1,0 +1,298 @@
+"""The training loop: from a prepared text and a new model to the run's final weights.
+
+Everything that the next update depends on stands in `Trainer.state_dict`, so that a resumed run goes on as if it had
+never been stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seq2attn.config.schema import Config
+from seq2attn.data.batch import Batch, collate
+from seq2attn.data.sampler import BatchSampler
+from seq2attn.errors import TrainingError
+from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.checkpoint import load_state, load_weights, save_checkpoint, set_weights, weights_of
+from seq2attn.training.log import TrainingLog
+from seq2attn.training.loss import cross_entropy_sum
+from seq2attn.training.optimizer import build_optimizer, set_learning_rate
+from seq2attn.training.prepare import PreparedText
+from seq2attn.training.run_folder import RunFolder
+from seq2attn.training.schedule import Spent, learning_rate, progress
+from seq2attn.training.signals import StopRequest
+from seq2attn.training.validation import ValidationResult, Validator
+
+_REPORT_STEPS = 50  # updates between two lines of training figures
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended."""
+
+    steps: int
+    target_tokens: int
+    seconds: float
+    validation: ValidationResult | None
+    """Of the final weights; None where the run was interrupted."""
+    stopped_by: int | None = None
+    """The signal that interrupted it; `--resume` goes on."""
+
+
+class Trainer:
+    """One model in training."""
+
+    def __init__(
+        self, config: Config, text: PreparedText, model: Seq2Seq, folder: RunFolder, device: torch.device
+    ) -> None:
+        self.config = config
+        self.settings = config.train
+        self.text = text
+        self.model = model.to(device).train()
+        self.folder = folder
+        self.device = device
+        self.optimizer = build_optimizer(model, config.train)
+        self.validator = Validator(text, config, device)
+        pairs = text.train
+        self.sampler = BatchSampler(
+            pairs.source_lengths,
+            pairs.target_lengths + 1,
+            config.train.batch_tokens,
+            config.train.seed,
+            config.train.short_first_epochs,
+        )
+        self.step = 0
+        self.epoch, self.batch, self.epoch_batches = 0, 0, 1
+        self.target_tokens = 0
+        self.seconds = 0.0
+        self.validations_since_best = 0
+        self.ranking: list[tuple[float, int]] = []
+        """(figure to be small, step) of the best validated checkpoints, best first."""
+        self._window = _Window()
+
+    def run(self, log: TrainingLog) -> TrainingResult:
+        """Train until the budget is spent, patience ends, or a signal asks to stop.
+
+        Raises: TrainingError where the loss is no longer a number; CheckpointError where nothing can be saved.
+        """
+        started = time.monotonic() - self.seconds
+        batches = self._batches()
+        with StopRequest() as stop:
+            while (share := self._progress()) < 1.0 and not self._out_of_patience():
+                self._update(share, batches)
+                self.seconds = time.monotonic() - started
+                self._report(log)
+                if self.step % self.settings.validate_every_steps == 0:
+                    self._validate(log)
+                    self.seconds = time.monotonic() - started
+                    self._window = _Window()
+                if self.step % self.settings.checkpoint_every_steps == 0:
+                    self._save()
+                if stop.signal_number is not None:
+                    self._save()
+                    return self._result(None, stop.signal_number)
+            if self.step % self.settings.validate_every_steps:
+                self._validate(log)
+            self._save()
+            return self._result(self._finish(log))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything beside the weights that the next update depends on; tensors and plain values alone."""
+        state = {
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "target_tokens": self.target_tokens,
+            "seconds": self.seconds,
+            "validations_since_best": self.validations_since_best,
+            "ranking": self.ranking,
+        }
+        if self.device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint.
+
+        Raises: CheckpointError where there is none, or it is damaged.
+        """
+        steps = self.folder.steps()
+        if not steps:
+            return
+        checkpoint = self.folder.step(steps[-1])
+        set_weights(self.model, load_weights(checkpoint), str(checkpoint))
+        state = load_state(checkpoint)
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("step", "epoch", "batch", "target_tokens", "seconds", "validations_since_best", "ranking"):
+            setattr(self, name, state[name])
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+
+    def _progress(self) -> float:
+        epochs = self.epoch + self.batch / self.epoch_batches
+        return progress(Spent(self.step, epochs, self.seconds), self.settings)
+
+    def _out_of_patience(self) -> bool:
+        return self.settings.patience is not None and self.validations_since_best >= self.settings.patience
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches from the current position on, epoch after epoch; `epoch` and `batch` are the position of the next."""
+        pairs = self.text.train
+        while True:
+            batches = self.sampler.batches(self.epoch)
+            self.epoch_batches = len(batches)
+            while self.batch < len(batches):
+                rows = batches[self.batch]
+                self.batch += 1
+                batch = collate([pairs.source(row) for row in rows], [pairs.target(row) for row in rows])
+                yield batch.to(self.device)
+            self.epoch, self.batch = self.epoch + 1, 0
+
+    def _update(self, share: float, batches: Iterator[Batch]) -> None:
+        """One optimizer update over `accumulate` batches, the loss averaged over all their target tokens."""
+        group = [next(batches) for _ in range(self.settings.accumulate)]
+        tokens = sum(batch.target_tokens for batch in group)
+        total = torch.zeros((), device=self.device)
+        for batch in group:
+            hidden = self.model(batch)
+            loss = cross_entropy_sum(self.model, hidden, batch.target_output, self.settings.label_smoothing) / tokens
+            loss.backward()
+            total += loss.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self._check_finite(total, norm)
+        rate = learning_rate(self.step + 1, share, self.settings)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.target_tokens += tokens
+        self._window.add(total.item(), tokens, norm.item(), rate)
+
+    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
+        if not math.isfinite(loss.item() + norm.item()):
+            raise TrainingError(
+                f"update {self.step + 1}: the loss is {loss.item()} and the gradient's norm {norm.item()}; no weight "
+                "was changed by it. Try a lower train.learning_rate or a longer train.warmup_steps, and --resume"
+            )
+
+    def _report(self, log: TrainingLog) -> None:
+        share = self._progress()
+        left = self.seconds * (1.0 - share) / share if share else 0.0
+        words = f"step {self.step} · {self._window.rate():,.0f} target tokens/s · loss {self._window.loss():.2f}"
+        log.display.advance(share, words, left)
+        if self.step % _REPORT_STEPS == 0:
+            epochs = self.epoch + self.batch / self.epoch_batches
+            log.figures(self.step, {**self._window.figures(), "progress/epoch": epochs})
+            self._window = _Window()
+
+    def _validate(self, log: TrainingLog) -> None:
+        """Validate, and keep the checkpoint if it is among the best."""
+        result = self.validator.validate(self.model)
+        figures = {"loss/validation": result.loss, "perplexity/validation": math.exp(min(result.loss, 50.0))}
+        if result.bleu is not None:
+            figures["bleu/validation"] = result.bleu
+        log.figures(self.step, figures)
+        if result.translations:
+            log.text(self.step, "translation", _side_by_side(self.validator, result))
+        ranked = sorted([*self.ranking, (self._figure(result), self.step)])
+        self.validations_since_best = 0 if ranked[0][1] == self.step else self.validations_since_best + 1
+        self.ranking = ranked[: self.settings.average_checkpoints]
+        if any(step == self.step for _, step in self.ranking):
+            self._save()
+        bleu = "" if result.bleu is None else f", BLEU {result.bleu:.1f}"
+        best = " (best so far)" if self.validations_since_best == 0 else ""
+        log.say(f"step {self.step}, epoch {self.epoch + 1}: validation loss {result.loss:.3f}{bleu}{best}")
+
+    def _figure(self, result: ValidationResult) -> float:
+        if self.settings.best_by == "bleu" and result.bleu is not None:
+            return -result.bleu
+        return result.loss
+
+    def _save(self) -> None:
+        """Write this step's checkpoint if there is none, and delete those that are neither new nor best."""
+        folder = self.folder.step(self.step)
+        if self.step not in self.folder.steps():
+            save_checkpoint(folder, weights_of(self.model), self.state_dict(), {"step": self.step})
+        newest = self.folder.steps()[-self.settings.keep_checkpoints :]
+        best = [step for _, step in self.ranking]
+        for step in self.folder.steps():
+            if step not in newest and step not in best:
+                shutil.rmtree(self.folder.step(step))
+
+    def _finish(self, log: TrainingLog) -> ValidationResult:
+        """Save the final weights: the average of the best checkpoints, or the best one where it is better."""
+        steps = [step for _, step in self.ranking]
+        candidates = {f"step {steps[0]}": steps[:1]}
+        if len(steps) > 1:
+            candidates[f"the average of steps {', '.join(map(str, sorted(steps)))}"] = steps
+        results: dict[str, tuple[float, ValidationResult]] = {}
+        for name, members in candidates.items():
+            set_weights(self.model, self._average(members), name)
+            result = self.validator.validate(self.model)
+            results[name] = (self._figure(result), result)
+        chosen = min(results, key=lambda name: results[name][0])
+        _, result = results[chosen]
+        set_weights(self.model, self._average(candidates[chosen]), chosen)
+        about = {"step": self.step, "weights": chosen, "validation_loss": result.loss, "validation_bleu": result.bleu}
+        spent = {"seconds": self.seconds, "target_tokens": self.target_tokens}
+        save_checkpoint(self.folder.final, weights_of(self.model), None, {**about, **spent})
+        bleu = "" if result.bleu is None else f", BLEU {result.bleu:.1f}"
+        log.say(f"final weights: {chosen}; validation loss {result.loss:.3f}{bleu}")
+        return result
+
+    def _average(self, steps: list[int]) -> Mapping[str, Tensor]:
+        """The mean of the weights of the checkpoints of `steps`."""
+        members = [load_weights(self.folder.step(step)) for step in steps]
+        return {name: torch.stack([member[name] for member in members]).mean(0) for name in members[0]}
+
+    def _result(self, validation: ValidationResult | None, stopped_by: int | None = None) -> TrainingResult:
+        return TrainingResult(self.step, self.target_tokens, self.seconds, validation, stopped_by)
+
+
+class _Window:
+    """Training figures since the last report."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.losses: list[float] = []
+        self.norms: list[float] = []
+        self.tokens = 0
+        self.learning_rate = 0.0
+
+    def add(self, loss: float, tokens: int, norm: float, learning_rate: float) -> None:
+        self.losses.append(loss)
+        self.norms.append(norm)
+        self.tokens += tokens
+        self.learning_rate = learning_rate
+
+    def loss(self) -> float:
+        return sum(self.losses) / max(1, len(self.losses))
+
+    def rate(self) -> float:
+        return self.tokens / max(1e-9, time.monotonic() - self.started)
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "loss/train": self.loss(),
+            "gradient_norm": sum(self.norms) / max(1, len(self.norms)),
+            "learning_rate": self.learning_rate,
+            "speed/target_tokens_per_second": self.rate(),
+        }
+
+
+def _side_by_side(validator: Validator, result: ValidationResult, count: int = 5) -> str:
+    """The first few validation sentences with their translations, as a Markdown table."""
+    lines = ["| source | reference | translation |", "| --- | --- | --- |"]
+    shown = list(zip(validator.sources, validator.references, result.translations, strict=True))[:count]
+    return "\n".join([*lines, *("| " + " | ".join(cells) + " |" for cells in shown)])

@@ -1,0 +1,37 @@
+"""Everything that training needs of the text: the corpus, its subwords, and the encoded splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seq2attn.config.schema import Config
+from seq2attn.data.corpus import Corpus, cache_folder, load_corpus
+from seq2attn.data.encoded import EncodedPairs, encode_split
+from seq2attn.data.subwords import Subwords
+from seq2attn.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """A corpus, ready for training."""
+
+    corpus: Corpus
+    subwords: Subwords
+    train: EncodedPairs
+    validation: EncodedPairs
+
+
+def prepare_text(config: Config, folder: RunFolder, resume: bool) -> PreparedText:
+    """The text of `config`; new subwords are trained and kept with the run, a resumed run uses its own.
+
+    Raises: ConfigError, DataError, FetchError.
+    """
+    corpus = load_corpus(config.data)
+    if resume:
+        subwords = Subwords.load(folder.path)
+    else:
+        subwords = Subwords.train(corpus.splits["train"], config.subwords)
+        subwords.save(folder.path)
+    cache = cache_folder(config.data)
+    train, validation = (encode_split(corpus, split, subwords, cache) for split in ("train", "validation"))
+    return PreparedText(corpus, subwords, train, validation)

@@ -1,0 +1,174 @@
+"""The folder of a run: what lies where, and how a trained model is read back from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import seq2attn
+from seq2attn.config.load import dump_config, load_config
+from seq2attn.config.schema import Config
+from seq2attn.data.subwords import Subwords
+from seq2attn.errors import RunError
+from seq2attn.models.build import build_model
+from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.checkpoint import load_weights, read_manifest, set_weights
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside the folder of a run."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration; its presence makes the folder a run."""
+        return self.path / "config.yaml"
+
+    @property
+    def env_file(self) -> Path:
+        """Versions, device, seed, digests."""
+        return self.path / "env.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        """What the training told the terminal."""
+        return self.path / "log.txt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of all checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def final(self) -> Path:
+        """The weights that the finished run translates with."""
+        return self.checkpoints / "final"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config_file.is_file()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.final.is_dir()
+
+    def step(self, step: int) -> Path:
+        """The checkpoint of update `step`."""
+        return self.checkpoints / f"step_{step}"
+
+    def steps(self) -> list[int]:
+        """Updates that have a checkpoint, ascending."""
+        names = [path.name.removeprefix("step_") for path in self.checkpoints.glob("step_*")]
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def read_config(self) -> Config:
+        """The resolved configuration.
+
+        Raises: RunError where the folder is not one of a run.
+        """
+        if not self.exists:
+            what = "has no config.yaml" if self.path.is_dir() else "does not exist"
+            raise RunError(f"{self.path}: not a run folder, it {what}; `seq2attn train` makes one")
+        return load_config(self.config_file)
+
+    def read_env(self) -> dict[str, Any]:
+        """Versions, device, seed, digests; empty where there is none."""
+        try:
+            return dict(json.loads(self.env_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+    def begin(self, config: Config) -> None:
+        """Make the folder and write the configuration."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(dump_config(config), encoding="utf-8")
+
+    def write_env(self, env: Mapping[str, Any]) -> None:
+        """Write what the run depends on beside its configuration."""
+        self.env_file.write_text(json.dumps(env, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run read back: everything that translation and evaluation need."""
+
+    folder: RunFolder
+    config: Config
+    subwords: Subwords
+    model: Seq2Seq
+    about: Mapping[str, Any]
+    """What its checkpoint says of itself: step, validation figures."""
+
+    @property
+    def name(self) -> str:
+        """What the run is called in tables and figures."""
+        return self.config.name or self.folder.path.name
+
+
+def load_run(path: Path, device: torch.device) -> TrainedRun:
+    """The run in `path`, with its final weights, or its newest ones while it is in training.
+
+    Raises: RunError, DataError, CheckpointError.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    subwords = Subwords.load(path)
+    steps = folder.steps()
+    if not folder.finished and not steps:
+        raise RunError(f"{path}: has no checkpoint yet; train on with `seq2attn train {path}/config.yaml --resume`")
+    checkpoint = folder.final if folder.finished else folder.step(steps[-1])
+    model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
+    set_weights(model, load_weights(checkpoint), str(checkpoint))
+    return TrainedRun(folder, config, subwords, model.to(device).eval(), read_manifest(checkpoint))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto": the first of CUDA, MPS and CPU that is there.
+
+    Raises: RunError where it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, present in there.items() if present))
+    if not there.get(name, False):
+        raise RunError(f"--device {name}: there is none here; available: {', '.join(k for k, v in there.items() if v)}")
+    return torch.device(name)
+
+
+def describe_machine(device: torch.device) -> str:
+    """The machine in a line: processor or accelerator, threads, torch."""
+    if device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    return f"{hardware}; Python {platform.python_version()}, torch {torch.__version__}, seq2attn {seq2attn.__version__}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,48 @@
+"""The learning rate as a pure function of the step and of the progress through the budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from seq2attn.config.schema import TrainConfig
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run has used of its budget so far."""
+
+    steps: int
+    epochs: float
+    seconds: float
+
+
+def progress(spent: Spent, config: TrainConfig) -> float:
+    """Share of the budget that is spent, 1.0 at its end: the largest of the shares of steps, epochs and minutes."""
+    shares = [0.0]
+    if config.max_steps is not None:
+        shares.append(spent.steps / config.max_steps)
+    if config.max_epochs is not None:
+        shares.append(spent.epochs / config.max_epochs)
+    if config.max_minutes is not None:
+        shares.append(spent.seconds / (60 * config.max_minutes))
+    return min(1.0, max(shares))
+
+
+def learning_rate(step: int, share: float, config: TrainConfig) -> float:
+    """Learning rate of update `step` (from 1) when `share` of the budget is spent.
+
+    1. Warm-up: linear to `config.learning_rate` over `warmup_steps`.
+    2. Decay: to zero at the end of the budget (linear, cosine), with 1/√step (Vaswani et al. 2017), or none.
+    """
+    warmup = min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
+    match config.decay:
+        case "linear":
+            decay = 1.0 - share
+        case "cosine":
+            decay = 0.5 * (1.0 + math.cos(math.pi * share))
+        case "inverse_sqrt":
+            decay = min(1.0, math.sqrt(max(config.warmup_steps, 1) / step))
+        case "none":
+            decay = 1.0
+    return config.learning_rate * warmup * decay

@@ -1,0 +1,96 @@
+"""One training run from its configuration to its folder: `seq2attn train`."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import seq2attn
+from seq2attn.config.load import load_config
+from seq2attn.config.schema import Config
+from seq2attn.errors import ConfigError, RunError
+from seq2attn.models.build import build_model
+from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.log import TrainingLog
+from seq2attn.training.loop import Trainer, TrainingResult
+from seq2attn.training.prepare import PreparedText, prepare_text
+from seq2attn.training.run_folder import RunFolder, choose_device, describe_machine
+
+# What a resumed run may change: how long it goes on and how often it looks up, never what it computes.
+_FREE_ON_RESUME = {"max_steps", "max_epochs", "max_minutes", "checkpoint_every_steps", "keep_checkpoints", "threads"}
+
+
+def train(
+    config: Config, path: Path, device_name: str = "auto", resume: bool = False, quiet: bool = False
+) -> TrainingResult:
+    """Train `config` in the run folder `path`; with `resume`, go on from its newest checkpoint.
+
+    Raises: RunError where the folder holds a run and `resume` is not asked for; ConfigError where a resumed run was
+    begun with another configuration; DataError, FetchError, CheckpointError, TrainingError.
+    """
+    folder = RunFolder(path)
+    resume = _check_folder(folder, config, resume)
+    if config.train.threads is not None:
+        torch.set_num_threads(config.train.threads)
+    device = choose_device(device_name)
+    folder.begin(config)
+    text = prepare_text(config, folder, resume)
+    torch.manual_seed(config.train.seed)
+    subwords = text.subwords
+    model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
+    folder.write_env(_environment(config, text, model, device))
+    trainer = Trainer(config, text, model, folder, device)
+    if resume:
+        trainer.resume()
+    with TrainingLog(folder, trainer.step, quiet) as log:
+        pairs, parameters = len(text.train), model.count_parameters()
+        log.say(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {describe_machine(device)}")
+        if trainer.step:
+            log.say(f"goes on after step {trainer.step}")
+        return trainer.run(log)
+
+
+def _check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
+    """Whether there is a run to go on with."""
+    if not folder.exists:
+        return False
+    if not resume:
+        raise RunError(f"{folder.path}: already holds a run; go on with --resume, or choose another --run-dir")
+    if folder.finished:
+        raise RunError(f"{folder.path}: this run is finished; train longer in another --run-dir")
+    before, now = (_without_free(one) for one in (load_config(folder.config_file), config))
+    differing = sorted(key for key in before if before[key] != now.get(key)) + sorted(now.keys() - before.keys())
+    if differing:
+        changes = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in differing)
+        raise ConfigError(f"--resume: {folder.path} was begun with another configuration: {changes}")
+    return True
+
+
+def _without_free(config: Config) -> dict[str, Any]:
+    """The settings by dotted key that a resumed run must share."""
+    flat: dict[str, Any] = {"name": config.name}
+    for section in ("data", "subwords", "model", "train", "decode"):
+        values = getattr(config, section).model_dump()
+        flat |= {f"{section}.{key}": value for key, value in values.items() if key not in _FREE_ON_RESUME}
+    return flat
+
+
+def _environment(config: Config, text: PreparedText, model: Seq2Seq, device: torch.device) -> dict[str, Any]:
+    corpus = text.corpus
+    return {
+        "seq2attn": seq2attn.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": describe_machine(device),
+        "device": str(device),
+        "seed": config.train.seed,
+        "parameters": model.count_parameters(),
+        "corpus": corpus.name,
+        "source_language": corpus.source_language,
+        "target_language": corpus.target_language,
+        "corpus_digest": corpus.digest,
+        "corpus_counts": {split: dict(counts) for split, counts in corpus.counts.items()},
+    }
