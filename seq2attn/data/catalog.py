@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from seq2attn.data import bible, store
+from seq2attn.data import bible, hub, hub_corpora, multi30k, store, synthetic
 from seq2attn.data.store import CatalogEntry, RawCorpus
 from seq2attn.errors import DataError
 
@@ -24,11 +24,27 @@ class Family:
 
     pattern: str
     """How their names are built, for people."""
+    title: str
     entries: tuple[CatalogEntry, ...]
     load: Load
 
 
-FAMILIES = (Family("bible-XX-YY", tuple(bible.entries()), bible.load),)
+def _hub_families() -> Iterator[Family]:
+    for name, corpus in hub_corpora.HUB_CORPORA.items():
+        yield Family(f"{name}-XX-YY", corpus.title, tuple(hub.entries(name)), hub.load)
+
+
+FAMILIES = (
+    Family("synthetic", "Made-up language pair", tuple(synthetic.entries()), synthetic.load),
+    Family(
+        "bible-XX-YY",
+        "Bible verses; en: Basic English, kjv: King James, web: World English",
+        tuple(bible.entries()),
+        bible.load,
+    ),
+    Family("multi30k-XX-YY", "Multi30k, captions of photographs", tuple(multi30k.entries()), multi30k.load),
+    *_hub_families(),
+)
 
 
 def names() -> list[str]:

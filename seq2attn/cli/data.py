@@ -1,0 +1,138 @@
+"""`seq2attn data`: the catalogue of public corpora."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from seq2attn.data.catalog import Family
+
+data_app = typer.Typer(no_args_is_help=True, help="List, show and fetch public corpora.")
+
+_SAMPLES = 3
+_MOST_CODES = 25
+_COLUMNS = ("name", "what", "XX and YY", "size", "tried live")
+_LEGEND = (
+    "Not yet tried live: tested on local files of the same layout, not yet against the live hub. All names: --json"
+)
+
+Name = Annotated[str, typer.Argument(help="A name from `seq2attn data list`, such as bible-fr-en.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="SEQ2ATTN_DATA", help="Folder of all corpora. [default: data]", show_default=False),
+]
+
+
+@data_app.command("list")
+def list_corpora(as_json: AsJson = False) -> None:
+    """List the corpora that can be fetched by name."""
+    from seq2attn.data.catalog import FAMILIES
+
+    if as_json:
+        _print_json([_family_as_json(family) for family in FAMILIES])
+        return
+    rows = [_family_row(family) for family in FAMILIES]
+    if sys.stdout.isatty():
+        _print_table(rows)
+    else:
+        for row in (_COLUMNS, *rows):
+            typer.echo("\t".join(row))
+
+
+@data_app.command()
+def show(name: Name, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show where a corpus comes from, and once it is fetched its counts and a few pairs."""
+    from dataclasses import asdict
+
+    from seq2attn.data import catalog, store
+
+    folder = _data_folder(data_dir)
+    card: dict[str, Any] = asdict(catalog.find(name))
+    if fetched := store.is_kept(folder, name):
+        card |= store.read_card(folder, name)
+        card["folder"] = str(store.corpus_folder(folder, name))
+        card["samples"] = store.read_rows(store.split_files(folder, name)["train"], _SAMPLES)
+    if as_json:
+        _print_json(card | {"fetched": fetched})
+        return
+    _print_card(card)
+    if not fetched:
+        typer.echo(f"Not fetched yet; run `seq2attn data fetch {name}`.")
+
+
+@data_app.command()
+def fetch(
+    name: Name,
+    local: Annotated[
+        Path | None, typer.Option("--from", help="A downloaded file or folder to read, in place of the network.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Fetch a corpus and print the folder that it lies in."""
+    from seq2attn.data import catalog
+
+    place = catalog.fetch(name, _data_folder(data_dir), local=local, report=lambda line: typer.echo(line, err=True))
+    typer.echo(str(place))
+
+
+def _data_folder(given: Path | None) -> Path:
+    from seq2attn.config.schema import DataConfig
+
+    return given or Path(DataConfig().folder)
+
+
+def _family_as_json(family: Family) -> dict[str, Any]:
+    return {
+        "name": family.pattern,
+        "title": family.title,
+        "origin": family.entries[0].origin,
+        "size": family.entries[0].size,
+        "tried": all(entry.tried for entry in family.entries),
+        "corpora": [entry.name for entry in family.entries],
+    }
+
+
+def _family_row(family: Family) -> tuple[str, ...]:
+    stem = family.pattern.removesuffix("-XX-YY")
+    codes = sorted({code for entry in family.entries for code in entry.name.removeprefix(stem).split("-") if code})
+    listed = " ".join(codes) if len(codes) <= _MOST_CODES else f"{len(codes)} languages"
+    tried = all(entry.tried for entry in family.entries)
+    return family.pattern, family.title, listed, family.entries[0].size, "yes" if tried else "not yet"
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*_COLUMNS, caption=_LEGEND, caption_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _print_card(card: dict[str, Any]) -> None:
+    """One `key: value` a line; nested values indented under their key."""
+    for key, value in card.items():
+        label = key.replace("_", " ")
+        if isinstance(value, dict):
+            typer.echo(f"{label}:")
+            for inner, number in value.items():
+                typer.echo(f"  {inner}: {number:,}" if isinstance(number, int) else f"  {inner}: {number}")
+        elif key == "samples":
+            typer.echo("samples:")
+            for row in value:
+                typer.echo(f"  {row['source']}\n    {row['target']}")
+        elif key == "tried":
+            typer.echo(f"tried live: {'yes' if value else 'not yet tried against the live hub'}")
+        else:
+            typer.echo(f"{label}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

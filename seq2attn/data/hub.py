@@ -1,0 +1,128 @@
+"""Parallel corpora of the Hugging Face hub that have a column `translation: {xx, yy}`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from seq2attn.data.hub_corpora import HUB_CORPORA
+from seq2attn.data.store import SPLITS, CatalogEntry, RawCorpus, Row
+from seq2attn.errors import FetchError
+
+_PROBE_SECONDS = 10
+_OTHERWISE = "give a local copy with --from, or train on files of your own (data.train, data.validation, data.test)"
+_ROWS_AT_ONCE = 1000
+# Where a corpus brings no validation or test, this many pairs of its training are held out, at most a twentieth each.
+_HELD_OUT_PAIRS = {"validation": 2000, "test": 3000}
+_LARGEST_HELD_OUT_SHARE = 0.05
+
+
+def entries(corpus_name: str) -> Iterator[CatalogEntry]:
+    """Both directions of every pair of the hub corpus `corpus_name`: `wmt16-de-en`, `wmt16-en-de`, …"""
+    corpus = HUB_CORPORA[corpus_name]
+    for pair in corpus.pairs:
+        languages = pair.split("-")
+        for source, target in (languages, languages[::-1]):
+            yield CatalogEntry(
+                name=f"{corpus_name}-{source}-{target}",
+                title=corpus.title,
+                source_language=source,
+                target_language=target,
+                origin=f"{corpus.repository}, Hugging Face hub",
+                licence=corpus.licence,
+                citation=corpus.citation,
+                size=corpus.size,
+                tried=False,
+            )
+
+
+def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None]) -> RawCorpus:
+    """The pairs of `entry`, from the hub or from `local`, a copy of its repository.
+
+    Raises: FetchError where the hub does not answer, or the set has another layout than expected.
+    """
+    source, target = entry.source_language, entry.target_language
+    corpus = HUB_CORPORA[entry.name.removesuffix(f"-{source}-{target}")]
+    given = f"{source}-{target}"
+    pair = given if corpus.directed or given in corpus.pairs else f"{target}-{source}"
+    configuration = corpus.configuration.format(pair=pair)
+    tables = load_tables(corpus.repository, configuration, corpus.revision, local, report)
+
+    def rows_of(table: Any) -> Iterator[Row]:
+        for batch in table.iter(batch_size=_ROWS_AT_ONCE):
+            for texts in batch["translation"]:
+                yield texts[source] or "", texts[target] or "", None
+
+    _check_columns(tables, source, target, corpus.repository)
+    facts = {"repository": corpus.repository, "configuration": configuration, "revision": corpus.revision}
+    return RawCorpus(_complete_splits(tables, rows_of), facts)
+
+
+def load_tables(
+    repository: str, configuration: str | None, revision: str | None, local: Path | None, report: Callable[[str], None]
+) -> Any:
+    """The tables of a hub repository by split, memory-mapped (a `datasets.DatasetDict`).
+
+    Raises: FetchError with one line about what is wrong.
+    """
+    import datasets
+
+    if local is None:
+        _probe(repository)
+    report(f"Loading {configuration or 'all'} of {local or repository} …")
+    try:
+        return datasets.load_dataset(str(local or repository), configuration, revision=revision if not local else None)
+    except Exception as error:  # the errors of five libraries come through here
+        raise FetchError(f"{local or repository}: {_one_line(error)}; {_OTHERWISE}") from error
+
+
+def _probe(repository: str) -> None:
+    """Ask the hub once, with a short timeout: the client itself would try for minutes."""
+    import huggingface_hub
+
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return  # the user wants the cache or nothing, and the client answers that at once
+    try:
+        huggingface_hub.HfApi().dataset_info(repository, timeout=_PROBE_SECONDS)
+    except Exception as error:  # the errors of the client and of the library under it
+        raise FetchError(f"{repository}: the hub does not give it ({_one_line(error)}); {_OTHERWISE}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def _check_columns(tables: Any, source: str, target: str, repository: str) -> None:
+    if "train" not in tables:
+        raise FetchError(f"{repository}: has the splits {', '.join(tables)}; expected train")
+    for split, table in tables.items():
+        if "translation" not in table.column_names:
+            found = ", ".join(table.column_names)
+            raise FetchError(f"{repository}: {split} has the columns {found}; expected translation")
+        if len(table) and not {source, target} <= table[0]["translation"].keys():
+            found = ", ".join(table[0]["translation"])
+            raise FetchError(f"{repository}: {split} has the languages {found}; expected {source} and {target}")
+
+
+def _complete_splits(tables: Any, rows_of: Callable[[Any], Iterator[Row]]) -> dict[str, Iterable[Row]]:
+    """The splits of a corpus; those that it lacks are taken out of its training."""
+    missing = [split for split in ("validation", "test") if split not in tables]
+    n_train = max(1, len(tables["train"]))
+    shares = {split: min(_HELD_OUT_PAIRS[split] / n_train, _LARGEST_HELD_OUT_SHARE) for split in missing}
+
+    def taken(split: str) -> Iterator[Row]:
+        return (row for row in rows_of(tables["train"]) if _split_of(row[0], shares) == split)
+
+    return {split: taken(split) if split == "train" or split in missing else rows_of(tables[split]) for split in SPLITS}
+
+
+def _split_of(source: str, shares: dict[str, float]) -> str:
+    """Drawn from the text itself: the same in every run, and a repeated source is never on both sides."""
+    place = int.from_bytes(hashlib.sha256(source.encode()).digest()[:8]) / 2**64
+    for split, share in shares.items():
+        if place < share:
+            return split
+        place -= share
+    return "train"

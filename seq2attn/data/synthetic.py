@@ -1,0 +1,181 @@
+"""A small made-up language pair, for trying everything out without a network.
+
+Sentences of `xa` translate into `xb` word by word, with three things to learn beside the words: adjectives follow their
+noun, adverbs follow their verb, and the article agrees with the gender of its noun. Clauses are joined, so that
+sentences run from 3 to about 70 words. Training has mostly short sentences; validation and test have as many of every
+length, so that the curve over length has something to stand on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+from seq2attn.data.store import CatalogEntry, RawCorpus, Row
+from seq2attn.errors import DataError
+
+_SEED = 20170612
+_TRAIN_PAIRS, _VALIDATION_PAIRS, _TEST_PAIRS = 4000, 300, 500
+_SHORTEST, _LONGEST = 3, 68
+_SHORT_SHARE, _LONGEST_SHORT = 0.75, 14
+
+_Item = TypeVar("_Item")
+_Phrase = tuple[list[str], list[str]]
+"""The words of a phrase in both languages."""
+
+
+@dataclass(frozen=True)
+class _Word:
+    source: str
+    target: str
+    gender: int = 0
+
+
+@dataclass(frozen=True)
+class _Lexicon:
+    names: Sequence[_Word]
+    nouns: Sequence[_Word]
+    adjectives: Sequence[_Word]
+    verbs: Sequence[_Word]
+    adverbs: Sequence[_Word]
+    prepositions: Sequence[_Word]
+    conjunctions: Sequence[_Word]
+    articles: Sequence[tuple[str, tuple[str, str]]]
+    """In `xa`, and in `xb` for either gender."""
+
+
+def entries() -> Iterator[CatalogEntry]:
+    """The one entry, `synthetic`."""
+    yield CatalogEntry(
+        name="synthetic",
+        title="Made-up language pair with reordering and agreement",
+        source_language="xa",
+        target_language="xb",
+        origin="generated from a fixed seed; no network",
+        licence="as this package",
+        citation="none",
+        size=f"{_TRAIN_PAIRS:,} + {_VALIDATION_PAIRS} + {_TEST_PAIRS} pairs of {_SHORTEST} to about 70 words",
+        tried=True,
+    )
+
+
+def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None]) -> RawCorpus:
+    """The pairs, always the same ones.
+
+    Raises: DataError where `local` is given, for there is nothing to read.
+    """
+    if local is not None:
+        raise DataError(f"{local}: {entry.name} is made up, not read from files; leave --from out")
+    report(f"Making up {entry.name} …")
+    random = Random(_SEED)
+    lexicon = _invent_lexicon(random)
+    seen: set[str] = set()
+    test = _draw_pairs(random, lexicon, _TEST_PAIRS, _any_length, seen)
+    validation = _draw_pairs(random, lexicon, _VALIDATION_PAIRS, _any_length, seen)
+    train = _draw_pairs(random, lexicon, _TRAIN_PAIRS, _mostly_short, seen)
+    return RawCorpus({"train": train, "validation": validation, "test": test}, {"seed": _SEED})
+
+
+def _draw_pairs(
+    random: Random, lexicon: _Lexicon, number: int, draw_length: Callable[[Random], int], seen: set[str]
+) -> list[Row]:
+    """`number` pairs whose sources were not yet `seen`."""
+    rows: list[Row] = []
+    while len(rows) < number:
+        source, target = _sentence(random, lexicon, draw_length(random))
+        if source not in seen:
+            seen.add(source)
+            rows.append((source, target, None))
+    return rows
+
+
+def _any_length(random: Random) -> int:
+    return _draw(random, range(_SHORTEST, _LONGEST + 1))
+
+
+def _mostly_short(random: Random) -> int:
+    if random.random() < _SHORT_SHARE:
+        return _draw(random, range(_SHORTEST, _LONGEST_SHORT + 1))
+    return _any_length(random)
+
+
+def _draw(random: Random, items: Sequence[_Item]) -> _Item:
+    # `random()` alone is promised to give the same numbers in every version of Python; `choice` is not.
+    return items[int(random.random() * len(items))]
+
+
+def _sentence(random: Random, lexicon: _Lexicon, length: int) -> tuple[str, str]:
+    """Joined clauses of at least `length` words, and few more."""
+    source, target = _clause(random, lexicon, length)
+    while len(source) < length:
+        conjunction = _draw(random, lexicon.conjunctions)
+        more_source, more_target = _clause(random, lexicon, length - len(source) - 1)
+        source[-1] += ","
+        target[-1] += ","
+        source += [conjunction.source, *more_source]
+        target += [conjunction.target, *more_target]
+    return " ".join(source) + ".", " ".join(target) + "."
+
+
+def _clause(random: Random, lexicon: _Lexicon, room: int) -> _Phrase:
+    """Subject, verb and object, with whatever else fits into `room` words."""
+    subject_source, subject_target = _noun_phrase(random, lexicon, room - 2)
+    verb = _draw(random, lexicon.verbs)
+    verb_source, verb_target = [verb.source], [verb.target]
+    if room > len(subject_source) + 4 and random.random() < 0.3:
+        adverb = _draw(random, lexicon.adverbs)
+        verb_source, verb_target = [adverb.source, verb.source], [verb.target, adverb.target]
+    source, target = subject_source + verb_source, subject_target + verb_target
+    object_source, object_target = _noun_phrase(random, lexicon, room - len(source))
+    source, target = source + object_source, target + object_target
+    if room > len(source) + 4 and random.random() < 0.4:
+        preposition = _draw(random, lexicon.prepositions)
+        place_source, place_target = _noun_phrase(random, lexicon, room - len(source) - 1)
+        source, target = [*source, preposition.source, *place_source], [*target, preposition.target, *place_target]
+    return source, target
+
+
+def _noun_phrase(random: Random, lexicon: _Lexicon, room: int) -> _Phrase:
+    """A name, or article and noun with up to two adjectives."""
+    if room < 2 or random.random() < 0.3:
+        name = _draw(random, lexicon.names)
+        return [name.source], [name.target]
+    noun = _draw(random, lexicon.nouns)
+    article_source, article_targets = _draw(random, lexicon.articles)
+    number = min(room - 2, _draw(random, (0, 0, 1, 1, 2)))
+    adjectives = [_draw(random, lexicon.adjectives) for _ in range(number)]
+    source = [article_source, *(adjective.source for adjective in adjectives), noun.source]
+    target = [article_targets[noun.gender], noun.target, *(adjective.target for adjective in adjectives)]
+    return source, target
+
+
+def _invent_lexicon(random: Random) -> _Lexicon:
+    source_words = _invent_words(random, "ptkmnslr", "aeiou")
+    target_words = _invent_words(random, "bdgvzfjh", "aeiouy")
+
+    def words(number: int) -> list[_Word]:
+        return [_Word(next(source_words), next(target_words), gender=index % 2) for index in range(number)]
+
+    return _Lexicon(
+        names=[_Word(word.source.title(), word.target.title()) for word in words(20)],
+        nouns=words(70),
+        adjectives=words(40),
+        verbs=words(40),
+        adverbs=words(12),
+        prepositions=words(8),
+        conjunctions=words(6),
+        articles=[(next(source_words), (next(target_words), next(target_words))) for _ in range(4)],
+    )
+
+
+def _invent_words(random: Random, consonants: str, vowels: str) -> Iterator[str]:
+    """Ever new words of two or three syllables."""
+    known: set[str] = set()
+    while True:
+        word = "".join(_draw(random, consonants) + _draw(random, vowels) for _ in range(_draw(random, (2, 2, 3))))
+        if word not in known:
+            known.add(word)
+            yield word
