@@ -122,9 +122,9 @@ class Trainer:
         return state
 
     def resume(self) -> None:
-        """Go back to the newest checkpoint.
+        """Go back to the newest checkpoint; where there is none yet, stay at the start.
 
-        Raises: CheckpointError where there is none, or it is damaged.
+        Raises: CheckpointError where it is damaged or of another model.
         """
         steps = self.folder.steps()
         if not steps:
@@ -135,6 +135,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         for name in ("step", "epoch", "batch", "target_tokens", "seconds", "validations_since_best", "ranking"):
             setattr(self, name, state[name])
+        # The share of the budget is asked for before the first batch is.
+        self.epoch_batches = len(self.sampler.batches(self.epoch))
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
@@ -183,7 +185,8 @@ class Trainer:
         if not math.isfinite(loss.item() + norm.item()):
             raise TrainingError(
                 f"update {self.step + 1}: the loss is {loss.item()} and the gradient's norm {norm.item()}; no weight "
-                "was changed by it. Try a lower train.learning_rate or a longer train.warmup_steps, and --resume"
+                "was changed by it. Train anew in another --run-dir with a lower train.learning_rate or a longer "
+                "train.warmup_steps"
             )
 
     def _report(self, log: TrainingLog) -> None:
