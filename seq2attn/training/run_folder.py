@@ -99,9 +99,18 @@ class RunFolder:
         except (OSError, ValueError):
             return {}
 
+    def make(self) -> None:
+        """Make the folder, which is not a run yet.
+
+        Raises: RunError where that cannot be.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be made ({error.strerror}); choose another --run-dir") from error
+
     def begin(self, config: Config) -> None:
-        """Make the folder and write the configuration."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Write the configuration, which makes the folder a run."""
         self.config_file.write_text(dump_config(config), encoding="utf-8")
 
     def write_env(self, env: Mapping[str, Any]) -> None:
@@ -136,7 +145,8 @@ def load_run(path: Path, device: torch.device) -> TrainedRun:
     subwords = Subwords.load(path)
     steps = folder.steps()
     if not folder.finished and not steps:
-        raise RunError(f"{path}: has no checkpoint yet; train on with `seq2attn train {path}/config.yaml --resume`")
+        go_on = f"seq2attn train {folder.config_file} --run-dir {path} --resume"
+        raise RunError(f"{path}: has no checkpoint yet; train on with `{go_on}`")
     checkpoint = folder.final if folder.finished else folder.step(steps[-1])
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     set_weights(model, load_weights(checkpoint), str(checkpoint))

@@ -36,8 +36,10 @@ def train(
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     device = choose_device(device_name)
-    folder.begin(config)
+    folder.make()
     text = prepare_text(config, folder, resume)
+    # Only now, so that text that cannot be used leaves no run behind that stands in the way of the next try.
+    folder.begin(config)
     torch.manual_seed(config.train.seed)
     subwords = text.subwords
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
