@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,13 +29,8 @@ class BatchSampler:
         self.seed = seed
         self.short_first_epochs = short_first_epochs
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Indices]:
-        """The batches of `epoch` (from 0), from `first_batch` on, each the indices of its pairs."""
-        batches = self.batches(epoch)
-        yield from batches[first_batch:]
-
     def batches(self, epoch: int) -> list[Indices]:
-        """All batches of `epoch` in order; every pair is in exactly one."""
+        """All batches of `epoch` (from 0) in order, each the indices of its pairs; every pair is in exactly one."""
         random = np.random.default_rng((self.seed, epoch))
         ties = random.permutation(len(self.source_lengths))
         order = np.lexsort((ties, self.source_lengths, self.target_lengths))
