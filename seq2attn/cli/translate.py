@@ -15,7 +15,7 @@ from seq2attn.cli.train import Device
 
 def translate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    file: Annotated[str, typer.Argument(help="Text, one sentence a line; - is standard input.")] = "-",
+    file: Annotated[Path, typer.Argument(help="Text, one sentence a line; - is standard input.")] = Path("-"),
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size. [default: the run's]", show_default=False)] = None,
     n_best: Annotated[int, typer.Option(min=1, help="Translations of each sentence, best first.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with scores.")] = False,
@@ -24,7 +24,7 @@ def translate(
     """Translate text, one line for one line, in order."""
     from dataclasses import asdict
 
-    from seq2attn.data.files import read_lines
+    from seq2attn.data.files import STANDARD_INPUT, read_lines
     from seq2attn.decoding.translate import Translator
     from seq2attn.training.run_folder import choose_device, load_run
 
@@ -33,7 +33,7 @@ def translate(
     if beam is not None:
         settings = settings.model_copy(update={"beam_size": beam})
     translator = Translator(trained.model, trained.subwords, settings)
-    at_prompt = file == "-" and sys.stdin.isatty()
+    at_prompt = file == STANDARD_INPUT and sys.stdin.isatty()
     lines = _prompt(trained.name) if at_prompt else read_lines(file)
     # A person waits for each answer; a file is read ahead, so that sentences of one length can go together.
     streamed = translator.stream(lines, n_best, read_ahead=1) if at_prompt else translator.stream(lines, n_best)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 from seq2attn.errors import DataError
 
 Pair = tuple[str, str]
+
+STANDARD_INPUT = Path("-")
 
 _FORMS = "a .tsv, .jsonl or .parquet file, a prefix of two text files, or [source file, target file]"
 _BOM = b"\xef\xbb\xbf"
@@ -61,7 +64,9 @@ def resolve_files(spec: str | list[str], source_language: str, target_language: 
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text file, plain or `.gz`, without their ends (LF or CRLF) and a byte-order mark.
+    """The lines of UTF-8 text, without their ends (LF or CRLF) and a byte-order mark.
+
+    `path`: a plain file, a `.gz` file, or `-` for standard input.
 
     Raises: DataError naming file and line.
     """
@@ -100,6 +105,8 @@ def _existing_side(prefix: str, language: str) -> Path:
 
 
 def _open(path: Path) -> io.BufferedIOBase:
+    if path == STANDARD_INPUT:
+        return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 

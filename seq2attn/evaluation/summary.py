@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from seq2attn.errors import DataError
 from seq2attn.evaluation.length_curve import Bucket, LengthUnit
 
+LengthOf = Literal["source", "reference"]
 RelationKind = Literal["retention", "share_fall", "above", "apart"]
 
 
@@ -83,7 +84,7 @@ class Summary:
 
     corpus: str
     split: str
-    length_of: Literal["source", "reference"]
+    length_of: LengthOf
     machine: str
     command: str
     signature: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ def cross_entropy_sum(model: Seq2Seq, hidden: Tensor, target_output: Tensor, lab
     if not torch.is_grad_enabled():
         logits = model.project(rows)
         return F.cross_entropy(logits, targets, ignore_index=PAD_ID, reduction="sum", label_smoothing=label_smoothing)
-    return _FusedCrossEntropy.apply(rows, model.output_weight, model.output_bias, targets, label_smoothing)
+    apply: Callable[..., Tensor] = _FusedCrossEntropy.apply
+    return apply(rows, model.output_weight, model.output_bias, targets, label_smoothing)
 
 
 class _FusedCrossEntropy(torch.autograd.Function):

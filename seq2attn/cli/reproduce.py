@@ -1,0 +1,44 @@
+"""`seq2attn reproduce`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2attn.cli.progress import translation_progress
+from seq2attn.cli.train import Device
+
+
+def reproduce(
+    preset: Annotated[
+        str, typer.Option(help="smoke (2 minutes), quick (an hour on 2 cores), full (a GPU), or a folder in configs/.")
+    ] = "quick",
+    minutes: Annotated[float | None, typer.Option(min=0.001, help="Training budget of each model.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder. [default: results/PRESET]", show_default=False)] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a setting of every model.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+) -> None:
+    """Train the models of a preset and draw BLEU over sentence length. What is there already is reused."""
+    from rich.console import Console
+
+    from seq2attn.evaluation.tables import terminal_table
+    from seq2attn.experiment.reproduce import Interrupted
+    from seq2attn.experiment.reproduce import reproduce as run_experiment
+
+    command = shlex.join(["seq2attn", *sys.argv[1:]])
+    folder = out or Path("results") / preset
+    try:
+        with translation_progress() as report:
+            result = run_experiment(preset, folder, device.value, command, report, minutes, overrides or [])
+    except Interrupted as stop:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(128 + stop.signal_number) from None
+    Console().print(terminal_table(result.evaluation.summary))
+    for name, path in result.paths.items():
+        typer.echo(f"{name}: {path}")

@@ -1,0 +1,195 @@
+"""Trained runs to scores by sentence length."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seq2attn.config.schema import DecodeConfig
+from seq2attn.data.corpus import Corpus, load_corpus
+from seq2attn.decoding.translate import Translator
+from seq2attn.errors import DataError
+from seq2attn.evaluation.bleu import sentence_statistics, signature, tokenizer_for
+from seq2attn.evaluation.length_curve import Bins, length_curve, length_unit, sentence_lengths
+from seq2attn.evaluation.relations import Measured, find_relations
+from seq2attn.evaluation.significance import N_RESAMPLES, SEED
+from seq2attn.evaluation.summary import LengthOf, Summary, System, Training
+from seq2attn.training.run_folder import TrainedRun, describe_machine, load_run
+
+Report = Callable[[str, int, int], object]
+"""Told a system's name, how many sentences it has translated, and of how many."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What is evaluated, and how."""
+
+    split: str
+    bins: Bins
+    length_of: LengthOf
+    beam_size: int | None
+    """None: each run's own."""
+    command: str
+    """The command that makes the result again."""
+
+
+@dataclass(frozen=True)
+class SplitText:
+    """The sentences that all systems translate."""
+
+    corpus: Corpus
+    split: str
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores, and the text behind them."""
+
+    summary: Summary
+    text: SplitText
+    lengths: tuple[int, ...]
+    translations: Mapping[str, tuple[str, ...]]
+    """By the system's name."""
+
+
+def evaluate_runs(
+    paths: Sequence[Path], settings: EvaluationSettings, device: torch.device, report: Report
+) -> Evaluation:
+    """Translate the split with every run, and score it by length.
+
+    Translations are kept in the run's folder and reused while the weights, the text and the search are the same.
+
+    Raises: RunError where a path is no run; DataError where the runs are of different text.
+    """
+    runs = _with_distinct_names([load_run(path, device) for path in paths])
+    text = _common_text(runs, settings.split)
+    translations = {name: _translations(run, name, settings, text, report) for name, run in runs.items()}
+    return _score(runs, text, translations, settings, describe_machine(device))
+
+
+def _score(
+    runs: Mapping[str, TrainedRun],
+    text: SplitText,
+    translations: Mapping[str, tuple[str, ...]],
+    settings: EvaluationSettings,
+    machine: str,
+) -> Evaluation:
+    corpus = text.corpus
+    of_source = settings.length_of == "source"
+    unit = length_unit(corpus.source_language if of_source else corpus.target_language)
+    lengths = sentence_lengths(text.sources if of_source else text.references, unit)
+    tokenizer = tokenizer_for(corpus.target_language)
+    measured = []
+    for name, run in runs.items():
+        statistics = sentence_statistics(translations[name], text.references, tokenizer)
+        curve = length_curve(statistics, lengths, settings.bins)
+        measured.append(Measured(name, run.config.model.attention, statistics, curve))
+    summary = Summary(
+        corpus=corpus.name,
+        split=text.split,
+        length_of=settings.length_of,
+        machine=machine,
+        command=settings.command,
+        signature=signature(tokenizer, N_RESAMPLES, SEED),
+        systems=tuple(_system(runs[one.name], one) for one in measured),
+        relations=find_relations(measured, lengths),
+        length_unit=unit,
+    )
+    return Evaluation(summary, text, tuple(lengths.tolist()), translations)
+
+
+def _with_distinct_names(runs: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
+    """The runs by name; where two share one, by name and folder."""
+    names = [run.name for run in runs]
+    return {run.name if names.count(run.name) == 1 else f"{run.name} ({run.folder.path})": run for run in runs}
+
+
+def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
+    texts = []
+    for run in runs.values():
+        corpus = load_corpus(run.config.data)
+        pairs = corpus.splits[split]
+        texts.append(SplitText(corpus, split, tuple(pairs["source"]), tuple(pairs["target"])))
+    first = next(iter(runs.values()))
+    for run, text in zip(runs.values(), texts, strict=True):
+        if (text.sources, text.references) != (texts[0].sources, texts[0].references):
+            raise DataError(
+                f"{run.folder.path}: its {split} sentences are not those of {first.folder.path}; "
+                "only runs on the same text can share a curve"
+            )
+    return texts[0]
+
+
+def _translations(
+    run: TrainedRun, name: str, settings: EvaluationSettings, text: SplitText, report: Report
+) -> tuple[str, ...]:
+    """The split translated by `run`, read from its folder where that was done before."""
+    search: DecodeConfig = run.config.decode
+    if settings.beam_size is not None:
+        search = search.model_copy(update={"beam_size": settings.beam_size})
+    key = {
+        "weights": run.about["files"],
+        "subwords": run.subwords.digest,
+        "search": search.model_dump(exclude={"batch_tokens"}),
+        "corpus": text.corpus.digest,
+    }
+    kept = run.folder.path / "translations" / f"{text.split}.beam{search.beam_size}.json"
+    if (before := _read_kept(kept, key)) is not None:
+        return before
+    total = len(text.sources)
+    finished = 0
+
+    def count(sentences: int) -> None:
+        nonlocal finished
+        finished += sentences
+        report(name, finished, total)
+
+    translations = Translator(run.model, run.subwords, search).translate(text.sources, count)
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps({**key, "translations": translations}, ensure_ascii=False, indent=0), encoding="utf-8")
+    return tuple(translations)
+
+
+def _read_kept(path: Path, key: Mapping[str, object]) -> tuple[str, ...] | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    translations = tuple(kept.pop("translations", ()))
+    return translations if kept == key else None
+
+
+def _system(run: TrainedRun, measured: Measured) -> System:
+    overall = measured.curve.overall
+    model = run.config.model
+    return System(
+        name=measured.name,
+        run=str(run.folder.path),
+        kind=model.kind,
+        attention=model.attention,
+        parameters=run.model.count_parameters(),
+        bleu=overall.bleu,
+        bleu_low=overall.bleu_low,
+        bleu_high=overall.bleu_high,
+        buckets=measured.curve.buckets,
+        max_source_words=run.config.data.max_source_words,
+        training=_training(run) if run.folder.finished else None,
+    )
+
+
+def _training(run: TrainedRun) -> Training:
+    about = run.about
+    return Training(
+        minutes=about["seconds"] / 60,
+        steps=about["step"],
+        target_tokens=about["target_tokens"],
+        device=str(run.folder.read_env().get("machine", "unknown")),
+        validation_loss=about["validation_loss"],
+        validation_bleu=about["validation_bleu"],
+    )

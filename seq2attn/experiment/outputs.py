@@ -1,0 +1,75 @@
+"""What an evaluation leaves in a folder: figure, tables, JSON, report and the translations themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from seq2attn.data.catalog import find
+from seq2attn.evaluation.plot import draw_length_curve
+from seq2attn.evaluation.report import Example, ReportDetails, write_report
+from seq2attn.evaluation.tables import to_csv
+from seq2attn.experiment.evaluate import Evaluation
+
+_SHORT = range(6, 13)
+_LONG = range(40, 60)
+_EXAMPLES_EACH = 3
+
+
+def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
+    """Write everything into `folder`; the paths by what they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = evaluation.summary
+    paths = {"summary": folder / "summary.json", "table": folder / "curve.csv"}
+    paths["summary"].write_text(summary.to_json(), encoding="utf-8")
+    paths["table"].write_text(to_csv(summary), encoding="utf-8")
+    paths["figure"], paths["vector figure"] = draw_length_curve(summary, folder / "curve")
+    paths["report"] = write_report(summary, paths["figure"], folder, _details(evaluation))
+    paths["translations"] = _write_translations(evaluation, folder / "translations")
+    return paths
+
+
+def _write_translations(evaluation: Evaluation, folder: Path) -> Path:
+    """Source, reference and each system's translations as plain text, line by line, for any other tool."""
+    folder.mkdir(exist_ok=True)
+    texts = {"source": evaluation.text.sources, "reference": evaluation.text.references, **evaluation.translations}
+    for name, lines in texts.items():
+        file = re.sub(r"\W+", "_", name).strip("_").lower()
+        (folder / f"{file}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def _details(evaluation: Evaluation) -> ReportDetails:
+    corpus = evaluation.text.corpus
+    counts = {split: _flat(counts) for split, counts in corpus.counts.items()}
+    card: dict[str, str] = {}
+    if corpus.name != "own":
+        entry = asdict(find(corpus.name))
+        card = {key: str(entry[key]) for key in ("title", "origin", "licence", "citation") if entry.get(key)}
+    return ReportDetails(card, counts, _examples(evaluation))
+
+
+def _flat(counts: Mapping[str, Any]) -> dict[str, int]:
+    """Counts of a split with the reasons for dropping spelled out."""
+    dropped = {f"dropped: {reason.replace('_', ' ')}": number for reason, number in counts["dropped"].items()}
+    return {name: number for name, number in counts.items() if name != "dropped"} | dropped
+
+
+def _examples(evaluation: Evaluation) -> list[Example]:
+    """The first few short and the first few long sentences, chosen by length alone."""
+    chosen: list[int] = []
+    for lengths in (_SHORT, _LONG):
+        chosen += [row for row, length in enumerate(evaluation.lengths) if length in lengths][:_EXAMPLES_EACH]
+    text = evaluation.text
+    return [
+        Example(
+            evaluation.lengths[row],
+            text.sources[row],
+            text.references[row],
+            {name: translations[row] for name, translations in evaluation.translations.items()},
+        )
+        for row in chosen
+    ]

@@ -1,0 +1,31 @@
+"""The presets: a folder of model configurations each, shipped with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import seq2attn
+from seq2attn.errors import ConfigError
+
+_PACKAGE = Path(seq2attn.__file__).parent
+
+
+def presets_folder() -> Path:
+    """`configs/` beside the package's source, or inside the installed package."""
+    beside = _PACKAGE.parent / "configs"
+    return beside if beside.is_dir() else _PACKAGE / "configs"
+
+
+def preset_names() -> list[str]:
+    """All presets, by name."""
+    return sorted(path.name for path in presets_folder().iterdir() if path.is_dir())
+
+
+def preset_files(name: str) -> list[Path]:
+    """The model configurations of a preset, by name.
+
+    Raises: ConfigError where there is no such preset.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"--preset {name}: there is none of this name; choose one of {', '.join(preset_names())}")
+    return sorted((presets_folder() / name).glob("*.yaml"))
