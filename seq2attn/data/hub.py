@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def load_tables(
 
     if local is None:
         _probe(repository)
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     report(f"Loading {configuration or 'all'} of {local or repository} …")
     try:
         return datasets.load_dataset(str(local or repository), configuration, revision=revision if not local else None)

@@ -1,0 +1,83 @@
+from collections import Counter, defaultdict
+
+import pytest
+
+from seq2attn.data import synthetic
+from seq2attn.data.store import CatalogEntry, RawCorpus, Row
+from seq2attn.errors import DataError
+
+ENTRY: CatalogEntry = next(synthetic.entries())
+
+
+@pytest.fixture(scope="module")
+def corpus() -> RawCorpus:
+    return synthetic.load(ENTRY, None, lambda _: None)
+
+
+def rows_of(corpus: RawCorpus) -> list[Row]:
+    return [row for rows in corpus.splits.values() for row in rows]
+
+
+def words(text: str) -> list[str]:
+    return text.replace(",", "").replace(".", "").split()
+
+
+def test_it_is_the_same_every_time(corpus: RawCorpus) -> None:
+    assert synthetic.load(ENTRY, None, lambda _: None).splits == corpus.splits
+
+
+def test_the_first_sentence_is_the_one_that_results_were_made_with(corpus: RawCorpus) -> None:
+    assert next(iter(corpus.splits["test"]))[0].startswith("malo seri noto tane nepipe Mola nomi malo taku, mopimi")
+
+
+def test_no_sentence_stands_twice(corpus: RawCorpus) -> None:
+    sources = [source for source, _, _ in rows_of(corpus)]
+    assert len(set(sources)) == len(sources) == 4800
+
+
+def test_held_out_lengths_fill_every_bucket_and_training_is_mostly_short(corpus: RawCorpus) -> None:
+    buckets = Counter(min(6, len(source.split()) // 10) for source, _, _ in corpus.splits["test"])
+    assert min(buckets[bucket] for bucket in range(7)) >= 40
+    lengths = [len(source.split()) for source, _, _ in corpus.splits["train"]]
+    assert sum(length <= 15 for length in lengths) / len(lengths) > 0.7
+    assert min(lengths) == 3
+    assert 65 <= max(lengths) <= 75
+
+
+def test_both_sides_have_as_many_words_and_the_same_punctuation(corpus: RawCorpus) -> None:
+    for source, target, _ in rows_of(corpus):
+        assert len(source.split()) == len(target.split())
+        assert source.count(",") == target.count(",")
+        assert source[-1] == target[-1] == "."
+
+
+def test_about_two_hundred_words_all_of_them_in_training(corpus: RawCorpus) -> None:
+    trained = {word for source, _, _ in corpus.splits["train"] for word in words(source)}
+    assert len(trained) == 200
+    assert {word for source, _, _ in rows_of(corpus) for word in words(source)} == trained
+
+
+def test_words_translate_one_to_one_but_for_the_article(corpus: RawCorpus) -> None:
+    together: dict[str, Counter[str]] = defaultdict(Counter)
+    for source, target, _ in rows_of(corpus):
+        for word in set(words(source)):
+            together[word].update(set(words(target)))
+    seen = Counter(word for source, _, _ in rows_of(corpus) for word in set(words(source)))
+    certain = [word for word in together if together[word].most_common(1)[0][1] == seen[word]]
+    # Four articles have two forms each; all other words are always there with their one translation.
+    assert len(together) - len(certain) == 4
+
+
+def test_the_order_of_words_differs(corpus: RawCorpus) -> None:
+    """With one-to-one words, equal order would show as the same translation at the same place."""
+    at_place: dict[str, Counter[str]] = defaultdict(Counter)
+    for source, target, _ in corpus.splits["train"]:
+        for word, other in zip(words(source), words(target), strict=True):
+            at_place[word][other] += 1
+    moved = [word for word, others in at_place.items() if others.most_common(1)[0][1] < 0.9 * others.total()]
+    assert len(moved) > 80
+
+
+def test_there_is_nothing_to_read_from_files(tmp_path: object) -> None:
+    with pytest.raises(DataError, match="leave --from out"):
+        synthetic.load(ENTRY, tmp_path, lambda _: None)  # type: ignore[arg-type]
