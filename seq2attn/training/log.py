@@ -67,6 +67,41 @@ class TrainingLog:
         folder.metrics_file.write_text("".join(kept), encoding="utf-8")
 
 
+class Window:
+    """Training figures since the last report."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.losses: list[float] = []
+        self.norms: list[float] = []
+        self.tokens = 0
+        self.learning_rate = 0.0
+
+    def add(self, loss: float, tokens: int, norm: float, learning_rate: float) -> None:
+        """Count one update: its loss in nats for a target token, and the norm of its gradient before clipping."""
+        self.losses.append(loss)
+        self.norms.append(norm)
+        self.tokens += tokens
+        self.learning_rate = learning_rate
+
+    def loss(self) -> float:
+        """Mean loss of the updates, in nats for a target token."""
+        return sum(self.losses) / max(1, len(self.losses))
+
+    def rate(self) -> float:
+        """Target tokens a second."""
+        return self.tokens / max(1e-9, time.monotonic() - self.started)
+
+    def figures(self) -> dict[str, float]:
+        """Everything under the names that it is kept by."""
+        return {
+            "loss/train": self.loss(),
+            "gradient_norm": sum(self.norms) / max(1, len(self.norms)),
+            "learning_rate": self.learning_rate,
+            "speed/target_tokens_per_second": self.rate(),
+        }
+
+
 class _Display:
     """A live bar on a terminal, a plain line a minute elsewhere; on stderr either way."""
 

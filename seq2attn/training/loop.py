@@ -22,7 +22,7 @@ from seq2attn.data.sampler import BatchSampler
 from seq2attn.errors import TrainingError
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.checkpoint import load_state, load_weights, save_checkpoint, set_weights, weights_of
-from seq2attn.training.log import TrainingLog
+from seq2attn.training.log import TrainingLog, Window
 from seq2attn.training.loss import cross_entropy_sum
 from seq2attn.training.optimizer import build_optimizer, set_learning_rate
 from seq2attn.training.prepare import PreparedText
@@ -76,7 +76,7 @@ class Trainer:
         self.validations_since_best = 0
         self.ranking: list[tuple[float, int]] = []
         """(figure to be small, step) of the best validated checkpoints, best first."""
-        self._window = _Window()
+        self._window = Window()
 
     def run(self, log: TrainingLog) -> TrainingResult:
         """Train until the budget is spent, patience ends, or a signal asks to stop.
@@ -93,7 +93,7 @@ class Trainer:
                 if self.step % self.settings.validate_every_steps == 0:
                     self._validate(log)
                     self.seconds = time.monotonic() - started
-                    self._window = _Window()
+                    self._window = Window()
                 if self.step % self.settings.checkpoint_every_steps == 0:
                     self._save()
                 if stop.signal_number is not None:
@@ -197,7 +197,7 @@ class Trainer:
         if self.step % _REPORT_STEPS == 0:
             epochs = self.epoch + self.batch / self.epoch_batches
             log.figures(self.step, {**self._window.figures(), "progress/epoch": epochs})
-            self._window = _Window()
+            self._window = Window()
 
     def _validate(self, log: TrainingLog) -> None:
         """Validate, and keep the checkpoint if it is among the best."""
@@ -261,37 +261,6 @@ class Trainer:
 
     def _result(self, validation: ValidationResult | None, stopped_by: int | None = None) -> TrainingResult:
         return TrainingResult(self.step, self.target_tokens, self.seconds, validation, stopped_by)
-
-
-class _Window:
-    """Training figures since the last report."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.losses: list[float] = []
-        self.norms: list[float] = []
-        self.tokens = 0
-        self.learning_rate = 0.0
-
-    def add(self, loss: float, tokens: int, norm: float, learning_rate: float) -> None:
-        self.losses.append(loss)
-        self.norms.append(norm)
-        self.tokens += tokens
-        self.learning_rate = learning_rate
-
-    def loss(self) -> float:
-        return sum(self.losses) / max(1, len(self.losses))
-
-    def rate(self) -> float:
-        return self.tokens / max(1e-9, time.monotonic() - self.started)
-
-    def figures(self) -> dict[str, float]:
-        return {
-            "loss/train": self.loss(),
-            "gradient_norm": sum(self.norms) / max(1, len(self.norms)),
-            "learning_rate": self.learning_rate,
-            "speed/target_tokens_per_second": self.rate(),
-        }
 
 
 def _side_by_side(validator: Validator, result: ValidationResult, count: int = 5) -> str:
