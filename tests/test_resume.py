@@ -1,0 +1,202 @@
+"""A training that was stopped and resumed is the one that never stopped, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seq2attn.config.schema import Config
+from seq2attn.errors import CheckpointError, ConfigError, RunError
+from seq2attn.training import loop
+from seq2attn.training.checkpoint import load_state, load_weights
+from seq2attn.training.log import TrainingLog
+from seq2attn.training.run_folder import RunFolder
+from seq2attn.training.train import train
+from tests.training_samples import FAMILIES, make_config, read_metrics, write_copy_task
+
+EPOCHS = 3
+EPOCH_BATCHES = 9
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_copy_task(tmp_path_factory.mktemp("text"), pairs=180)
+
+
+@pytest.fixture(scope="module")
+def whole_run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The uninterrupted run of each family, trained once."""
+    runs: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        if family not in runs:
+            runs[family] = tmp_path_factory.mktemp(family) / "whole"
+            train(config_of(text, family), runs[family], "cpu", quiet=True)
+        return runs[family]
+
+    return get
+
+
+@pytest.fixture(autouse=True)
+def _report_every_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_REPORT_STEPS", 1)
+
+
+def config_of(text: Path, family: str, **train_settings: Any) -> Config:
+    # Dropout draws random numbers, two batches an update cross the ends of epochs, and two layers have masks between.
+    model = FAMILIES[family] | {"dropout": 0.2, "n_layers": 2}
+    settings: dict[str, Any] = {"max_epochs": EPOCHS, "validate_every_steps": 7, "checkpoint_every_steps": 5}
+    return make_config(text, model, **(settings | train_settings))
+
+
+def call_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], object]) -> None:
+    """Do `action` when the training figures of update `step` are logged."""
+    figures = TrainingLog.figures
+
+    def watch(self: TrainingLog, now: int, values: Mapping[str, float]) -> None:
+        figures(self, now, values)
+        if now == step and "loss/train" in values:
+            action()
+
+    monkeypatch.setattr(TrainingLog, "figures", watch)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def assert_same(found: Any, expected: Any, where: str = "state") -> None:
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key, value in expected.items():
+            if key != "seconds":
+                assert_same(found[key], value, f"{where}.{key}")
+    elif isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected), where
+    else:
+        assert found == expected, where
+
+
+def assert_same_run(found: Path, expected: Path) -> None:
+    """The same weights at the end, the same state of everything, the same figures at every update."""
+    found_run, expected_run = RunFolder(found), RunFolder(expected)
+    assert read_metrics(found) == read_metrics(expected)
+    assert found_run.steps()[-1] == expected_run.steps()[-1]
+    last = expected_run.steps()[-1]
+    assert_same(load_weights(found_run.step(last)), load_weights(expected_run.step(last)), "weights")
+    assert_same(load_state(found_run.step(last)), load_state(expected_run.step(last)))
+    assert_same(load_weights(found_run.final), load_weights(expected_run.final), "final weights")
+
+
+STOPS = {"mid-epoch": EPOCH_BATCHES + 4, "end of an epoch": EPOCH_BATCHES, "first batch": EPOCH_BATCHES + 1}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_resumed_is_uninterrupted(
+    family: str,
+    stop: str,
+    text: Path,
+    whole_run: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected, run, config = whole_run(family), tmp_path / "run", config_of(text, family)
+    epochs = {line["step"]: line["progress/epoch"] for line in read_metrics(expected) if "progress/epoch" in line}
+    assert epochs[EPOCH_BATCHES] == 1.0, "the stops below are not where their names say"
+    with monkeypatch.context() as patch:
+        call_at(patch, STOPS[stop], interrupt)
+        first = train(config, run, "cpu", quiet=True)
+    assert (first.steps, first.stopped_by, first.validation) == (STOPS[stop], signal.SIGINT, None)
+    assert not RunFolder(run).finished
+    torch.manual_seed(99)  # whatever the process did meanwhile
+    second = train(config, run, "cpu", resume=True, quiet=True)
+    assert (second.steps, second.stopped_by) == (EPOCHS * EPOCH_BATCHES, None)
+    assert_same_run(run, expected)
+
+
+def test_batches_that_add_up_over_the_end_of_an_epoch_resume_too(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(text, "additive", accumulate=2)
+    train(config, tmp_path / "whole", "cpu", quiet=True)
+    with monkeypatch.context() as patch:
+        call_at(patch, EPOCH_BATCHES // 2 + 1, interrupt)
+        assert train(config, tmp_path / "run", "cpu", quiet=True).stopped_by == signal.SIGINT
+    train(config, tmp_path / "run", "cpu", resume=True, quiet=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+class _PowerCut(BaseException):
+    """What no code catches."""
+
+
+def _cut_power() -> None:
+    raise _PowerCut
+
+
+@pytest.mark.parametrize("step", [3, 13], ids=["before the first checkpoint", "between two"])
+def test_a_power_cut_costs_the_updates_since_the_last_checkpoint_and_nothing_else(
+    step: int, text: Path, whole_run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = tmp_path / "run", config_of(text, "additive")
+    with monkeypatch.context() as patch:
+        call_at(patch, step, _cut_power)
+        with pytest.raises(_PowerCut):
+            train(config, run, "cpu", quiet=True)
+    # Half a checkpoint and half a line, as a cut leaves them.
+    (run / "checkpoints" / f".step_{step}.partial").mkdir(parents=True)
+    with RunFolder(run).metrics_file.open("a", encoding="utf-8") as file:
+        file.write('{"step": ')
+    train(config, run, "cpu", resume=True, quiet=True)
+    assert_same_run(run, whole_run("additive"))
+
+
+def test_a_damaged_checkpoint_is_named_on_resume(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, config = tmp_path / "run", config_of(text, "fixed")
+    with monkeypatch.context() as patch:
+        call_at(patch, 6, interrupt)
+        train(config, run, "cpu", quiet=True)
+    (RunFolder(run).step(6) / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="step_6/model.safetensors: damaged"):
+        train(config, run, "cpu", resume=True, quiet=True)
+
+
+def test_a_folder_with_a_run_is_not_trained_over(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, config = tmp_path / "run", config_of(text, "fixed", max_epochs=1)
+    with monkeypatch.context() as patch:
+        call_at(patch, 2, interrupt)
+        train(config, run, "cpu", quiet=True)
+    with pytest.raises(RunError, match="already holds a run; go on with --resume"):
+        train(config, run, "cpu", quiet=True)
+    train(config, run, "cpu", resume=True, quiet=True)
+    with pytest.raises(RunError, match="this run is finished"):
+        train(config, run, "cpu", resume=True, quiet=True)
+
+
+def test_another_configuration_is_refused_with_the_keys_that_differ(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        call_at(patch, 2, interrupt)
+        train(config_of(text, "fixed"), run, "cpu", quiet=True)
+    with pytest.raises(ConfigError, match=r"configuration: train\.clip_norm was 1\.0 and is 0\.5$"):
+        train(config_of(text, "fixed", clip_norm=0.5), run, "cpu", resume=True, quiet=True)
+    with pytest.raises(ConfigError, match=r"model\.attention was none and is additive$"):
+        train(config_of(text, "additive"), run, "cpu", resume=True, quiet=True)
+    with pytest.raises(ConfigError, match=r"model\.cell was gru and is None.*model\.n_heads was None and is 2"):
+        train(config_of(text, "transformer"), run, "cpu", resume=True, quiet=True)
+    longer = config_of(text, "fixed", max_epochs=None, max_steps=4, checkpoint_every_steps=50)
+    assert train(longer, run, "cpu", resume=True, quiet=True).steps == 4
+
+
+def test_resume_without_a_run_begins_one(text: Path, tmp_path: Path) -> None:
+    config = config_of(text, "fixed", max_epochs=None, max_steps=2)
+    assert train(config, tmp_path / "run", "cpu", resume=True, quiet=True).steps == 2

@@ -1,0 +1,69 @@
+"""Small trainings: a text of twelve words whose translation is itself, and configurations that learn it in seconds."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from seq2attn.config.load import parse_config
+from seq2attn.config.schema import Config
+from seq2attn.training.run_folder import RunFolder
+
+WORDS = "ba be bi bo da de di do ga ge gi go".split()
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "fixed": {"kind": "rnn", "attention": "none", "cell": "gru"},
+    "additive": {"kind": "rnn", "attention": "additive", "cell": "gru"},
+    "general": {"kind": "rnn", "attention": "general", "cell": "lstm", "input_feeding": True},
+    "transformer": {"kind": "transformer", "n_heads": 2},
+}
+
+HELD_OUT = 40
+TIMINGS = {"speed/target_tokens_per_second"}
+
+
+def write_copy_task(folder: Path, pairs: int) -> Path:
+    """TSV files of sentences of 2 to 6 words beside themselves, none twice, 40 of them held out in each split."""
+    draw = random.Random(1)
+    sentences: dict[str, None] = {}
+    while len(sentences) < pairs:
+        sentences[" ".join(draw.choices(WORDS, k=draw.randint(2, 6)))] = None
+    lines = [f"{sentence}\t{sentence}\n" for sentence in sentences]
+    splits = {"validation": lines[:HELD_OUT], "test": lines[HELD_OUT : 2 * HELD_OUT], "train": lines[2 * HELD_OUT :]}
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in splits.items():
+        (folder / f"{split}.tsv").write_text("".join(rows), encoding="utf-8")
+    return folder
+
+
+def make_config(text: Path, model: dict[str, Any], **train: Any) -> Config:
+    """A configuration for the files in `text`; every word is one subword."""
+    defaults = {"batch_tokens": 60, "warmup_steps": 3, "learning_rate": 0.01, "validation_sentences": 0}
+    return parse_config(
+        {
+            "name": "copy",
+            "data": {
+                **{split: str(text / f"{split}.tsv") for split in ("train", "validation", "test")},
+                "source_language": "xx",
+                "target_language": "yy",
+                "folder": str(text / "data"),
+            },
+            "subwords": {"vocab_size": 27, "byte_fallback": False},
+            "model": {"d_model": 16, "dropout": 0.0} | model,
+            "train": defaults | train,
+        },
+        "test",
+    )
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl without what a clock has measured."""
+    lines = RunFolder(run).metrics_file.read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name not in TIMINGS} for line in lines]
+
+
+def loss_curve(run: Path) -> list[float]:
+    """The reported training losses in order."""
+    return [line["loss/train"] for line in read_metrics(run) if "loss/train" in line]
