@@ -53,7 +53,3 @@ def main() -> None:
     except Seq2AttnError as error:
         print(f"seq2attn: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of a pipe, `head` for one, has had enough. Nothing more may be written at exit.
-        sys.stderr.close()
-        sys.exit(0)

@@ -63,4 +63,3 @@ def evaluate(
         typer.echo(evaluation.summary.to_json(), nl=False)
     else:
         Console().print(terminal_table(evaluation.summary))
-        typer.echo(evaluation.summary.signature)
