@@ -27,7 +27,7 @@ def test_it_is_the_same_every_time(corpus: RawCorpus) -> None:
 
 
 def test_the_first_sentence_is_the_one_that_results_were_made_with(corpus: RawCorpus) -> None:
-    assert next(iter(corpus.splits["test"]))[0].startswith("malo seri noto tane nepipe Mola nomi malo taku, mopimi")
+    assert next(iter(corpus.splits["test"]))[0].startswith("noruto lopa kato nase melalu pipi nase roku, kune Rileta")
 
 
 def test_no_sentence_stands_twice(corpus: RawCorpus) -> None:
@@ -51,9 +51,9 @@ def test_both_sides_have_as_many_words_and_the_same_punctuation(corpus: RawCorpu
         assert source[-1] == target[-1] == "."
 
 
-def test_about_two_hundred_words_all_of_them_in_training(corpus: RawCorpus) -> None:
+def test_every_word_is_in_training(corpus: RawCorpus) -> None:
     trained = {word for source, _, _ in corpus.splits["train"] for word in words(source)}
-    assert len(trained) == 200
+    assert len(trained) == 117
     assert {word for source, _, _ in rows_of(corpus) for word in words(source)} == trained
 
 
@@ -64,8 +64,8 @@ def test_words_translate_one_to_one_but_for_the_article(corpus: RawCorpus) -> No
             together[word].update(set(words(target)))
     seen = Counter(word for source, _, _ in rows_of(corpus) for word in set(words(source)))
     certain = [word for word in together if together[word].most_common(1)[0][1] == seen[word]]
-    # Four articles have two forms each; all other words are always there with their one translation.
-    assert len(together) - len(certain) == 4
+    # Three articles have two forms each; all other words are always there with their one translation.
+    assert len(together) - len(certain) == 3
 
 
 def test_the_order_of_words_differs(corpus: RawCorpus) -> None:
@@ -75,7 +75,7 @@ def test_the_order_of_words_differs(corpus: RawCorpus) -> None:
         for word, other in zip(words(source), words(target), strict=True):
             at_place[word][other] += 1
     moved = [word for word, others in at_place.items() if others.most_common(1)[0][1] < 0.9 * others.total()]
-    assert len(moved) > 80
+    assert len(moved) > 60
 
 
 def test_there_is_nothing_to_read_from_files(tmp_path: object) -> None:

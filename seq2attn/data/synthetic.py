@@ -57,7 +57,7 @@ def entries() -> Iterator[CatalogEntry]:
         origin="generated from a fixed seed; no network",
         licence="as this package",
         citation="none",
-        size=f"{_TRAIN_PAIRS:,} + {_VALIDATION_PAIRS} + {_TEST_PAIRS} pairs of {_SHORTEST} to about 70 words",
+        size=f"{_TRAIN_PAIRS:,} + {_VALIDATION_PAIRS} + {_TEST_PAIRS} pairs of {_SHORTEST} to about 70 words, vocabulary of 117",
         tried=True,
     )
 
@@ -160,14 +160,14 @@ def _invent_lexicon(random: Random) -> _Lexicon:
         return [_Word(next(source_words), next(target_words), gender=index % 2) for index in range(number)]
 
     return _Lexicon(
-        names=[_Word(word.source.title(), word.target.title()) for word in words(20)],
-        nouns=words(70),
-        adjectives=words(40),
-        verbs=words(40),
-        adverbs=words(12),
-        prepositions=words(8),
-        conjunctions=words(6),
-        articles=[(next(source_words), (next(target_words), next(target_words))) for _ in range(4)],
+        names=[_Word(word.source.title(), word.target.title()) for word in words(12)],
+        nouns=words(40),
+        adjectives=words(20),
+        verbs=words(24),
+        adverbs=words(8),
+        prepositions=words(6),
+        conjunctions=words(4),
+        articles=[(next(source_words), (next(target_words), next(target_words))) for _ in range(3)],
     )
 
 
