@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seq2attn.config.schema import DecodeConfig, SubwordsConfig
+from seq2attn.data.batch import pad_sources
+from seq2attn.data.subwords import Subwords
+from seq2attn.decoding.search import greedy_search
+from seq2attn.decoding.translate import Translation, Translator
+from seq2attn.models.seq2seq import Seq2Seq
+from tests.conftest import MODELS, make_model
+from tests.training_samples import WORDS, write_copy_task
+
+SENTENCES = st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def subwords(tmp_path_factory: pytest.TempPathFactory) -> Subwords:
+    folder: Path = write_copy_task(tmp_path_factory.mktemp("text"), pairs=180)
+    rows = [line.split("\t") for line in (folder / "train.tsv").read_text().splitlines()]
+    pairs = datasets.Dataset.from_dict({"source": [row[0] for row in rows], "target": [row[1] for row in rows]})
+    return Subwords.train(pairs, SubwordsConfig(vocab_size=27, byte_fallback=False))
+
+
+@pytest.fixture(scope="module")
+def untrained(subwords: Subwords) -> Seq2Seq:
+    """Random weights give every source its own translation; in float64 no two candidates are near a tie."""
+    model = make_model(
+        MODELS["additive_gru"], source_vocab_size=subwords.source_size, target_vocab_size=subwords.target_size
+    )
+    with torch.no_grad():
+        model.output_weight.mul_(4.0)
+    return model
+
+
+def make_translator(model: Seq2Seq, subwords: Subwords, **decode: float) -> Translator:
+    return Translator(model, subwords, DecodeConfig.model_validate({"beam_size": 3, "batch_tokens": 60} | decode))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sentences=SENTENCES, beam_size=st.sampled_from([1, 3]))
+def test_each_sentence_gets_its_own_translation_whatever_stands_around_it(
+    sentences: list[str], beam_size: int, untrained: Seq2Seq, subwords: Subwords
+) -> None:
+    translator = make_translator(untrained, subwords, beam_size=beam_size)
+    assert translator.translate(sentences) == [translator.translate([sentence])[0] for sentence in sentences]
+
+
+def test_the_sentences_of_these_tests_have_different_translations(untrained: Seq2Seq, subwords: Subwords) -> None:
+    """Were they alike, a wrong order would pass."""
+    assert len(set(make_translator(untrained, subwords).translate(WORDS))) > len(WORDS) // 2
+
+
+def test_lines_without_a_word_stay_empty_and_in_place(untrained: Seq2Seq, subwords: Subwords) -> None:
+    translator = make_translator(untrained, subwords)
+    found = translator.translate(["", "ba be", "  \t", "\u00a0", "go"])
+    assert [bool(text) for text in found] == [False, True, False, False, True]
+    assert list(translator.stream([""], n_best=3)) == [[Translation("", 0.0, 0.0, 0, True)]]
+    assert translator.translate([]) == []
+
+
+def test_n_best_is_sorted_and_begins_with_the_best(untrained: Seq2Seq, subwords: Subwords) -> None:
+    translator = make_translator(untrained, subwords, beam_size=4)
+    sentences = ["ba be bi", "go", "do di da de"]
+    for translations, best in zip(translator.stream(sentences, 4), translator.translate(sentences), strict=True):
+        scores = [one.score for one in translations]
+        assert len(translations) == 4
+        assert scores == sorted(scores, reverse=True)
+        assert translations[0].text == best
+        for one in translations:
+            length = one.tokens + one.finished
+            assert one.score == pytest.approx(one.log_probability / length)
+
+
+def test_more_translations_than_the_beam_is_wide_widen_it(untrained: Seq2Seq, subwords: Subwords) -> None:
+    (translations,) = make_translator(untrained, subwords, beam_size=1).stream(["ba be"], n_best=5)
+    assert len(translations) == 5
+
+
+@pytest.mark.parametrize("read_ahead", [1, 2, 5, 100])
+def test_a_stream_in_chunks_is_the_whole(read_ahead: int, untrained: Seq2Seq, subwords: Subwords) -> None:
+    translator = make_translator(untrained, subwords)
+    sentences = ["ba be bi bo", "", "go", "do di", "ga ge gi", "ba"]
+    whole = list(translator.stream(sentences, n_best=2))
+    chunks = list(translator.stream(iter(sentences), n_best=2, read_ahead=read_ahead))
+    assert [[one.text for one in best] for best in chunks] == [[one.text for one in best] for best in whole]
+
+
+def test_a_stream_answers_before_its_input_ends(untrained: Seq2Seq, subwords: Subwords) -> None:
+    def endless() -> Iterator[str]:
+        while True:
+            yield "ba be"
+
+    stream = make_translator(untrained, subwords).stream(endless(), read_ahead=2)
+    assert [next(stream)[0].tokens > 0 for _ in range(5)] == [True] * 5
+
+
+def test_a_beam_of_one_is_greedy_search(untrained: Seq2Seq, subwords: Subwords) -> None:
+    sentences = ["ba be bi", "go"]
+    limits = [int(2.0 * 4) + 10, int(2.0 * 2) + 10]
+    with torch.inference_mode():
+        memory = untrained.encode(*pad_sources(subwords.encode_source(sentences)))
+        expected = greedy_search(untrained, memory, limits)
+    found = list(make_translator(untrained, subwords, beam_size=1).stream(sentences))
+    for (translation,), hypothesis in zip(found, expected, strict=True):
+        assert translation.text == subwords.decode_target([hypothesis.token_ids])[0]
+        assert translation.tokens == len(hypothesis.token_ids)
+        assert translation.log_probability == pytest.approx(hypothesis.log_probability)
+
+
+def test_an_endless_translation_ends_at_its_limit_and_says_so(untrained: Seq2Seq, subwords: Subwords) -> None:
+    model = make_model(
+        MODELS["additive_gru"], source_vocab_size=subwords.source_size, target_vocab_size=subwords.target_size
+    )
+    with torch.no_grad():
+        model.output_bias[3] = -1e9
+    translator = make_translator(model, subwords, max_length_ratio=1.5)
+    for sentence, words in (("go", 1), ("ba be bi", 3)):
+        (translation,) = next(translator.stream([sentence]))
+        assert not translation.finished
+        assert translation.tokens == int(1.5 * (words + 1)) + 10
+
+
+def test_every_batch_reports_its_sentences_and_stays_within_the_budget(untrained: Seq2Seq, subwords: Subwords) -> None:
+    sizes: list[int] = []
+    sentences = ["ba"] * 7 + ["ba be bi bo da"] * 5
+    make_translator(untrained, subwords, beam_size=2, batch_tokens=24).translate(sentences, done=sizes.append)
+    # 6 subwords times a beam of 2 fit twice into 24; 2 times 2, six times.
+    assert sum(sizes) == len(sentences)
+    assert sizes[:2] == [2, 2]
+    assert max(sizes) <= 6
