@@ -11,9 +11,10 @@ _PACKAGE = Path(seq2attn.__file__).parent
 
 
 def presets_folder() -> Path:
-    """`configs/` beside the package's source, or inside the installed package."""
-    beside = _PACKAGE.parent / "configs"
-    return beside if beside.is_dir() else _PACKAGE / "configs"
+    """`configs/` inside the installed package, or beside the package's source."""
+    # Inside goes first: beside an installed package, a folder of this name would be somebody else's.
+    inside = _PACKAGE / "configs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
 
 def preset_names() -> list[str]:
