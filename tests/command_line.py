@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ PROGRAM = (sys.executable, "-m", "seq2attn")
 
 _TINY = (
     *("model.d_model=16", "train.max_minutes=", "train.max_steps=30"),
-    *("train.validation_sentences=8", "train.checkpoint_every_steps=10", "decode.beam_size=1"),
+    *("train.validation_sentences=8", "train.checkpoint_every_steps=10"),
+    *("decode.beam_size=1", "decode.max_length_ratio=0.5"),
 )
 
 
@@ -56,6 +58,15 @@ def spawn(*arguments: str | Path, stdin: bytes = b"") -> Finished:
     """Run the command in a process of its own, with `stdin` through a pipe."""
     done = subprocess.run([*PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, timeout=120, check=False)
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until `process` has made `path`."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def train_tiny(folder: Path, data_folder: Path, *options: str) -> Path:

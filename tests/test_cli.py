@@ -4,14 +4,13 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import seq2attn
 from seq2attn.evaluation.summary import Summary
-from tests.command_line import PROGRAM, RNN_ATTENTION, call, spawn, tiny
+from tests.command_line import PROGRAM, RNN_ATTENTION, call, spawn, tiny, wait_for
 
 # The keys that other programs rely on; `summary.json` may say more.
 SUMMARY_KEYS = {"corpus", "split", "length_of", "machine", "command", "signature", "systems"}
@@ -22,14 +21,6 @@ OUTPUTS = {"summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "
 
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def write(path: Path, text: str | bytes) -> Path:

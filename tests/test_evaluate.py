@@ -1,0 +1,110 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from seq2attn.config.load import dump_config, load_config
+from seq2attn.errors import DataError
+from seq2attn.evaluation.length_curve import Bins
+from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
+
+SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=None, command="seq2attn eval")
+
+
+class Translated:
+    """Remembers which systems were translated, and the last progress of each."""
+
+    def __init__(self) -> None:
+        self.progress: dict[str, tuple[int, int]] = {}
+
+    def __call__(self, name: str, finished: int, total: int) -> None:
+        self.progress[name] = finished, total
+
+
+def evaluate(*runs: Path, settings: EvaluationSettings = SETTINGS) -> tuple[Evaluation, dict[str, tuple[int, int]]]:
+    translated = Translated()
+    return evaluate_runs(runs, settings, torch.device("cpu"), translated), translated.progress
+
+
+def change(run: Path, *overrides: str) -> None:
+    file = run / "config.yaml"
+    file.write_text(dump_config(load_config(file, overrides)), encoding="utf-8")
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> Path:
+    """A copy of the small run, without translations, to be changed at will."""
+    return shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("translations"))
+
+
+def test_translations_are_kept_with_the_run_and_reused(run: Path) -> None:
+    first, progress = evaluate(run)
+    total = len(first.text.sources)
+    assert progress == {"RNN, attention": (total, total)}
+    second, progress = evaluate(run)
+    assert progress == {}
+    assert (second.summary, second.translations) == (first.summary, first.translations)
+
+
+@pytest.mark.parametrize(
+    "setting", ["decode.length_penalty=0.5", "decode.max_length_ratio=1.5", "data.max_length_ratio=3.5"]
+)
+def test_another_search_or_text_is_translated_anew(run: Path, setting: str) -> None:
+    evaluate(run)
+    change(run, setting)
+    assert evaluate(run)[1]
+    assert not evaluate(run)[1]
+
+
+def test_the_size_of_a_batch_changes_no_translation(run: Path) -> None:
+    evaluate(run)
+    change(run, "decode.batch_tokens=100")
+    assert not evaluate(run)[1]
+
+
+def test_other_weights_are_translated_anew_and_a_run_in_training_says_so(run: Path) -> None:
+    finished, _ = evaluate(run)
+    checkpoints = run / "checkpoints"
+    for name in ("final", "step_30"):
+        shutil.rmtree(checkpoints / name)
+    unfinished, progress = evaluate(run)
+    assert progress
+    (before,), (now,) = finished.summary.systems, unfinished.summary.systems
+    assert before.training is not None
+    assert before.training.steps == 30
+    assert now.training is None
+
+
+def test_each_beam_size_keeps_its_own(run: Path) -> None:
+    evaluate(run)
+    wider = EvaluationSettings("validation", SETTINGS.bins, "source", beam_size=2, command="")
+    assert evaluate(run, settings=wider)[1]
+    assert not evaluate(run)[1]
+    assert not evaluate(run, settings=wider)[1]
+
+
+def test_kept_translations_that_are_cut_short_are_made_again(run: Path) -> None:
+    first, _ = evaluate(run)
+    (kept,) = (run / "translations").iterdir()
+    kept.write_bytes(kept.read_bytes()[:200])
+    again, progress = evaluate(run)
+    assert progress
+    assert again.translations == first.translations
+
+
+def test_runs_on_different_text_share_no_curve(run: Path, tiny_run: Path) -> None:
+    config = load_config(run / "config.yaml")
+    corpus = evaluate(tiny_run)[0].text.corpus
+    assert config.data.source_language is None
+    languages = f"data.source_language={corpus.target_language}", f"data.target_language={corpus.source_language}"
+    change(run, *languages)
+    with pytest.raises(DataError, match="its validation sentences are not those of"):
+        evaluate(tiny_run, run)
+
+
+def test_two_runs_of_one_name_are_told_apart_by_their_folders(run: Path, tiny_run: Path) -> None:
+    evaluation, _ = evaluate(tiny_run, run)
+    names = [f"RNN, attention ({folder})" for folder in (tiny_run, run)]
+    assert [system.name for system in evaluation.summary.systems] == names
+    assert evaluation.translations[names[0]] == evaluation.translations[names[1]]

@@ -1,0 +1,125 @@
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from seq2attn.experiment import presets
+from tests.command_line import CONFIGS, PROGRAM, call, tiny, wait_for
+
+OUTPUTS = {"runs", "summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "translations"}
+MODELS = ["RNN, attention", "RNN, fixed context", "Transformer"]
+SCRIPTS = CONFIGS.parent / "scripts"
+
+
+def times_of_change(folder: Path) -> dict[Path, int]:
+    kept = [*folder.glob("runs/*/checkpoints/*/*"), *folder.glob("runs/*/translations/*")]
+    return {path: path.stat().st_mtime_ns for path in kept}
+
+
+def systems(out: Path) -> list[str]:
+    return [system["name"] for system in json.loads((out / "summary.json").read_text())["systems"]]
+
+
+@pytest.fixture(scope="module")
+def reproduced(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small experiment, three models on the synthetic corpus."""
+    out = tmp_path_factory.mktemp("reproduced")
+    done = call("reproduce", "--preset", "smoke", "--out", out, *tiny(data_folder))
+    assert done.code == 0, done.stderr
+    for name, path in (line.split(": ") for line in done.stdout.splitlines() if str(out) in line):
+        assert Path(path).exists(), name
+    return out
+
+
+def test_the_folder_holds_every_output(reproduced: Path) -> None:
+    assert {path.name for path in reproduced.iterdir()} == OUTPUTS
+    assert systems(reproduced) == MODELS
+    report = (reproduced / "report.md").read_text(encoding="utf-8")
+    assert "curve.png" in report
+    assert all(name in report for name in MODELS)
+    assert f"seq2attn reproduce --preset smoke --out {reproduced}" in report
+    lines = {path.name: path.read_text().count("\n") for path in (reproduced / "translations").iterdir()}
+    assert set(lines.values()) == {500}
+    assert len(lines) == 2 + len(MODELS)
+
+
+def test_a_second_call_trains_and_translates_nothing(reproduced: Path, data_folder: Path) -> None:
+    before = times_of_change(reproduced)
+    (reproduced / "curve.png").unlink()
+    done = call("reproduce", "--preset", "smoke", "--out", reproduced, *tiny(data_folder))
+    assert done.code == 0, done.stderr
+    assert times_of_change(reproduced) == before
+    assert (reproduced / "curve.png").is_file()
+
+
+@pytest.mark.parametrize("other", [["--set", "train.seed=2"], ["--minutes", "1"]])
+def test_another_setting_in_the_same_folder_is_refused(reproduced: Path, data_folder: Path, other: list[str]) -> None:
+    before = times_of_change(reproduced)
+    done = call("reproduce", "--preset", "smoke", "--out", reproduced, *tiny(data_folder), *other)
+    assert done.code == 2
+    assert "holds a run of other settings; choose another --out" in done.complaint
+    assert times_of_change(reproduced) == before
+
+
+def test_an_interrupted_experiment_goes_on(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    # One model is there already; the signal comes while the second is in training.
+    shutil.copytree(reproduced / "runs" / "rnn_attention", out / "runs" / "rnn_attention")
+    second = out / "runs" / "rnn_fixed"
+    words = ["reproduce", "--preset", "smoke", "--out", str(out), *tiny(data_folder)]
+    process = subprocess.Popen([*PROGRAM, *words], stderr=subprocess.PIPE)
+    wait_for(second / "config.yaml", process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (143, -signal.SIGTERM)  # 143 to a shell either way
+    assert b"Traceback" not in errors
+    assert not (second / "checkpoints" / "final").exists()
+    before = times_of_change(out)
+    done = call(*words)
+    assert done.code == 0, done.stderr
+    assert systems(out) == MODELS
+    assert before.items() <= times_of_change(out).items()
+
+
+def test_presets_are_found_in_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site-packages" / "seq2attn"
+    shutil.copytree(CONFIGS, package / "configs")
+    (package.parent / "configs" / "of-another-package").mkdir(parents=True)
+    monkeypatch.setattr(presets, "_PACKAGE", package)
+    assert presets.presets_folder() == package / "configs"
+    assert "smoke" in presets.preset_names()
+
+
+def test_presets_are_found_beside_the_source() -> None:
+    assert presets.presets_folder() == CONFIGS
+    assert [path.stem for path in presets.preset_files("smoke")] == ["rnn_attention", "rnn_fixed", "transformer"]
+
+
+@pytest.mark.slow
+def test_the_smoke_preset_shows_what_attention_changed(data_folder: Path, tmp_path: Path) -> None:
+    settings = ["--set", f"data.folder={data_folder}"]
+    done = call("reproduce", "--preset", "smoke", "--out", tmp_path, *settings)
+    assert done.code == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == OUTPUTS
+    attention, fixed, _ = json.loads((tmp_path / "summary.json").read_text())["systems"]
+    assert attention["bleu"] > fixed["bleu"]
+
+
+@pytest.mark.parametrize("found", ["too old", "missing"])
+def test_the_scripts_say_which_python_they_need(found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    python = tmp_path / "python"
+    if found == "too old":
+        python.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\n')
+        python.chmod(0o755)
+    monkeypatch.setenv("PYTHON", str(python))
+    script = tmp_path / "scripts" / "reproduce.sh"
+    done = subprocess.run([script], cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "install Python 3.11 or newer" in line
+    assert ("Python 3.9.2 is too old" if found == "too old" else f"found no {python}") in line
+    assert not (tmp_path / ".venv").exists()
