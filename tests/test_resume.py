@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_is_named_on_resume(text: Path, tmp_path: Path, mon
         call_at(patch, 6, interrupt)
         train(config, run, "cpu", quiet=True)
     (RunFolder(run).step(6) / "model.safetensors").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="step_6/model.safetensors: damaged"):
+    with pytest.raises(CheckpointError, match=r"step_6/model\.safetensors: damaged"):
         train(config, run, "cpu", resume=True, quiet=True)
 
 

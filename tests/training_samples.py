@@ -11,7 +11,7 @@ from seq2attn.config.load import parse_config
 from seq2attn.config.schema import Config
 from seq2attn.training.run_folder import RunFolder
 
-WORDS = "ba be bi bo da de di do ga ge gi go".split()
+WORDS = ["ba", "be", "bi", "bo", "da", "de", "di", "do", "ga", "ge", "gi", "go"]
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "fixed": {"kind": "rnn", "attention": "none", "cell": "gru"},
