@@ -54,6 +54,7 @@ def test_minutes_replace_every_other_budget(minimal: Path) -> None:
         ("model.dropout=1.5", r"model\.dropout: input should be less than 1, found 1\.5"),
         ("train.learning_rate=.nan", r"train\.learning_rate: input should be a finite number"),
         ("train.max_steps=", r"give at least one of max_steps"),
+        ("train={max_steps: 9, best_by: bleu, validation_sentences: 0}", r"best_by: bleu needs validation_sentences"),
         ("data.train=a.tsv", r"give either corpus or train"),
         ("train", r"expected key\.path=value"),
         ("train.seed.x=1", r"train\.seed"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from seq2attn.config.schema import Config
-from seq2attn.errors import CheckpointError, ConfigError, RunError
+from seq2attn.errors import CheckpointError, ConfigError, DataError, RunError
 from seq2attn.training import loop
 from seq2attn.training.checkpoint import load_state, load_weights
 from seq2attn.training.log import TrainingLog
@@ -200,3 +200,14 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(
 def test_resume_without_a_run_begins_one(text: Path, tmp_path: Path) -> None:
     config = config_of(text, "fixed", max_epochs=None, max_steps=2)
     assert train(config, tmp_path / "run", "cpu", resume=True, quiet=True).steps == 2
+
+
+def test_a_run_does_not_go_on_with_other_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = write_copy_task(tmp_path / "text", pairs=180)
+    run, config = tmp_path / "run", config_of(text, "fixed", max_epochs=1)
+    with monkeypatch.context() as patch:
+        call_at(patch, 2, interrupt)
+        train(config, run, "cpu", quiet=True)
+    write_copy_task(tmp_path / "text", pairs=179)
+    with pytest.raises(DataError, match="begun with other text"):
+        train(config, run, "cpu", resume=True, quiet=True)

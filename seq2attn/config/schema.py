@@ -199,6 +199,12 @@ class TrainConfig(_Section):
             raise ValueError("give at least one of max_steps, max_epochs and max_minutes")
         return self
 
+    @model_validator(mode="after")
+    def _can_rank(self) -> TrainConfig:
+        if self.best_by == "bleu" and self.validation_sentences == 0:
+            raise ValueError("best_by: bleu needs validation_sentences above 0")
+        return self
+
 
 class DecodeConfig(_Section):
     """How sentences are translated."""
@@ -211,7 +217,7 @@ class DecodeConfig(_Section):
     """
     max_length_ratio: Annotated[float, Field(gt=0.0)] = 2.0
     """A translation ends at this many times its source's subwords plus 10, if it does not end itself."""
-    batch_tokens: PositiveInt = 4000
+    batch_tokens: PositiveInt = 12_000
     """Source tokens times beam in a batch of sentences."""
 
 

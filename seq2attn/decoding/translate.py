@@ -60,7 +60,8 @@ class Translator:
     ) -> list[list[Translation]]:
         sources = self.subwords.encode_source(sentences)
         results: list[list[Translation]] = [[] for _ in sentences]
-        for rows in self._batches([len(source) for source in sources]):
+        beam_size = max(self.config.beam_size, n_best)
+        for rows in self._batches([len(source) * beam_size for source in sources]):
             found = self._search([sources[row] for row in rows], n_best)
             for row, hypotheses in zip(rows, found, strict=True):
                 # A sentence without a word has nothing to translate, whatever the model makes of a lone EOS.
@@ -69,13 +70,15 @@ class Translator:
                 done(len(rows))
         return results
 
-    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
-        """Rows in batches of similar length, longest first: what does not fit into memory fails at once."""
-        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    def _batches(self, costs: list[int]) -> Iterator[list[int]]:
+        """Rows in batches of similar length, longest first: what does not fit into memory fails at once.
+
+        `costs`: tokens that each row takes, all its hypotheses counted.
+        """
+        order = sorted(range(len(costs)), key=lambda row: -costs[row])
         start = 0
         while start < len(order):
-            cost = lengths[order[start]] * self.config.beam_size
-            size = max(1, self.config.batch_tokens // cost)
+            size = max(1, self.config.batch_tokens // costs[order[start]])
             yield order[start : start + size]
             start += size
 

@@ -26,7 +26,7 @@ class Dropout(nn.Module):
             return inputs
         if inputs.device.type != "cpu":
             return F.dropout(inputs, self.share)
-        dropped_levels = round(self.share * _LEVELS)
+        dropped_levels = min(round(self.share * _LEVELS), _LEVELS - 1)
         kept = _random_bytes(inputs.numel()).view(inputs.shape) >= dropped_levels
         return torch.where(kept, inputs * (_LEVELS / (_LEVELS - dropped_levels)), 0.0)
 

@@ -111,7 +111,9 @@ class RunFolder:
 
     def begin(self, config: Config) -> None:
         """Write the configuration, which makes the folder a run."""
-        self.config_file.write_text(dump_config(config), encoding="utf-8")
+        draft = self.config_file.with_suffix(".tmp")
+        draft.write_text(dump_config(config), encoding="utf-8")
+        draft.replace(self.config_file)
 
     def write_env(self, env: Mapping[str, Any]) -> None:
         """Write what the run depends on beside its configuration."""

@@ -11,7 +11,7 @@ import torch
 import seq2attn
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
-from seq2attn.errors import ConfigError, RunError
+from seq2attn.errors import ConfigError, DataError, RunError
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.log import TrainingLog
@@ -38,6 +38,8 @@ def train(
     device = choose_device(device_name)
     folder.make()
     text = prepare_text(config, folder, resume)
+    if resume and folder.read_env().get("corpus_digest", text.corpus.digest) != text.corpus.digest:
+        raise DataError(f"--resume: {path} was begun with other text than is there now; train it in another --run-dir")
     # Only now, so that text that cannot be used leaves no run behind that stands in the way of the next try.
     folder.begin(config)
     torch.manual_seed(config.train.seed)

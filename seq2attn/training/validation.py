@@ -41,7 +41,7 @@ class Validator:
         ).batches(0)
         # Spread over the split, because neighbours in a text are alike.
         count = min(config.train.validation_sentences, len(pairs))
-        rows = range(0, len(pairs), max(1, len(pairs) // count))[:count] if count else range(0)
+        rows = [index * len(pairs) // count for index in range(count)]
         split = text.corpus.splits["validation"].select(rows)
         self.sources: list[str] = list(split["source"])
         self.references: list[str] = list(split["target"])
