@@ -5,12 +5,7 @@
 #   scripts/test.sh --all        the slow ones too
 #   scripts/test.sh -k sampler   other arguments go to pytest
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "scripts/test.sh: needs Python 3.11 or later as python3; found: $(python3 --version 2>&1 || true)" >&2
-    exit 2
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/venv.sh" test
 
 selection=(-m "not slow")
 if [[ "${1:-}" == "--all" ]]; then
@@ -19,16 +14,6 @@ if [[ "${1:-}" == "--all" ]]; then
 fi
 
 python=.venv/bin/python
-[[ -x $python ]] || python3 -m venv .venv
-
-# Installing takes seconds even when nothing changes; the copy says what was installed last.
-installed=.venv/installed-pyproject.toml
-if ! cmp -s pyproject.toml "$installed"; then
-    echo "installing seq2attn with its test extras into .venv ..." >&2
-    "$python" -m pip install --quiet --disable-pip-version-check --editable ".[test]"
-    cp pyproject.toml "$installed"
-fi
-
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 "$python" -m mypy

@@ -108,18 +108,19 @@ def test_the_smoke_preset_shows_what_attention_changed(data_folder: Path, tmp_pa
     assert attention["bleu"] > fixed["bleu"]
 
 
-@pytest.mark.parametrize("found", ["too old", "missing"])
-def test_the_scripts_say_which_python_they_need(found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("script", ["reproduce.sh", "test.sh"])
+@pytest.mark.parametrize(("version", "found"), [("Python 3.9.2", "Python 3.9.2"), (None, "nothing")])
+def test_the_scripts_say_which_python_they_need(
+    script: str, version: str | None, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(SCRIPTS, tmp_path / "scripts")
     python = tmp_path / "python"
-    if found == "too old":
-        python.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\n')
+    if version is not None:
+        python.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo {version}\n")
         python.chmod(0o755)
     monkeypatch.setenv("PYTHON", str(python))
-    script = tmp_path / "scripts" / "reproduce.sh"
-    done = subprocess.run([script], cwd="/", capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    done = subprocess.run([tmp_path / "scripts" / script], cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "install Python 3.11 or newer" in line
-    assert ("Python 3.9.2 is too old" if found == "too old" else f"found no {python}") in line
+    assert f"needs Python 3.11 or newer as {python}, found {found}" in line
     assert not (tmp_path / ".venv").exists()
