@@ -161,6 +161,8 @@ def _read_kept(path: Path, key: Mapping[str, object]) -> tuple[str, ...] | None:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    if not isinstance(kept, dict):
+        return None
     translations = tuple(kept.pop("translations", ()))
     return translations if kept == key else None
 

@@ -35,9 +35,11 @@ def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 def _write_translations(evaluation: Evaluation, folder: Path) -> Path:
     """Source, reference and each system's translations as plain text, line by line, for any other tool."""
     folder.mkdir(exist_ok=True)
-    texts = {"source": evaluation.text.sources, "reference": evaluation.text.references, **evaluation.translations}
-    for name, lines in texts.items():
-        file = re.sub(r"\W+", "_", name).strip("_").lower()
+    texts = {"source": evaluation.text.sources, "reference": evaluation.text.references}
+    for number, (name, lines) in enumerate(evaluation.translations.items(), start=1):
+        words = re.findall(r"\w+", name.lower())
+        texts["_".join([str(number), *words])] = lines
+    for file, lines in texts.items():
         (folder / f"{file}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return folder
 
