@@ -79,4 +79,3 @@ def test_terminal_table_of_three_systems_fits_80_columns() -> None:
     text = console.export_text()
     assert "15.0–20.0 ×0.97" in text
     assert "[b]transformer" in text
-    assert "nrefs:1|tok:13a" in text

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from seq2attn.cli.progress import translation_progress
+from seq2attn.cli.scores import print_scores
 from seq2attn.cli.train import Device
 
 
@@ -43,10 +44,7 @@ def evaluate(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Score runs on held-out sentences: BLEU with its interval, by sentence length if asked."""
-    from rich.console import Console
-
     from seq2attn.evaluation.length_curve import DEFAULT_BINS, Bins
-    from seq2attn.evaluation.tables import terminal_table
     from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
     from seq2attn.experiment.outputs import write_outputs
     from seq2attn.training.run_folder import choose_device
@@ -62,4 +60,4 @@ def evaluate(
     if as_json:
         typer.echo(evaluation.summary.to_json(), nl=False)
     else:
-        Console().print(terminal_table(evaluation.summary))
+        print_scores(evaluation.summary)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from seq2attn.cli.progress import translation_progress
+from seq2attn.cli.scores import print_scores
 from seq2attn.cli.train import Device
 
 
@@ -25,9 +26,6 @@ def reproduce(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Train the models of a preset and draw BLEU over sentence length. What is there already is reused."""
-    from rich.console import Console
-
-    from seq2attn.evaluation.tables import terminal_table
     from seq2attn.experiment.reproduce import Interrupted
     from seq2attn.experiment.reproduce import reproduce as run_experiment
 
@@ -39,6 +37,6 @@ def reproduce(
     except Interrupted as stop:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(128 + stop.signal_number) from None
-    Console().print(terminal_table(result.evaluation.summary))
+    print_scores(result.evaluation.summary)
     for name, path in result.paths.items():
         typer.echo(f"{name}: {path}")

@@ -50,7 +50,7 @@ def length_ratio_table(summary: Summary) -> Table:
 def terminal_table(summary: Summary) -> rich.table.Table:
     """BLEU, and below it in each cell the interval and the length ratio, for `rich` to print."""
     title = f"BLEU by {length_name(summary)}: {summary.corpus}, {summary.split}"
-    table = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD, caption=Text(summary.signature))
+    table = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
     for place, heading in enumerate(_header(summary)):
         table.add_column(
             Text(heading), justify="right" if place else "left", min_width=_CELL_COLUMNS if place > 1 else None
