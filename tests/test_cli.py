@@ -170,9 +170,16 @@ class TestTranslate:
         assert process.stdout is not None
         os.write(ours, b"ba be\n")
         answer = process.stdout.readline()
+        os.write(ours, b"ba \xff be\nba be\n")
+        after_a_bad_line = process.stdout.readline()
         os.write(ours, b"\x04")  # Ctrl-D
-        _, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=60)
         os.close(ours)
         assert process.returncode == 0
-        assert answer.removeprefix(b"> ").strip()
-        assert b"Ctrl-D to leave" in errors
+        assert answer.strip()
+        # Nothing but translations is in stdout, and the line that is no text has none.
+        assert answer + after_a_bad_line + rest == spawn("translate", tiny_run, stdin=b"ba be\nba be\n").stdout.encode()
+        (prompt, *exchange) = errors.decode().splitlines()
+        assert prompt.endswith("Ctrl-D to leave")
+        assert exchange[0].endswith("line 2: not valid UTF-8 (byte 0xff at column 4); write the text as UTF-8")
+        assert exchange[-1].endswith("> ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -45,11 +46,18 @@ def translate(
 
 
 def _prompt(name: str) -> Iterator[str]:
-    """Lines that a person types, until Ctrl-D."""
+    """Lines that a person types, until Ctrl-D; one that is no text is told and left out."""
+    from seq2attn.data.files import decode_line
+    from seq2attn.errors import DataError
+
     typer.echo(f"{name}: a sentence and Enter; Ctrl-D to leave", err=True)
-    while True:
+    for number in itertools.count(1):
+        typer.echo("> ", nl=False, err=True)
+        line = sys.stdin.buffer.readline()
+        if not line:
+            break
         try:
-            yield input("> ")
-        except EOFError:
-            typer.echo(err=True)
-            return
+            yield decode_line(line, f"line {number}")
+        except DataError as error:
+            typer.echo(f"seq2attn: {error}", err=True)
+    typer.echo(err=True)

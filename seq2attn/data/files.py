@@ -74,11 +74,24 @@ def read_lines(path: Path) -> Iterator[str]:
     try:
         with _open(path) as file:
             for number, line in enumerate(file, start=1):
-                yield _decode_line(line, path, number)
+                yield decode_line(line.removeprefix(_BOM) if number == 1 else line, f"{path}:{number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}:{number + 1}: gzip data breaks off or is damaged; copy the file again") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def decode_line(line: bytes, place: str) -> str:
+    """The text of one line of UTF-8, without its end (LF or CRLF).
+
+    Raises: DataError naming `place`.
+    """
+    line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
+        raise DataError(f"{place}: not valid UTF-8 ({found}); write the text as UTF-8") from error
 
 
 def _table_kind(path: Path) -> str | None:
@@ -108,17 +121,6 @@ def _open(path: Path) -> io.BufferedIOBase:
     if path == STANDARD_INPUT:
         return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
-def _decode_line(line: bytes, path: Path, number: int) -> str:
-    if number == 1:
-        line = line.removeprefix(_BOM)
-    line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        found = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
-        raise DataError(f"{path}:{number}: not valid UTF-8 ({found}); save the file as UTF-8") from error
 
 
 def _read_two_files(source_path: Path, target_path: Path) -> Iterator[Pair]:
