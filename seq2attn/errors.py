@@ -11,6 +11,10 @@ Seq2AttnError          exit code 1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class Seq2AttnError(Exception):
     """Base of all errors that are shown to the user as one line, without a traceback."""
@@ -46,3 +50,15 @@ class CheckpointError(Seq2AttnError):
 
 class TrainingError(Seq2AttnError):
     """A training that cannot go on."""
+
+
+@contextmanager
+def told_as_run_error(path: Path) -> Iterator[None]:
+    """While it is entered, a failure to write into `path` (a full disk, a missing right) becomes a RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or path}: cannot be written ({error.strerror or error}); choose another folder or free "
+            "some space"
+        ) from error

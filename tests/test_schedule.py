@@ -21,12 +21,15 @@ def make_config(**settings: Any) -> TrainConfig:
     ("decay", "step", "share", "expected"),
     [
         ("none", 1, 0.0, PEAK / 100),
-        ("none", 50, 0.9, PEAK / 2),
+        ("none", 50, 0.05, PEAK / 2),
+        # A budget so short that its fifth comes before the end of the warm-up.
+        ("none", 5, 0.1, PEAK / 2),
+        ("none", 5, 0.2, PEAK),
         ("none", 100, 0.9, PEAK),
         ("none", 900, 0.9, PEAK),
         ("linear", 100, 0.0, PEAK),
         ("linear", 250, 0.25, PEAK * 0.75),
-        ("linear", 50, 0.5, PEAK / 4),
+        ("linear", 50, 0.1, PEAK / 2 * 0.9),
         ("linear", 1000, 1.0, 0.0),
         ("cosine", 100, 0.0, PEAK),
         ("cosine", 500, 0.5, PEAK / 2),

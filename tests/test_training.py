@@ -69,10 +69,10 @@ def test_the_copy_task_is_learned(large_text: Path, tmp_path: Path, family: str,
 # meant to change them: run `pytest tests/test_training.py -k golden`, copy the numbers from the failure, and say in the
 # commit why they moved. Without dropout, because not every processor draws its random numbers alike.
 GOLDEN = {
-    "fixed": [3.223602, 3.205521, 3.138669, 3.119004, 2.997346, 3.095263],
-    "additive": [3.333498, 3.251491, 3.243236, 3.219239, 3.092551, 3.14728],
-    "general": [3.286464, 3.294204, 3.230945, 3.264967, 3.158722, 3.191382],
-    "transformer": [4.065168, 4.383348, 3.875491, 3.584687, 3.244232, 3.382927],
+    "fixed": [3.223602, 3.205521, 3.126192, 3.109579, 2.982016, 3.088837],
+    "additive": [3.333498, 3.251491, 3.231442, 3.209117, 3.079049, 3.138182],
+    "general": [3.286464, 3.294204, 3.223498, 3.257456, 3.149402, 3.185395],
+    "transformer": [4.065168, 4.383348, 3.821509, 3.543565, 3.209482, 3.354299],
 }
 
 
@@ -185,7 +185,7 @@ def test_a_start_that_failed_leaves_no_run_behind(text: Path, tmp_path: Path) ->
 
 def test_a_run_folder_that_cannot_be_made_is_one_clear_error(text: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="file/run: cannot be made"):
+    with pytest.raises(RunError, match="file/run: cannot be written"):
         train(small(text), tmp_path / "file" / "run", "cpu", quiet=True)
 
 

@@ -9,9 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seq2attn.config.schema import DecodeConfig, SubwordsConfig
+from seq2attn.config.schema import DecodeConfig, SubwordsConfig, TransformerConfig
 from seq2attn.data.batch import pad_sources
-from seq2attn.data.subwords import Subwords
+from seq2attn.data.subwords import EOS_ID, Subwords
 from seq2attn.decoding.search import greedy_search
 from seq2attn.decoding.translate import Translation, Translator
 from seq2attn.models.seq2seq import Seq2Seq
@@ -136,3 +136,14 @@ def test_every_batch_reports_its_sentences_and_stays_within_the_budget(untrained
     assert sum(sizes) == len(sentences)
     assert sizes[:2] == [2, 2]
     assert max(sizes) <= 6
+
+
+def test_learned_positions_cut_a_translation_off_where_they_end(subwords: Subwords) -> None:
+    config = TransformerConfig(d_model=12, n_heads=2, positions="learned", max_positions=9)
+    sizes = {"source_vocab_size": subwords.source_size, "target_vocab_size": subwords.target_size}
+    model = make_model(config, torch.float32, **sizes)
+    with torch.no_grad():
+        model.output_bias[EOS_ID] = -1e9
+    for beam_size in (1, 3):
+        (found,) = make_translator(model, subwords, beam_size=beam_size).stream([WORDS[0]])
+        assert (next(iter(found)).tokens, next(iter(found)).finished) == (9, False)

@@ -151,15 +151,17 @@ class TrainConfig(_Section):
     max_epochs: PositiveInt | None = None
     """Budget in passes over the training pairs."""
     max_minutes: Annotated[float, Field(gt=0.0)] | None = None
-    """Budget in minutes of training, validation included. The schedule follows it, so that the run ends annealed."""
+    """Budget in minutes of training, validation included; the last validation comes on top. The schedule follows it, so
+    that the run ends annealed.
+    """
     batch_tokens: PositiveInt = 2000
-    """Target tokens in a batch, padding included."""
+    """Tokens in a batch, counted on its longer side, padding included."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are added up for one update."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     """Peak of the schedule."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
-    """Updates over which the learning rate rises to its peak."""
+    """Updates over which the learning rate rises to its peak; never more than a fifth of the budget."""
     decay: Literal["linear", "cosine", "inverse_sqrt", "none"] = "linear"
     """How the learning rate falls after warm-up: to zero at the end of the budget (linear, cosine), with the root of
     the step (Vaswani et al. 2017), or not at all.

@@ -87,6 +87,8 @@ class Translator:
         source_ids, source_valid = (tensor.to(self.device) for tensor in pad_sources(sources))
         memory = self.model.encode(source_ids, source_valid)
         limits = [int(self.config.max_length_ratio * len(source)) + _EXTRA_LENGTH for source in sources]
+        if self.model.max_target_len is not None:
+            limits = [min(limit, self.model.max_target_len) for limit in limits]
         if self.config.beam_size == 1 and n_best == 1:
             return [[hypothesis] for hypothesis in greedy_search(self.model, memory, limits)]
         return beam_search(self.model, memory, limits, self.config.beam_size, self.config.length_penalty, n_best)

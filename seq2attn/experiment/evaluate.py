@@ -12,7 +12,7 @@ import torch
 from seq2attn.config.schema import DecodeConfig
 from seq2attn.data.corpus import Corpus, load_corpus
 from seq2attn.decoding.translate import Translator
-from seq2attn.errors import DataError
+from seq2attn.errors import DataError, told_as_run_error
 from seq2attn.evaluation.bleu import sentence_statistics, signature, tokenizer_for
 from seq2attn.evaluation.length_curve import Bins, length_curve, length_unit, sentence_lengths
 from seq2attn.evaluation.relations import Measured, find_relations
@@ -106,8 +106,15 @@ def _score(
 
 def _with_distinct_names(runs: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
     """The runs by name; where two share one, by name and folder."""
-    names = [run.name for run in runs]
-    return {run.name if names.count(run.name) == 1 else f"{run.name} ({run.folder.path})": run for run in runs}
+    names = [_name(run) for run in runs]
+    return {
+        name if names.count(name) == 1 else f"{name} ({run.folder.path})": run
+        for name, run in zip(names, runs, strict=True)
+    }
+
+
+def _name(run: TrainedRun) -> str:
+    return run.name if run.folder.finished else f"{run.name} (unfinished, step {run.about['step']})"
 
 
 def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
@@ -151,8 +158,11 @@ def _translations(
         report(name, finished, total)
 
     translations = Translator(run.model, run.subwords, search).translate(text.sources, count)
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps({**key, "translations": translations}, ensure_ascii=False, indent=0), encoding="utf-8")
+    with told_as_run_error(kept.parent):
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(
+            json.dumps({**key, "translations": translations}, ensure_ascii=False, indent=0), encoding="utf-8"
+        )
     return tuple(translations)
 
 

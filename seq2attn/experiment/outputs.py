@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2attn.data.catalog import find
+from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.plot import draw_length_curve
 from seq2attn.evaluation.report import Example, ReportDetails, write_report
 from seq2attn.evaluation.tables import to_csv
@@ -21,6 +22,11 @@ _EXAMPLES_EACH = 3
 
 def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     """Write everything into `folder`; the paths by what they are."""
+    with told_as_run_error(folder):
+        return _write(evaluation, folder)
+
+
+def _write(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     summary = evaluation.summary
     paths = {"summary": folder / "summary.json", "table": folder / "curve.csv"}

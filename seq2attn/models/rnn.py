@@ -56,17 +56,20 @@ class RecurrentStack(nn.Module):
         )
         self.dropout = SharedDropout(dropout)
 
-    def draw_masks(self, like: Tensor) -> list[Tensor]:
-        """A dropout mask (batch, 1, units) for the input of each layer but the first, to be kept over all steps."""
+    def draw_kept(self, like: Tensor) -> list[Tensor]:
+        """Dropout (batch, 1, units) for the input of each layer but the first: 0, or the scale of what is kept.
+
+        Drawn once for all steps.
+        """
         ones = like.new_ones(like.shape[0], 1, self.units)
         return [self.dropout(ones) for _ in self.layers[1:]]
 
-    def forward(self, inputs: Tensor, state: CellState, masks: list[Tensor]) -> tuple[Tensor, CellState]:
+    def forward(self, inputs: Tensor, state: CellState, kept: list[Tensor]) -> tuple[Tensor, CellState]:
         """States (batch, length, units) of the top layer over `inputs` (batch, length, d_input), and the last ones."""
         after: list[CellState] = []
         for index, layer in enumerate(self.layers):
             if index > 0:
-                inputs = inputs * masks[index - 1]
+                inputs = inputs * kept[index - 1]
             before = tuple(part[:, index][None].contiguous() for part in state)
             inputs, last = layer(inputs, before if len(before) > 1 else before[0])
             after.append(last if isinstance(last, tuple) else (last,))
@@ -162,12 +165,12 @@ class RnnSeq2Seq(Seq2Seq):
         """Hidden states of all target positions, at once where the model allows it."""
         state = self.start(self.encode(batch.source_ids, batch.source_valid))
         embedded = self.dropout(self.embeddings.target(batch.target_input))
-        masks = self.cells.draw_masks(embedded)
+        kept = self.cells.draw_kept(embedded)
         pieces = embedded.split(1, dim=1) if self.stepwise else (embedded,)
         hidden: list[Tensor] = []
         weights: list[Tensor | None] = []
         for piece in pieces:
-            output, state, seen = self._read(piece, state, masks)
+            output, state, seen = self._read(piece, state, kept)
             hidden.append(output)
             weights.append(seen)
         if maps is not None:
@@ -186,11 +189,11 @@ class RnnSeq2Seq(Seq2Seq):
     def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """One target position."""
         embedded = self.embeddings.target(token_ids)[:, None, :]
-        hidden, state, _ = self._read(embedded, state, self.cells.draw_masks(embedded))
+        hidden, state, _ = self._read(embedded, state, self.cells.draw_kept(embedded))
         return self.project(hidden[:, 0]), state
 
     def _read(
-        self, embedded: Tensor, state: DecoderState, masks: list[Tensor]
+        self, embedded: Tensor, state: DecoderState, kept: list[Tensor]
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
         """Hidden states and attention weights of the positions `embedded` (batch, length, d_model).
 
@@ -205,7 +208,7 @@ class RnnSeq2Seq(Seq2Seq):
             inputs.append(context)
         if self.input_feeding:
             inputs.append(state.history[-1])
-        states, cell_state = self.cells(torch.cat(inputs, dim=-1), cell_state, masks)
+        states, cell_state = self.cells(torch.cat(inputs, dim=-1), cell_state, kept)
         if not self.context.feeds_cell:
             context, weights = self.context(states, state.memory)
         hidden = torch.tanh(self.readout(torch.cat((context, states), dim=-1)))

@@ -91,6 +91,8 @@ class Seq2Seq(nn.Module, ABC):
     """(vocab_size, d_model) the vocabulary projection, kept apart so that the loss can be fused with it."""
     output_bias: nn.Parameter
     """(vocab_size,)"""
+    max_target_len: int | None = None
+    """Target positions that the model has; None: no end."""
 
     @abstractmethod
     def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:

@@ -114,6 +114,7 @@ class TransformerSeq2Seq(Seq2Seq):
         self.output_weight = embeddings.output_weight
         self.output_bias = nn.Parameter(torch.zeros(self.output_weight.shape[0]))
         self.positions = build_positions(config)
+        self.max_target_len = config.max_positions if config.positions == "learned" else None
         self.dropout = Dropout(config.dropout)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_layers))

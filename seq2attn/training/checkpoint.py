@@ -52,7 +52,7 @@ def save_checkpoint(
 ) -> None:
     """Write weights, training state (none for a model that only translates) and `about` as the new `folder`.
 
-    Raises: CheckpointError where the disk is full or cannot be written; a checkpoint of that name stays as it was.
+    Raises: CheckpointError where the disk is full or cannot be written; a checkpoint of that name then stays as it was.
     """
     aside = folder.with_name(f".{folder.name}.partial")
     try:
@@ -66,9 +66,12 @@ def save_checkpoint(
         (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         for path in (*aside.iterdir(), aside):
             _sync(path)
-        shutil.rmtree(folder, ignore_errors=True)
+        before = folder.with_name(f".{folder.name}.before")
+        if folder.exists():
+            folder.rename(before)
         aside.rename(folder)
         _sync(folder.parent)
+        shutil.rmtree(before, ignore_errors=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise CheckpointError(f"{folder}: could not be written ({error}); free some space and use --resume") from error

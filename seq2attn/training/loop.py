@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,6 +47,16 @@ class TrainingResult:
     """The signal that interrupted it; `--resume` goes on."""
 
 
+class _Ranked(NamedTuple):
+    """A validated checkpoint; the first field orders them, best first."""
+
+    figure: float
+    """What is to be small: the loss, or BLEU with its sign turned."""
+    step: int
+    loss: float
+    bleu: float | None
+
+
 class Trainer:
     """One model in training."""
 
@@ -72,10 +82,11 @@ class Trainer:
         self.step = 0
         self.epoch, self.batch, self.epoch_batches = 0, 0, 1
         self.target_tokens = 0
-        self.seconds = 0.0
+        self.validated_step = 0
         self.validations_since_best = 0
-        self.ranking: list[tuple[float, int]] = []
-        """(figure to be small, step) of the best validated checkpoints, best first."""
+        self.ranking: list[_Ranked] = []
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
         self._window = Window()
 
     def run(self, log: TrainingLog) -> TrainingResult:
@@ -83,26 +94,29 @@ class Trainer:
 
         Raises: TrainingError where the loss is no longer a number; CheckpointError where nothing can be saved.
         """
-        started = time.monotonic() - self.seconds
+        self._started = time.monotonic()
         batches = self._batches()
         with StopRequest() as stop:
             while (share := self._progress()) < 1.0 and not self._out_of_patience():
                 self._update(share, batches)
-                self.seconds = time.monotonic() - started
                 self._report(log)
                 if self.step % self.settings.validate_every_steps == 0:
                     self._validate(log)
-                    self.seconds = time.monotonic() - started
                     self._window = Window()
                 if self.step % self.settings.checkpoint_every_steps == 0:
                     self._save()
                 if stop.signal_number is not None:
                     self._save()
                     return self._result(None, stop.signal_number)
-            if self.step % self.settings.validate_every_steps:
+            if self.validated_step != self.step:
                 self._validate(log)
             self._save()
             return self._result(self._finish(log))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on training and validation, earlier parts of a resumed run included."""
+        return self._seconds_before + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
         """Everything beside the weights that the next update depends on; tensors and plain values alone."""
@@ -114,8 +128,9 @@ class Trainer:
             "batch": self.batch,
             "target_tokens": self.target_tokens,
             "seconds": self.seconds,
+            "validated_step": self.validated_step,
             "validations_since_best": self.validations_since_best,
-            "ranking": self.ranking,
+            "ranking": [tuple(ranked) for ranked in self.ranking],
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
@@ -133,12 +148,14 @@ class Trainer:
         set_weights(self.model, load_weights(checkpoint), str(checkpoint))
         state = load_state(checkpoint)
         self.optimizer.load_state_dict(state["optimizer"])
-        for name in ("step", "epoch", "batch", "target_tokens", "seconds", "validations_since_best", "ranking"):
+        for name in ("step", "epoch", "batch", "target_tokens", "validated_step", "validations_since_best"):
             setattr(self, name, state[name])
+        self.ranking = [_Ranked(*ranked) for ranked in state["ranking"]]
+        self._seconds_before = state["seconds"]
         # The share of the budget is asked for before the first batch is.
         self.epoch_batches = len(self.sampler.batches(self.epoch))
         torch.set_rng_state(state["random"])
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
 
     def _progress(self) -> float:
@@ -208,10 +225,11 @@ class Trainer:
         log.figures(self.step, figures)
         if result.translations:
             log.text(self.step, "translation", _side_by_side(self.validator, result))
-        ranked = sorted([*self.ranking, (self._figure(result), self.step)])
-        self.validations_since_best = 0 if ranked[0][1] == self.step else self.validations_since_best + 1
+        ranked = sorted([*self.ranking, _Ranked(self._figure(result), self.step, result.loss, result.bleu)])
+        self.validated_step = self.step
+        self.validations_since_best = 0 if ranked[0].step == self.step else self.validations_since_best + 1
         self.ranking = ranked[: self.settings.average_checkpoints]
-        if any(step == self.step for _, step in self.ranking):
+        if any(kept.step == self.step for kept in self.ranking):
             self._save()
         bleu = "" if result.bleu is None else f", BLEU {result.bleu:.1f}"
         best = " (best so far)" if self.validations_since_best == 0 else ""
@@ -228,25 +246,24 @@ class Trainer:
         if self.step not in self.folder.steps():
             save_checkpoint(folder, weights_of(self.model), self.state_dict(), {"step": self.step})
         newest = self.folder.steps()[-self.settings.keep_checkpoints :]
-        best = [step for _, step in self.ranking]
+        best = [ranked.step for ranked in self.ranking]
         for step in self.folder.steps():
             if step not in newest and step not in best:
                 shutil.rmtree(self.folder.step(step))
 
     def _finish(self, log: TrainingLog) -> ValidationResult:
         """Save the final weights: the average of the best checkpoints, or the best one where it is better."""
-        steps = [step for _, step in self.ranking]
-        candidates = {f"step {steps[0]}": steps[:1]}
+        best, steps = self.ranking[0], sorted(ranked.step for ranked in self.ranking)
+        chosen, result = f"step {best.step}", ValidationResult(best.loss, best.bleu)
+        set_weights(self.model, self._average([best.step]), chosen)
         if len(steps) > 1:
-            candidates[f"the average of steps {', '.join(map(str, sorted(steps)))}"] = steps
-        results: dict[str, tuple[float, ValidationResult]] = {}
-        for name, members in candidates.items():
-            set_weights(self.model, self._average(members), name)
-            result = self.validator.validate(self.model)
-            results[name] = (self._figure(result), result)
-        chosen = min(results, key=lambda name: results[name][0])
-        _, result = results[chosen]
-        set_weights(self.model, self._average(candidates[chosen]), chosen)
+            name = f"the average of steps {', '.join(map(str, steps))}"
+            set_weights(self.model, self._average(steps), name)
+            of_average = self.validator.validate(self.model)
+            if self._figure(of_average) < best.figure:
+                chosen, result = name, of_average
+            else:
+                set_weights(self.model, self._average([best.step]), chosen)
         about = {"step": self.step, "weights": chosen, "validation_loss": result.loss, "validation_bleu": result.bleu}
         spent = {"seconds": self.seconds, "target_tokens": self.target_tokens}
         save_checkpoint(self.folder.final, weights_of(self.model), None, {**about, **spent})

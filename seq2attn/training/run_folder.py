@@ -16,7 +16,7 @@ import seq2attn
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.schema import Config
 from seq2attn.data.subwords import Subwords
-from seq2attn.errors import RunError
+from seq2attn.errors import RunError, told_as_run_error
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.checkpoint import load_weights, read_manifest, set_weights
@@ -104,20 +104,20 @@ class RunFolder:
 
         Raises: RunError where that cannot be.
         """
-        try:
+        with told_as_run_error(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be made ({error.strerror}); choose another --run-dir") from error
 
     def begin(self, config: Config) -> None:
         """Write the configuration, which makes the folder a run."""
         draft = self.config_file.with_suffix(".tmp")
-        draft.write_text(dump_config(config), encoding="utf-8")
-        draft.replace(self.config_file)
+        with told_as_run_error(self.path):
+            draft.write_text(dump_config(config), encoding="utf-8")
+            draft.replace(self.config_file)
 
     def write_env(self, env: Mapping[str, Any]) -> None:
         """Write what the run depends on beside its configuration."""
-        self.env_file.write_text(json.dumps(env, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with told_as_run_error(self.path):
+            self.env_file.write_text(json.dumps(env, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

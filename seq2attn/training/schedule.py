@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from seq2attn.config.schema import TrainConfig
 
+_LONGEST_WARMUP = 0.2  # share of the budget
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -32,10 +34,10 @@ def progress(spent: Spent, config: TrainConfig) -> float:
 def learning_rate(step: int, share: float, config: TrainConfig) -> float:
     """Learning rate of update `step` (from 1) when `share` of the budget is spent.
 
-    1. Warm-up: linear to `config.learning_rate` over `warmup_steps`.
+    1. Warm-up: linear to `config.learning_rate` over `warmup_steps`, or a fifth of the budget where that is shorter.
     2. Decay: to zero at the end of the budget (linear, cosine), with 1/√step (Vaswani et al. 2017), or none.
     """
-    warmup = min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
+    warmup = min(1.0, max(step / config.warmup_steps, share / _LONGEST_WARMUP)) if config.warmup_steps else 1.0
     match config.decay:
         case "linear":
             decay = 1.0 - share

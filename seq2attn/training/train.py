@@ -20,7 +20,12 @@ from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.run_folder import RunFolder, choose_device, describe_machine
 
 # What a resumed run may change: how long it goes on and how often it looks up, never what it computes.
-_FREE_ON_RESUME = {"max_steps", "max_epochs", "max_minutes", "checkpoint_every_steps", "keep_checkpoints", "threads"}
+_FREE_ON_RESUME = {
+    *(f"train.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "threads")),
+    *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints")),
+    *(f"decode.{key}" for key in ("beam_size", "length_penalty", "batch_tokens")),
+    "data.folder",
+}
 
 
 def train(
@@ -78,8 +83,8 @@ def _without_free(config: Config) -> dict[str, Any]:
     flat: dict[str, Any] = {"name": config.name}
     for section in ("data", "subwords", "model", "train", "decode"):
         values = getattr(config, section).model_dump()
-        flat |= {f"{section}.{key}": value for key, value in values.items() if key not in _FREE_ON_RESUME}
-    return flat
+        flat |= {f"{section}.{key}": value for key, value in values.items()}
+    return {key: value for key, value in flat.items() if key not in _FREE_ON_RESUME}
 
 
 def _environment(config: Config, text: PreparedText, model: Seq2Seq, device: torch.device) -> dict[str, Any]:
