@@ -44,8 +44,6 @@ def pairs_of(data: Path, name: str, split: str) -> list[tuple[str | None, str | 
         ("wmt16-en-de", "de-en"),
         ("wmt14-en-fr", "fr-en"),
         ("opus-100-de-en", "de-en"),
-        ("iwslt2017-en-de", "iwslt2017-en-de"),
-        ("iwslt2017-de-en", "iwslt2017-de-en"),
     ],
 )
 def test_sets_with_three_splits_are_taken_as_they_are(name: str, configuration: str, tmp_path: Path) -> None:
@@ -55,6 +53,24 @@ def test_sets_with_three_splits_are_taken_as_they_are(name: str, configuration: 
     catalog.fetch(name, tmp_path, local=copy)
     assert store.read_card(tmp_path, name)["pairs"] == sizes
     assert pairs_of(tmp_path, name, "validation")[1] == (f"{source} validation 1", f"{target} validation 1")
+
+
+@pytest.mark.parametrize("name", ["iwslt2017-en-de", "iwslt2017-de-en"])
+def test_a_set_that_the_hub_converted_has_a_folder_for_each_configuration_and_no_card(
+    name: str, tmp_path: Path
+) -> None:
+    sizes = {"train": 3, "validation": 1, "test": 2}
+    for configuration in ("iwslt2017-en-de", "iwslt2017-de-en", "iwslt2017-ja-en"):
+        for split, number in sizes.items():
+            folder = tmp_path / "copy" / configuration / split
+            folder.mkdir(parents=True)
+            source, target = configuration.split("-")[-2:]
+            texts = [{source: f"{source} {configuration} {row}", target: target} for row in range(number)]
+            pq.write_table(pa.table({"translation": texts}), folder / "0000.parquet")
+    catalog.fetch(name, tmp_path, local=tmp_path / "copy")
+    source, target = name.split("-")[-2:]
+    assert store.read_card(tmp_path, name)["pairs"] == sizes
+    assert pairs_of(tmp_path, name, "test") == [(f"{source} {name} {row}", target) for row in range(2)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from seq2attn.data.hub_corpora import HUB_CORPORA
+from seq2attn.data.hub_corpora import CONVERTED, HUB_CORPORA
 from seq2attn.data.store import SPLITS, CatalogEntry, RawCorpus, Row
 from seq2attn.errors import FetchError
 
@@ -75,8 +75,10 @@ def load_tables(
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     report(f"Loading {configuration or 'all'} of {local or repository} …")
+    # A converted set has a folder for each configuration, and no card that would name them.
+    chosen = {"data_dir" if revision == CONVERTED else "name": configuration}
     try:
-        return datasets.load_dataset(str(local or repository), configuration, revision=revision if not local else None)
+        return datasets.load_dataset(str(local or repository), revision=revision if not local else None, **chosen)
     except Exception as error:  # the errors of five libraries come through here
         raise FetchError(f"{local or repository}: {_one_line(error)}; {_OTHERWISE}") from error
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+CONVERTED = "refs/convert/parquet"
+"""The branch on which the hub keeps its own conversion of a data set to Parquet."""
+
 
 @dataclass(frozen=True)
 class HubCorpus:
@@ -103,7 +106,7 @@ HUB_CORPORA = {
         "up to 250,000 pairs",
         configuration="iwslt2017-{pair}",
         # The set itself is a script, which `datasets` no longer runs; the hub's own conversion is not.
-        revision="refs/convert/parquet",
+        revision=CONVERTED,
         directed=True,
     ),
 }
