@@ -140,8 +140,13 @@ class TestTranslate:
         assert [len(record) for record in records] == [2, 1, 2, 1, 2]
         assert records[0][0].keys() == {"text", "score", "log_probability", "tokens", "finished"}
         assert all(record[0]["score"] >= record[-1]["score"] for record in records)
-        plain = call(*words).stdout
-        assert plain == "".join(f"{one['text']}\n" for record in records for one in record)
+
+    def test_text_has_as_many_lines_as_asked_for_of_each_sentence(self, tiny_run: Path, tmp_path: Path) -> None:
+        words = ["translate", tiny_run, write(tmp_path / "text", self.TEXT), "--beam", "3", "--n-best", "2"]
+        records = [json.loads(line) for line in call(*words, "--json").stdout.splitlines()]
+        padded = [([one["text"] for one in record] + [""])[:2] for record in records]
+        assert [record[1] for record in (padded[1], padded[3])] == ["", ""]
+        assert call(*words).stdout == "".join(f"{best}\n{second}\n" for best, second in padded)
 
     def test_text_that_is_not_utf8_is_named_by_line(self, tiny_run: Path, tmp_path: Path) -> None:
         text = write(tmp_path / "text", b"ba\nbe \xff bi\n")

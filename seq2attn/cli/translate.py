@@ -18,7 +18,13 @@ def translate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     file: Annotated[Path, typer.Argument(help="Text, one sentence a line; - is standard input.")] = Path("-"),
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size. [default: the run's]", show_default=False)] = None,
-    n_best: Annotated[int, typer.Option(min=1, help="Translations of each sentence, best first.")] = 1,
+    n_best: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Translations of each sentence, best first. As text always N lines, empty where there are fewer.",
+        ),
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with scores.")] = False,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
@@ -42,7 +48,8 @@ def translate(
         if as_json:
             typer.echo(json.dumps([asdict(one) for one in translations], ensure_ascii=False))
         else:
-            typer.echo("\n".join(one.text for one in translations))
+            texts = [one.text for one in translations]
+            typer.echo("\n".join(texts + [""] * (n_best - len(texts))))
 
 
 def _prompt(name: str) -> Iterator[str]:
