@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import replace
 
 import pytest
 
+from seq2attn.cli.progress import translation_progress
 from seq2attn.cli.scores import print_scores
 from tests.evaluation_samples import ATTENTION, a_summary
 
@@ -25,3 +28,35 @@ def test_off_a_terminal_no_system_and_no_score_is_cut_off(capsys: pytest.Capture
 def test_the_signature_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     print_scores(replace(a_summary(ATTENTION), signature=SIGNATURE))
     assert SIGNATURE in capsys.readouterr().out.splitlines()
+
+
+class Terminal(io.StringIO):
+    """What a terminal was sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Put a terminal in the place of stderr; from within a test, for pytest sets stderr anew after its fixtures."""
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
+def test_the_bar_of_translation_opens_at_the_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    with translation_progress() as report:
+        assert terminal.getvalue() == ""
+        report("rnn_fixed", 3, 500)
+        report("rnn_attention", 0, 500)
+    assert "translating: rnn_fixed" in terminal.getvalue()
+    assert "3/500" in terminal.getvalue()
+
+
+def test_a_bar_that_never_opened_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    with pytest.raises(KeyboardInterrupt), translation_progress():
+        raise KeyboardInterrupt
+    assert terminal.getvalue() == ""

@@ -14,12 +14,18 @@ def translation_progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        tasks: dict[str, TaskID] = {}
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    tasks: dict[str, TaskID] = {}
 
-        def report(name: str, finished: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(f"translating: {name}", total=total)
-            bar.update(tasks[name], completed=finished)
+    def report(name: str, finished: int, total: int) -> None:
+        if not tasks:
+            bar.start()  # not before: a training that comes first shows a bar of its own
+        if name not in tasks:
+            tasks[name] = bar.add_task(f"translating: {name}", total=total)
+        bar.update(tasks[name], completed=finished)
 
+    try:
         yield report
+    finally:
+        if tasks:
+            bar.stop()
