@@ -142,3 +142,9 @@ def test_parquet_without_the_columns_or_with_broken_text(tmp_path: Path) -> None
 def test_missing_files_are_named_at_once(spec: str | list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_pairs(spec, "de", "en")
+
+
+def test_a_missing_table_is_not_asked_to_be_one() -> None:
+    with pytest.raises(DataError) as caught:
+        read_pairs("text/validation.tsv", "de", "en")
+    assert "expected" not in str(caught.value)

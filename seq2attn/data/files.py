@@ -104,7 +104,7 @@ def _table_kind(path: Path) -> str | None:
 def _existing(name: str) -> Path:
     path = Path(name)
     if not path.is_file():
-        raise DataError(f"{name}: no such file; expected {_FORMS}")
+        raise DataError(f"{name}: no such file; a path starts at / or at the folder that the command is run in")
     return path
 
 
