@@ -59,6 +59,12 @@ class TestTrain:
         assert "already holds a run" in done.complaint
         assert "--resume" in done.complaint
 
+    def test_resume_says_where_it_starts_a_new_run(self, data_folder: Path, tmp_path: Path) -> None:
+        words = [*tiny(data_folder), "--set", "train.max_steps=2", "--run-dir", tmp_path / "typo", "--resume"]
+        done = call("train", RNN_ATTENTION, *words)
+        assert (done.code, done.stdout) == (0, f"{tmp_path}/typo\n")
+        assert f"{tmp_path}/typo: no run to go on with yet; this starts one" in done.stderr.splitlines()
+
     def test_sigint_keeps_a_checkpoint_and_resume_finishes(self, data_folder: Path, tmp_path: Path) -> None:
         run = tmp_path / "run"
         words = ["train", RNN_ATTENTION, *tiny(data_folder), "--run-dir", run]

@@ -34,12 +34,15 @@ def train(
 ) -> None:
     """Train one model; everything about it lands in its run folder."""
     from seq2attn.config.load import load_config, replace_budget
+    from seq2attn.training.run_folder import RunFolder
     from seq2attn.training.train import train as run_training
 
     settings = load_config(config, overrides or [])
     if minutes is not None:
         settings = replace_budget(settings, minutes)
     folder = run_dir or Path("runs") / str(settings.name)
+    if resume and not RunFolder(folder).exists:
+        typer.echo(f"{folder}: no run to go on with yet; this starts one", err=True)
     result = run_training(settings, folder, device.value, resume)
     if result.stopped_by is not None:
         typer.echo(f"stopped after step {result.steps}; the same command with --resume goes on", err=True)
