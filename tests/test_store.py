@@ -88,7 +88,15 @@ def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "corpora").write_text("a file where the folder should be")
-    with pytest.raises(FetchError, match="could not be written"):
+    with pytest.raises(DataError, match=r"cannot be written \(.*\); mend that, or choose another data folder$"):
+        store.keep(ENTRY, toy_corpus(), tmp_path)
+
+
+def test_a_file_in_the_place_of_the_corpus_is_one_line(tmp_path: Path) -> None:
+    place = store.corpus_folder(tmp_path, ENTRY.name)
+    place.parent.mkdir()
+    place.write_text("a file where the folder should be")
+    with pytest.raises(DataError, match=r"cannot be removed \(Not a directory\)"):
         store.keep(ENTRY, toy_corpus(), tmp_path)
 
 

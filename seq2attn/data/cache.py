@@ -15,7 +15,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
 
     `build` fills an empty folder next to it. Of two processes that build at the same time the first to end wins.
 
-    Raises: DataError where the disk is full or may not be written.
+    Raises: DataError where the disk is full or refuses.
     """
     if folder.is_dir():
         return
@@ -29,7 +29,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
             _publish(draft, folder)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{folder}: cannot be written ({reason}); make room, or choose another data.folder") from error
+        raise DataError(f"{folder}: cannot be written ({reason}); mend that, or choose another data folder") from error
 
 
 def _flush(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seq2attn.data.cache import build_once
 from seq2attn.errors import DataError, FetchError
 
 SPLITS = ("train", "validation", "test")
@@ -61,8 +61,8 @@ def corpus_folder(folder: Path, name: str) -> Path:
 
 
 def is_kept(folder: Path, name: str) -> bool:
-    """Whether the corpus is there; a corpus is put in place whole or not at all."""
-    return (corpus_folder(folder, name) / _CARD).is_file()
+    """Whether the corpus is there with all its files."""
+    return all(file.is_file() for file in (corpus_folder(folder, name) / _CARD, *split_files(folder, name).values()))
 
 
 def split_files(folder: Path, name: str) -> dict[str, Path]:
@@ -101,23 +101,27 @@ def read_rows(file: Path, limit: int) -> list[dict[str, str | None]]:
 def keep(entry: CatalogEntry, corpus: RawCorpus, folder: Path) -> Path:
     """Write `corpus` and its card under `folder`; answers its folder. An interrupted write leaves nothing in place.
 
-    Raises: FetchError where the disk refuses or a split is empty.
+    Raises: DataError where the disk refuses; FetchError where a split is empty.
     """
     place = corpus_folder(folder, entry.name)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{entry.name}-") as scratch:
-            draft = Path(scratch) / entry.name
-            draft.mkdir()
-            card = _write_splits(corpus.splits, draft)
-            card = _describe(entry) | dict(corpus.facts) | card
-            (draft / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            _put_in_place(draft, place)
-    except OSError as error:
-        raise FetchError(
-            f"{place}: could not be written ({error}); free some space or give another --data-dir"
-        ) from error
+
+    def write(draft: Path) -> None:
+        card = _describe(entry) | dict(corpus.facts) | _write_splits(corpus.splits, draft)
+        (draft / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    if not is_kept(folder, entry.name):
+        _clear(place)
+    build_once(place, write)
     return place
+
+
+def _clear(place: Path) -> None:
+    """Remove what is left of a corpus that has lost files."""
+    try:
+        if place.exists():
+            shutil.rmtree(place)
+    except OSError as error:
+        raise DataError(f"{place}: cannot be removed ({error.strerror or error}); delete it yourself") from error
 
 
 def _describe(entry: CatalogEntry) -> dict[str, Any]:
@@ -154,11 +158,3 @@ def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
     iterator = iter(rows)
     while batch := list(islice(iterator, _ROWS_PER_BATCH)):
         yield batch
-
-
-def _put_in_place(draft: Path, place: Path) -> None:
-    if (place / _CARD).is_file():
-        return  # another process was faster; both have the same text
-    if place.exists():
-        shutil.rmtree(place)
-    draft.replace(place)
