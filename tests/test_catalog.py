@@ -74,6 +74,30 @@ def test_fetch_reports_its_steps(tmp_path: Path) -> None:
     assert all("\n" not in line for line in lines)
 
 
+def test_steps_go_to_stderr_where_nobody_else_asks_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalog.read_splits("synthetic", tmp_path)
+    first = capsys.readouterr()
+    assert first.out == ""
+    assert f"Writing {tmp_path}/corpora/synthetic …" in first.err.splitlines()
+    catalog.read_splits("synthetic", tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_local_copy_that_is_not_read_is_told(tmp_path: Path) -> None:
+    catalog.fetch("synthetic", tmp_path)
+    lines: list[str] = []
+    catalog.fetch("synthetic", tmp_path, local=tmp_path / "copy", report=lines.append)
+    (line,) = lines
+    assert f"{tmp_path / 'copy'} was not read; delete the folder" in line
+
+
+def test_a_corpus_that_lost_a_file_is_fetched_again(tmp_path: Path) -> None:
+    files = catalog.read_splits("synthetic", tmp_path)
+    files["train"].unlink()
+    assert not store.is_kept(tmp_path, "synthetic")
+    assert all(file.is_file() for file in catalog.read_splits("synthetic", tmp_path).values())
+
+
 def test_a_failed_fetch_leaves_no_corpus(tmp_path: Path) -> None:
     with pytest.raises(FetchError):
         catalog.fetch("multi30k-fr-en", tmp_path, local=tmp_path / "missing")

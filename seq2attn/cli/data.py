@@ -77,7 +77,7 @@ def fetch(
     """Fetch a corpus and print the folder that it lies in."""
     from seq2attn.data import catalog
 
-    place = catalog.fetch(name, _data_folder(data_dir), local=local, report=lambda line: typer.echo(line, err=True))
+    place = catalog.fetch(name, _data_folder(data_dir), local=local)
     typer.echo(str(place))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -68,20 +69,25 @@ def family_of(name: str) -> Family:
     return _lookup(name)[1]
 
 
-def fetch(
-    name: str, folder: Path, *, local: Path | None = None, report: Callable[[str], None] = lambda _: None
-) -> Path:
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def fetch(name: str, folder: Path, *, local: Path | None = None, report: Callable[[str], None] = _tell) -> Path:
     """Fetch a corpus into the data folder `folder`, unless it is there; answers the corpus's own folder.
 
     local: a file or folder to take the text from, in place of the network.
-    report: called with one line a step.
+    report: called with one line a step; by default they go to stderr.
     Raises: DataError where there is no such corpus; FetchError where its source fails.
     """
     entry, family = _lookup(name)
+    place = store.corpus_folder(folder, name)
     if store.is_kept(folder, name):
-        return store.corpus_folder(folder, name)
+        if local is not None:
+            report(f"{place} is there already, so that {local} was not read; delete the folder to read it")
+        return place
     corpus = family.load(entry, local, report)
-    report(f"Writing {store.corpus_folder(folder, name)} …")
+    report(f"Writing {place} …")
     return store.keep(entry, corpus, folder)
 
 
