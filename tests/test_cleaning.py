@@ -12,7 +12,6 @@ from seq2attn.data.cleaning import (
     TrainingRules,
     clean_held_out,
     clean_training,
-    count_words,
     normalise,
     split_clauses,
 )
@@ -50,12 +49,6 @@ def test_normalised_text_is_nfc_on_one_line_and_stays_as_it_is(raw: str) -> None
     assert unicodedata.is_normalized("NFC", text)
     assert " ".join(text.split()) == text
     assert not any(unicodedata.category(character) == "Cc" for character in text)
-
-
-def test_words_are_characters_where_no_spaces_are_written() -> None:
-    assert count_words("the house is old", "en") == 4
-    assert count_words("那所 房子", "zh") == 4
-    assert count_words("那所 房子", "en") == 2
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
+from seq2attn.config.languages import count_words, is_unspaced
 from seq2attn.data.files import Pair
-
-# Written without spaces between words: for these a "word" of the length limits is a character.
-_UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "km", "lo", "my"})
 
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
@@ -31,12 +29,6 @@ def normalise(text: str) -> str:
     """
     text = text.replace("\0", "").replace("\N{LOWER ONE EIGHTH BLOCK}", "_")
     return unicodedata.normalize("NFC", _BLANKS.sub(" ", text).strip())
-
-
-def count_words(text: str, language: str) -> int:
-    """Words between blanks; characters other than blanks where `language` writes without spaces."""
-    words = text.split()
-    return sum(map(len, words)) if language in _UNSPACED_LANGUAGES else len(words)
 
 
 @dataclass
@@ -82,8 +74,11 @@ class TrainingRules:
         return None
 
     def count_both(self, source: str, target: str) -> tuple[int, int]:
-        """Words of source and target."""
-        return count_words(source, self.source_language), count_words(target, self.target_language)
+        """Words of source and target; characters where the language writes without spaces."""
+        return (
+            count_words(source, is_unspaced(self.source_language)),
+            count_words(target, is_unspaced(self.target_language)),
+        )
 
 
 def clean_held_out(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]:

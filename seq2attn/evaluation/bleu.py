@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.metrics import BLEU
 
+from seq2attn.config.languages import is_unspaced
 from seq2attn.errors import DataError
 
 MAX_ORDER = 4
 """Longest n-grams that BLEU counts."""
 N_STATISTICS = 2 + 2 * MAX_ORDER
 """Columns of the statistics: hypothesis length, reference length, then matched and total n-grams of each order."""
-UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "km", "lo", "my"})
-"""Languages written without spaces between words."""
 
 Statistics = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -28,7 +27,7 @@ def tokenizer_for(language: str) -> str:
         return "zh"
     if language == "ja" and find_spec("MeCab") and find_spec("ipadic"):
         return "ja-mecab"
-    return "char" if language in UNSPACED_LANGUAGES else str(BLEU.TOKENIZER_DEFAULT)
+    return "char" if is_unspaced(language) else str(BLEU.TOKENIZER_DEFAULT)
 
 
 def sentence_statistics(

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2attn.config.languages import count_words, is_unspaced
 from seq2attn.errors import ConfigError
-from seq2attn.evaluation.bleu import UNSPACED_LANGUAGES, Statistics, bleu_of
+from seq2attn.evaluation.bleu import Statistics, bleu_of
 from seq2attn.evaluation.significance import bleu_interval
 
 FEW_SENTENCES = 30
@@ -96,14 +97,12 @@ class LengthCurve:
 
 def length_unit(language: str) -> LengthUnit:
     """What the length of a sentence in `language` is counted in."""
-    return "characters" if language in UNSPACED_LANGUAGES else "words"
+    return "characters" if is_unspaced(language) else "words"
 
 
 def sentence_lengths(sentences: Iterable[str], unit: LengthUnit) -> Lengths:
     """The length of each raw sentence, `(n_sentences,)`: words between white space, or characters without it."""
-    words = (sentence.split() for sentence in sentences)
-    counts = (len(parts) if unit == "words" else sum(map(len, parts)) for parts in words)
-    return np.fromiter(counts, dtype=np.int64)
+    return np.fromiter((count_words(sentence, unit == "characters") for sentence in sentences), dtype=np.int64)
 
 
 def length_curve(statistics: Statistics, lengths: Lengths, bins: Bins) -> LengthCurve:
