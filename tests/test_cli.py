@@ -118,7 +118,7 @@ class TestEval:
         assert {path.name for path in (tmp_path / "result").iterdir()} == OUTPUTS
         assert (tmp_path / "result" / "summary.json").read_text() == done.stdout
         translations = {path.name for path in (tmp_path / "result" / "translations").iterdir()}
-        assert translations == {"source.txt", "reference.txt", "rnn_attention.txt"}
+        assert translations == {"source.txt", "reference.txt", "1_rnn_attention.txt"}
 
 
 class TestTranslate:
