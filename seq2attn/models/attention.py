@@ -99,6 +99,8 @@ class DotAttention(Attention):
     """score(s, h) = s · h  (Luong et al. 2015, eq. 8, "dot")."""
 
     feeds_cell = False
+    scale = 1.0
+    """What the products are multiplied with."""
 
     def project(self, memory: Memory) -> tuple[Tensor, ...]:
         """The states themselves."""
@@ -106,7 +108,7 @@ class DotAttention(Attention):
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scores of every pair of query and key."""
-        return query @ keys.transpose(1, 2)
+        return query @ keys.transpose(1, 2) * self.scale
 
 
 class GeneralAttention(DotAttention):
@@ -124,9 +126,9 @@ class GeneralAttention(DotAttention):
 class ScaledDotAttention(GeneralAttention):
     """score(s, h) = s · W h / √d_model: Luong's "general" with the scale of Vaswani et al. 2017, eq. 1."""
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores of every pair of query and key."""
-        return super().score(query, keys) / math.sqrt(query.shape[-1])
+    def __init__(self, d_model: int) -> None:
+        super().__init__(d_model)
+        self.scale = 1.0 / math.sqrt(d_model)
 
 
 class MultiHeadAttention(nn.Module):

@@ -22,6 +22,7 @@ from seq2attn.models.attention import (
 from seq2attn.models.dropout import SharedDropout
 from seq2attn.models.embedding import Embeddings
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
+from seq2attn.models.unrolled import unroll
 
 CellState = tuple[Tensor, ...]
 """(hidden,) of GRU layers or (hidden, cell) of LSTM layers, each (batch, n_layers, units)."""
@@ -162,9 +163,16 @@ class RnnSeq2Seq(Seq2Seq):
         return Memory(memory.states, source_valid, memory.summary, self.context.project(memory))
 
     def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
-        """Hidden states of all target positions, at once where the model allows it."""
+        """Hidden states of all target positions, at once where the model allows it.
+
+        Of a stepwise model with one layer, `unrolled.py` computes faster what the loop below says.
+        """
         state = self.start(self.encode(batch.source_ids, batch.source_valid))
         embedded = self.dropout(self.embeddings.target(batch.target_input))
+        if self.stepwise and maps is None and len(self.cells.layers) == 1:
+            layer = self.cells.layers[0]
+            assert isinstance(layer, nn.GRU | nn.LSTM)
+            return self.dropout(unroll(layer, self.context, self.readout, embedded, state))
         kept = self.cells.draw_kept(embedded)
         pieces = embedded.split(1, dim=1) if self.stepwise else (embedded,)
         hidden: list[Tensor] = []

@@ -19,7 +19,7 @@ from torch import Tensor
 from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch, collate
 from seq2attn.data.sampler import BatchSampler
-from seq2attn.errors import TrainingError
+from seq2attn.errors import CheckpointError, TrainingError
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.checkpoint import load_state, load_weights, save_checkpoint, set_weights, weights_of
 from seq2attn.training.log import TrainingLog, Window
@@ -147,8 +147,11 @@ class Trainer:
         checkpoint = self.folder.step(steps[-1])
         set_weights(self.model, load_weights(checkpoint), str(checkpoint))
         state = load_state(checkpoint)
+        fields = ("step", "epoch", "batch", "target_tokens", "validated_step", "validations_since_best")
+        if missing := {*fields, "optimizer", "ranking", "seconds", "random"} - state.keys():
+            raise CheckpointError(f"{checkpoint}: lacks {', '.join(sorted(missing))}; another version wrote it")
         self.optimizer.load_state_dict(state["optimizer"])
-        for name in ("step", "epoch", "batch", "target_tokens", "validated_step", "validations_since_best"):
+        for name in fields:
             setattr(self, name, state[name])
         self.ranking = [_Ranked(*ranked) for ranked in state["ranking"]]
         self._seconds_before = state["seconds"]
