@@ -13,7 +13,6 @@ from seq2attn.data.cleaning import (
     clean_held_out,
     clean_training,
     normalise,
-    split_clauses,
 )
 
 RULES = TrainingRules(
@@ -89,33 +88,7 @@ def test_held_out_pairs_are_never_dropped_for_their_length() -> None:
     assert counts == SplitCounts(read=3, kept=2, dropped={"empty": 1})
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "clauses"),
-    [
-        ("Il vint; il vit.", "He came: he saw", [("Il vint;", "He came:"), ("il vit.", "he saw")]),
-        ("Qui ? Moi !", "Who? I!", [("Qui ?", "Who?"), ("Moi !", "I!")]),
-        ("« Viens! » Il vint.", '"Come!" He came.', [("« Viens! »", '"Come!"'), ("Il vint.", "He came.")]),
-        ("«Viens!» Il vint.", '"Come!" He came.', [("«Viens!»", '"Come!"'), ("Il vint.", "He came.")]),
-        ("À 3.5 km; là.", "At 3.5 km; there.", [("À 3.5 km;", "At 3.5 km;"), ("là.", "there.")]),
-        ("Qui? Moi.", "I. Who?", []),
-        ("Il vint. Il vit.", "He came and saw.", []),
-        ("Il vint.", "He came.", []),
-        ("Oui: il vint, il vit et il vainquit tout.", "He came and saw and conquered it all: yes.", []),
-    ],
-)
-def test_clauses_of_sides_that_are_built_alike(source: str, target: str, clauses: list[tuple[str, str]]) -> None:
-    assert split_clauses(source, target, RULES) == clauses
-
-
 def test_clauses_obey_the_rules_of_whole_pairs() -> None:
-    rules = replace(RULES, held_out_sources={"Il vint;"})
-    assert split_clauses("Il vint; il vit.", "He came; he saw.", rules) == [("il vit.", "he saw.")]
-
-
-@given(st.text('ab .;:!?"»', max_size=30), st.text('ab .;:!?"»', max_size=30))
-def test_clauses_put_together_are_the_pair(source: str, target: str) -> None:
-    source, target = normalise(source), normalise(target)
-    clauses = split_clauses(source, target, RULES)
-    if clauses:
-        assert " ".join(left for left, _ in clauses) == source
-        assert " ".join(right for _, right in clauses) == target
+    rules = replace(RULES, split_clauses=True, held_out_sources={"Il vint;"})
+    kept = clean_training([("Il vint; il vit.", "He came; he saw.")], rules, SplitCounts())
+    assert list(kept) == [("Il vint; il vit.", "He came; he saw."), ("il vit.", "he saw.")]

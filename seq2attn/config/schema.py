@@ -49,7 +49,7 @@ class DataConfig(_Section):
     to 5 words are spared).
     """
     split_clauses: bool = False
-    """Add to the training pairs the clauses of those whose two sides have the same strong punctuation."""
+    """Add to the training pairs the clauses of those whose two sides are punctuated alike, singly and in twos."""
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:

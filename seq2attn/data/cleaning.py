@@ -1,4 +1,4 @@
-"""Normalised text, the rules that keep or drop a pair, and pairs split into their clauses."""
+"""Normalised text, and the rules that keep or drop a pair."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 from seq2attn.config.languages import count_words, is_unspaced
+from seq2attn.data.clauses import clause_pairs
 from seq2attn.data.files import Pair
 
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 _SPARED_WORDS = 5
-
-# A clause ends at a strong mark that closing quotes may follow, and then a blank or the end of the text.
-_CLAUSE = re.compile(r"""\s*(.+?(?:([.;:!?])[.;:!?]*(?:["'”’)\]]|\s?»)*(?=\s|$)|$))""")
-
-# Translators choose freely between these three; a question or an exclamation stays one.
-_SAME_PAUSE = str.maketrans(";:", "..")
 
 
 def normalise(text: str) -> str:
@@ -104,38 +99,14 @@ def clean_training(pairs: Iterable[Pair], rules: TrainingRules, counts: SplitCou
         counts.kept += 1
         yield source, target
         if rules.split_clauses:
-            for clause in split_clauses(source, target, rules):
-                counts.kept += 1
-                counts.clauses += 1
-                yield clause
-
-
-def split_clauses(source: str, target: str, rules: TrainingRules) -> list[Pair]:
-    """The clauses of a pair, side by side; none where the sides are not built alike.
-
-    Alike: as many clauses on both sides, the same marks between them (`.`, `;` and `:` count as one), and no clause
-    more than two words over twice the length of its counterpart. One that fails shows that the marks agree by chance,
-    so that none of the pair is taken. What ends the pair need not agree: verses run on into the next at will.
-    """
-    sources, source_marks = _clauses(source)
-    targets, target_marks = _clauses(target)
-    if len(sources) < 2 or len(sources) != len(targets) or source_marks[:-1] != target_marks[:-1]:
-        return []
-    clauses = list(zip(sources, targets, strict=True))
-    for clause in clauses:
-        shorter, longer = sorted(rules.count_both(*clause))
-        if longer > 2 * shorter + 2:
-            return []
-    return [clause for clause in clauses if rules.reason_to_drop(*clause) is None]
+            for clause in clause_pairs(source, target, rules.count_both):
+                if rules.reason_to_drop(*clause) is None:
+                    counts.kept += 1
+                    counts.clauses += 1
+                    yield clause
 
 
 def _normalised(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]:
     for source, target in pairs:
         counts.read += 1
         yield normalise(source), normalise(target)
-
-
-def _clauses(text: str) -> tuple[list[str], list[str]]:
-    """The clauses of a normalised text, and the mark that ends each ("" where the text ends without)."""
-    matches = [match.groups(default="") for match in _CLAUSE.finditer(text)]
-    return [clause for clause, _ in matches], [mark.translate(_SAME_PAUSE) for _, mark in matches]
