@@ -49,7 +49,7 @@ def _options(
 def main() -> None:
     """Run the command line. A user's mistake is one line on stderr."""
     try:
-        app()
+        app(prog_name="seq2attn")
     except Seq2AttnError as error:
         print(f"seq2attn: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
