@@ -122,4 +122,4 @@ def test_the_encoder_is_the_library_s_bidirectional_rnn_over_packed_sentences(ce
     memory = encoder(embedded, valid)
     torch.testing.assert_close(memory.states[valid], expected[valid])
     hidden = last[0] if cell == "lstm" else last
-    torch.testing.assert_close(memory.summary, torch.cat((hidden[0], hidden[1]), dim=-1))
+    torch.testing.assert_close(memory.summary, encoder.norm(torch.cat((hidden[0], hidden[1]), dim=-1)))

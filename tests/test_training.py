@@ -69,9 +69,9 @@ def test_the_copy_task_is_learned(large_text: Path, tmp_path: Path, family: str,
 # meant to change them: run `pytest tests/test_training.py -k golden`, copy the numbers from the failure, and say in the
 # commit why they moved. Without dropout, because not every processor draws its random numbers alike.
 GOLDEN = {
-    "fixed": [3.223602, 3.205521, 3.126192, 3.109579, 2.982016, 3.088837],
-    "additive": [3.333498, 3.251491, 3.231442, 3.209117, 3.079049, 3.138182],
-    "general": [3.286464, 3.294204, 3.223498, 3.257456, 3.149402, 3.185395],
+    "fixed": [3.234755, 3.21329, 3.077387, 3.081852, 2.905106, 3.081131],
+    "additive": [3.330223, 3.246678, 3.219824, 3.199065, 3.068173, 3.134237],
+    "general": [3.287909, 3.300072, 3.223088, 3.25062, 3.143222, 3.182653],
     "transformer": [4.065168, 4.383348, 3.821509, 3.543565, 3.209482, 3.354299],
 }
 

@@ -94,6 +94,7 @@ class BidirectionalEncoder(nn.Module):
             self.backwards.append(recurrent_layer(config.cell, config.d_model, config.d_model // 2))
         self.dropout = SharedDropout(config.dropout)
         self.summary = config.summary
+        self.norm = nn.LayerNorm(config.d_model)
 
     def forward(self, embedded: Tensor, source_valid: Tensor) -> Memory:
         """The memory of `embedded` (batch, source_len, d_model)."""
@@ -107,10 +108,10 @@ class BidirectionalEncoder(nn.Module):
             states = torch.cat((from_left, take_positions(from_right, mirror)), dim=-1)
         if self.summary == "mean":
             weights = source_valid.to(states.dtype) / lengths[:, None]
-            return Memory(states, source_valid, (weights[:, None, :] @ states)[:, 0])
+            return Memory(states, source_valid, self.norm((weights[:, None, :] @ states)[:, 0]))
         rows = torch.arange(len(lengths), device=lengths.device)
         ends = torch.cat((from_left[rows, lengths - 1], from_right[rows, lengths - 1]), dim=-1)
-        return Memory(states, source_valid, ends)
+        return Memory(states, source_valid, self.norm(ends))
 
 
 def mirrored_positions(lengths: Tensor, length: int) -> Tensor:
@@ -132,7 +133,8 @@ class RnnSeq2Seq(Seq2Seq):
 
     - the readout of all variants is Luong et al. 2015, eq. 5: tanh(W [context; state]) (Bahdanau et al. 2015 has a
       maxout layer that sees the last word as well), so that only the context differs between them;
-    - the decoder's first state comes from the summary of both directions (Bahdanau et al.: of the backward one).
+    - the decoder's first state comes from the summary of both directions (Bahdanau et al.: of the backward one);
+    - the summary is normalised (Ba et al. 2016): a mean of small states would drown beside the words in a cell's input.
     """
 
     def __init__(self, config: RnnConfig, embeddings: Embeddings) -> None:
