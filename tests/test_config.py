@@ -41,6 +41,17 @@ def test_minutes_replace_every_other_budget(minimal: Path) -> None:
     assert (train.max_minutes, train.max_steps, train.max_epochs) == (2.5, None, None)
 
 
+def test_own_files_are_known_by_their_whole_paths(
+    minimal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    overrides = ["data.corpus=", "data.train=text/train", "data.validation=[a.fr, /b.en]"]
+    data = load_config(minimal, overrides).data
+    assert data.train == str(tmp_path / "text" / "train")
+    assert data.validation == [str(tmp_path / "a.fr"), "/b.en"]
+    assert data.test is None
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from seq2attn.config.schema import Config, RnnConfig, TransformerConfig
+from seq2attn.config.schema import Config, DataConfig, RnnConfig, TransformerConfig
 from seq2attn.errors import ConfigError
 
 _MODEL_KINDS: dict[str, type[BaseModel]] = {"rnn": RnnConfig, "transformer": TransformerConfig}
@@ -35,7 +35,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _apply_override(tree, override)
     tree.setdefault("name", file.stem)
-    return parse_config(tree, str(file))
+    config = parse_config(tree, str(file))
+    return config.model_copy(update={"data": _with_whole_paths(config.data)})
 
 
 def parse_config(tree: Mapping[str, Any], where: str) -> Config:
@@ -68,6 +69,18 @@ def dump_config(config: Config) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(config.model_dump(), stream)
     return stream.getvalue()
+
+
+def _with_whole_paths(data: DataConfig) -> DataConfig:
+    """The user's own files by their whole paths, so that a run finds them from wherever it is evaluated."""
+    whole: dict[str, str | list[str]] = {}
+    for split in ("train", "validation", "test"):
+        spec = getattr(data, split)
+        if isinstance(spec, str):
+            whole[split] = str(Path(spec).absolute())
+        elif spec is not None:
+            whole[split] = [str(Path(name).absolute()) for name in spec]
+    return data.model_copy(update=whole)
 
 
 def _parse_yaml(text: str) -> Any:
