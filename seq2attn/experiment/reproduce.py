@@ -51,8 +51,9 @@ def reproduce(
     Raises: ConfigError where `out` holds runs of other settings; Interrupted; whatever training raises.
     """
     started = time.monotonic()
-    configs = [_settings(file, minutes, overrides) for file in preset_files(preset)]
-    runs = [out / "runs" / file.stem for file in preset_files(preset)]
+    files = preset_files(preset)
+    configs = [_settings(file, minutes, overrides) for file in files]
+    runs = [out / "runs" / file.stem for file in files]
     for config, run in zip(configs, runs, strict=True):
         _train_once(config, run, device_name)
     settings = EvaluationSettings("test", DEFAULT_BINS, "source", beam_size=None, command=command)

@@ -161,9 +161,13 @@ class Trainer:
         if self.device.type == "cuda" and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
 
+    @property
+    def _epochs(self) -> float:
+        """Passes over the training pairs so far."""
+        return self.epoch + self.batch / self.epoch_batches
+
     def _progress(self) -> float:
-        epochs = self.epoch + self.batch / self.epoch_batches
-        return progress(Spent(self.step, epochs, self.seconds), self.settings)
+        return progress(Spent(self.step, self._epochs, self.seconds), self.settings)
 
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self.validations_since_best >= self.settings.patience
@@ -215,8 +219,7 @@ class Trainer:
         words = f"step {self.step} · {self._window.rate():,.0f} target tokens/s · loss {self._window.loss():.2f}"
         log.display.advance(share, words, left)
         if self.step % _REPORT_STEPS == 0:
-            epochs = self.epoch + self.batch / self.epoch_batches
-            log.figures(self.step, {**self._window.figures(), "progress/epoch": epochs})
+            log.figures(self.step, {**self._window.figures(), "progress/epoch": self._epochs})
             self._window = Window()
 
     def _validate(self, log: TrainingLog) -> None:
@@ -234,9 +237,8 @@ class Trainer:
         self.ranking = ranked[: self.settings.average_checkpoints]
         if any(kept.step == self.step for kept in self.ranking):
             self._save()
-        bleu = "" if result.bleu is None else f", BLEU {result.bleu:.1f}"
         best = " (best so far)" if self.validations_since_best == 0 else ""
-        log.say(f"step {self.step}, epoch {self.epoch + 1}: validation loss {result.loss:.3f}{bleu}{best}")
+        log.say(f"step {self.step}, epoch {self.epoch + 1}: {result}{best}")
 
     def _figure(self, result: ValidationResult) -> float:
         if self.settings.best_by == "bleu" and result.bleu is not None:
@@ -270,8 +272,7 @@ class Trainer:
         about = {"step": self.step, "weights": chosen, "validation_loss": result.loss, "validation_bleu": result.bleu}
         spent = {"seconds": self.seconds, "target_tokens": self.target_tokens}
         save_checkpoint(self.folder.final, weights_of(self.model), None, {**about, **spent})
-        bleu = "" if result.bleu is None else f", BLEU {result.bleu:.1f}"
-        log.say(f"final weights: {chosen}; validation loss {result.loss:.3f}{bleu}")
+        log.say(f"final weights: {chosen}; {result}")
         return result
 
     def _average(self, steps: list[int]) -> Mapping[str, Tensor]:

@@ -27,6 +27,10 @@ class ValidationResult:
     translations: tuple[str, ...] = ()
     """Of the sentences that gave the BLEU."""
 
+    def __str__(self) -> str:
+        bleu = "" if self.bleu is None else f", BLEU {self.bleu:.1f}"
+        return f"validation loss {self.loss:.3f}{bleu}"
+
 
 class Validator:
     """Validates a model on one prepared text."""
