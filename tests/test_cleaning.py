@@ -92,3 +92,10 @@ def test_clauses_obey_the_rules_of_whole_pairs() -> None:
     rules = replace(RULES, split_clauses=True, held_out_sources={"Il vint;"})
     kept = clean_training([("Il vint; il vit.", "He came; he saw.")], rules, SplitCounts())
     assert list(kept) == [("Il vint; il vit.", "He came; he saw."), ("il vit.", "he saw.")]
+
+
+def test_a_pair_too_long_to_train_on_gives_its_clauses() -> None:
+    rules = replace(RULES, max_source_words=3, split_clauses=True)
+    counts = SplitCounts()
+    assert list(clean_training([("a b. c d.", "x y; z w!")], rules, counts)) == [("a b.", "x y;"), ("c d.", "z w!")]
+    assert counts == SplitCounts(read=1, kept=2, clauses=2, dropped={"too_long_source": 1})

@@ -14,6 +14,7 @@ from seq2attn.data.files import Pair
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 _SPARED_WORDS = 5
+_TOO_LONG = ("too_long_source", "too_long_target")
 
 
 def normalise(text: str) -> str:
@@ -58,9 +59,9 @@ class TrainingRules:
             return "empty"
         source_words, target_words = self.count_both(source, target)
         if self.max_source_words is not None and source_words > self.max_source_words:
-            return "too_long_source"
+            return _TOO_LONG[0]
         if self.max_target_words is not None and target_words > self.max_target_words:
-            return "too_long_target"
+            return _TOO_LONG[1]
         shorter, longer = sorted((source_words, target_words))
         if longer > _SPARED_WORDS and longer > self.max_length_ratio * shorter:
             return "length_ratio"
@@ -89,16 +90,17 @@ def clean_held_out(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]
 def clean_training(pairs: Iterable[Pair], rules: TrainingRules, counts: SplitCounts) -> Iterator[Pair]:
     """Training pairs, normalised, that `rules` keep, each followed by its clauses where they are asked for.
 
-    Pairs that occur more than once in training stay. `counts` is filled on the way.
+    A pair that is left out for its length alone still gives its clauses. Pairs that occur more than once in training
+    stay. `counts` is filled on the way.
     """
     for source, target in _normalised(pairs, counts):
         reason = rules.reason_to_drop(source, target)
-        if reason is not None:
+        if reason is None:
+            counts.kept += 1
+            yield source, target
+        else:
             counts.drop(reason)
-            continue
-        counts.kept += 1
-        yield source, target
-        if rules.split_clauses:
+        if rules.split_clauses and reason in (None, *_TOO_LONG):
             for clause in clause_pairs(source, target, rules.count_both):
                 if rules.reason_to_drop(*clause) is None:
                     counts.kept += 1

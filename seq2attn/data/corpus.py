@@ -22,7 +22,7 @@ from seq2attn.data.files import Pair, read_pairs, resolve_files
 from seq2attn.errors import ConfigError, DataError
 
 # Part of every cache key: raise it when the cleaning or the layout of the cache changes.
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 
 # Training comes last, so that what is held out is known when it is cleaned.
 _SPLITS = ("validation", "test", "train")

@@ -19,16 +19,16 @@ from torch import Tensor
 from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch, collate
 from seq2attn.data.sampler import BatchSampler
-from seq2attn.errors import CheckpointError, TrainingError
+from seq2attn.errors import CheckpointError
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.checkpoint import load_state, load_weights, save_checkpoint, set_weights, weights_of
 from seq2attn.training.log import TrainingLog, Window
-from seq2attn.training.loss import cross_entropy_sum
-from seq2attn.training.optimizer import build_optimizer, set_learning_rate
+from seq2attn.training.optimizer import build_optimizer
 from seq2attn.training.prepare import PreparedText
 from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.schedule import Spent, learning_rate, progress
 from seq2attn.training.signals import StopRequest
+from seq2attn.training.update import update_weights
 from seq2attn.training.validation import ValidationResult, Validator
 
 _REPORT_STEPS = 50  # updates between two lines of training figures
@@ -186,32 +186,13 @@ class Trainer:
             self.epoch, self.batch = self.epoch + 1, 0
 
     def _update(self, share: float, batches: Iterator[Batch]) -> None:
-        """One optimizer update over `accumulate` batches, the loss averaged over all their target tokens."""
+        """One optimizer update over `accumulate` batches."""
         group = [next(batches) for _ in range(self.settings.accumulate)]
-        tokens = sum(batch.target_tokens for batch in group)
-        total = torch.zeros((), device=self.device)
-        for batch in group:
-            hidden = self.model(batch)
-            loss = cross_entropy_sum(self.model, hidden, batch.target_output, self.settings.label_smoothing) / tokens
-            loss.backward()
-            total += loss.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        self._check_finite(total, norm)
         rate = learning_rate(self.step + 1, share, self.settings)
-        set_learning_rate(self.optimizer, rate)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        update = update_weights(self.model, self.optimizer, group, self.settings, self.step + 1, rate)
         self.step += 1
-        self.target_tokens += tokens
-        self._window.add(total.item(), tokens, norm.item(), rate)
-
-    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
-        if not math.isfinite(loss.item() + norm.item()):
-            raise TrainingError(
-                f"update {self.step + 1}: the loss is {loss.item()} and the gradient's norm {norm.item()}; no weight "
-                "was changed by it. Train anew in another --run-dir with a lower train.learning_rate or a longer "
-                "train.warmup_steps"
-            )
+        self.target_tokens += update.target_tokens
+        self._window.add(update.loss, update.target_tokens, update.norm, rate)
 
     def _report(self, log: TrainingLog) -> None:
         share = self._progress()
