@@ -62,7 +62,7 @@ class Translator:
         results: list[list[Translation]] = [[] for _ in sentences]
         beam_size = max(self.config.beam_size, n_best)
         for rows in self._batches([len(source) * beam_size for source in sources]):
-            found = self._search([sources[row] for row in rows], n_best)
+            found = self.search([sources[row] for row in rows], n_best)
             for row, hypotheses in zip(rows, found, strict=True):
                 # A sentence without a word has nothing to translate, whatever the model makes of a lone EOS.
                 results[row] = self._texts(hypotheses) if len(sources[row]) > 1 else [_NOTHING]
@@ -83,7 +83,8 @@ class Translator:
             start += size
 
     @torch.inference_mode()
-    def _search(self, sources: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
+    def search(self, sources: list[list[int]], n_best: int = 1) -> list[list[Hypothesis]]:
+        """Up to `n_best` hypotheses of each of the encoded `sources`, best first; all in one batch."""
         source_ids, source_valid = (tensor.to(self.device) for tensor in pad_sources(sources))
         memory = self.model.encode(source_ids, source_valid)
         limits = [int(self.config.max_length_ratio * len(source)) + _EXTRA_LENGTH for source in sources]

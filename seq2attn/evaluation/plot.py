@@ -18,8 +18,8 @@ from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
 from seq2attn.evaluation.summary import Summary, System
 
 _SIZE_INCHES = (9.6, 5.6)
-_PNG_DPI = 160
-_INK, _FAINT, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
+PNG_DPI = 160
+INK, FAINT, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; the markers say the same once more.
 _STYLES = (
     ("#D55E00", "o"),
@@ -38,9 +38,9 @@ def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tupl
     stem = Path(path_without_suffix)
     stem.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg"))
-    with _house_style():
+    with house_style():
         figure = _length_curve_figure(summary)
-        figure.savefig(png, dpi=_PNG_DPI)
+        figure.savefig(png, dpi=PNG_DPI)
         figure.savefig(svg, metadata={"Date": None, "Title": _title(summary)})
     return png, svg
 
@@ -85,17 +85,17 @@ def spread_apart(wanted: Sequence[float], heights: Sequence[float], low: float, 
     return centres
 
 
-def _house_style() -> AbstractContextManager[None]:
-    """Matplotlib's settings for the figure, until the block ends."""
+def house_style() -> AbstractContextManager[None]:
+    """Matplotlib's settings for every figure of the house, until the block ends."""
     return mpl.rc_context(
         {
             "font.family": "sans-serif",
             "font.size": 10.0,
-            "text.color": _INK,
-            "axes.labelcolor": _INK,
-            "axes.edgecolor": _FAINT,
-            "xtick.color": _INK,
-            "ytick.color": _INK,
+            "text.color": INK,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": FAINT,
+            "xtick.color": INK,
+            "ytick.color": INK,
             # Text stays text in the SVG, and the same summary gives the same bytes.
             "svg.fonttype": "none",
             "svg.hashsalt": "seq2attn",
@@ -116,7 +116,7 @@ def _set_scales(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> Non
     axes.set_ylim(0.0, 1.1 * max([1.0, *(top for top in tops if top is not None)]))
     axes.set_xlim(spans[0, 0], spans[-1, 1])
     axes.set_ylabel("BLEU")
-    axes.grid(axis="y", color=_GRID)
+    axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -172,7 +172,7 @@ def _name_lines(axes: Axes, systems: Sequence[System], spans: NDArray[np.float64
             clip_on=False,
             zorder=1.5,
         )
-        axes.text(foot + gap, centre, name, va="center", fontsize=_NAME_POINTS, fontweight="bold", color=_INK)
+        axes.text(foot + gap, centre, name, va="center", fontsize=_NAME_POINTS, fontweight="bold", color=INK)
 
 
 def _last_point(system: System, spans: NDArray[np.float64]) -> tuple[float, float]:
@@ -195,7 +195,7 @@ def _draw_training_caps(axes: Axes, summary: Summary, spans: NDArray[np.float64]
         inside = cap <= spans[-1, 0]
         place = float(cap if inside else spans[-1, 1])
         if inside:
-            axes.axvline(place, color=_FAINT, linestyle=(0, (4, 3)), linewidth=1.2)
+            axes.axvline(place, color=FAINT, linestyle=(0, (4, 3)), linewidth=1.2)
         axes.annotate(
             words if inside else f"{words} →",
             (place, 1.0),
@@ -205,7 +205,7 @@ def _draw_training_caps(axes: Axes, summary: Summary, spans: NDArray[np.float64]
             textcoords="offset points",
             ha="center" if inside else "right",
             fontsize=9,
-            color=_FAINT,
+            color=FAINT,
         )
 
 
@@ -223,7 +223,7 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
             textcoords="offset points",
             ha="center",
             fontsize=8.5,
-            color=_FAINT,
+            color=FAINT,
         )
     axes.set_xlim(spans[0, 0], spans[-1, 1])
     axes.set_ylim(0, 1.6 * max([1, *counts]))
@@ -231,7 +231,7 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_ylabel("sentences", fontsize=8.5, color=_FAINT)
+    axes.set_ylabel("sentences", fontsize=8.5, color=FAINT)
     axes.set_xlabel(f"length of the {summary.length_of} sentence in {summary.length_unit}")
 
 
@@ -240,4 +240,4 @@ def _write_titles(figure: Figure, summary: Summary) -> None:
     if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
         notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
     figure.text(0.02, 0.945, _title(summary), fontsize=15, fontweight="bold")
-    figure.text(0.02, 0.905, "  ·  ".join(notes), fontsize=10, color=_FAINT)
+    figure.text(0.02, 0.905, "  ·  ".join(notes), fontsize=10, color=FAINT)
