@@ -18,7 +18,7 @@ from seq2attn.evaluation.length_curve import Bins, length_curve, length_unit, se
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.significance import N_RESAMPLES, SEED
 from seq2attn.evaluation.summary import LengthOf, Summary, System, Training
-from seq2attn.training.run_folder import TrainedRun, describe_machine, load_run
+from seq2attn.training.run_folder import TrainedRun, describe_machine, load_runs
 
 Report = Callable[[str, int, int], object]
 """Told a system's name, how many sentences it has translated, and of how many."""
@@ -67,7 +67,7 @@ def evaluate_runs(
 
     Raises: RunError where a path is no run; DataError where the runs are of different text.
     """
-    runs = _with_distinct_names([load_run(path, device) for path in paths])
+    runs = load_runs(paths, device)
     text = _common_text(runs, settings.split)
     translations = {name: _translations(run, name, settings, text, report) for name, run in runs.items()}
     return _score(runs, text, translations, settings, describe_machine(device))
@@ -102,19 +102,6 @@ def _score(
         length_unit=unit,
     )
     return Evaluation(summary, text, tuple(lengths.tolist()), translations)
-
-
-def _with_distinct_names(runs: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
-    """The runs by name; where two share one, by name and folder."""
-    names = [_name(run) for run in runs]
-    return {
-        name if names.count(name) == 1 else f"{name} ({run.folder.path})": run
-        for name, run in zip(names, runs, strict=True)
-    }
-
-
-def _name(run: TrainedRun) -> str:
-    return run.name if run.folder.finished else f"{run.name} (unfinished, step {run.about['step']})"
 
 
 def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:

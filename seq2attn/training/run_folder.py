@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,21 @@ def load_run(path: Path, device: torch.device) -> TrainedRun:
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     set_weights(model, load_weights(checkpoint), str(checkpoint))
     return TrainedRun(folder, config, subwords, model.to(device).eval(), read_manifest(checkpoint))
+
+
+def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedRun]:
+    """The runs in `paths` by name, an unfinished one marked as such; where two share a name, by name and folder.
+
+    Raises: RunError, DataError, CheckpointError.
+    """
+    runs = [load_run(path, device) for path in paths]
+    names = [
+        run.name if run.folder.finished else f"{run.name} (unfinished, step {run.about['step']})" for run in runs
+    ]
+    return {
+        name if names.count(name) == 1 else f"{name} ({run.folder.path})": run
+        for name, run in zip(names, runs, strict=True)
+    }
 
 
 def choose_device(name: str) -> torch.device:
