@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from itertools import cycle
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
+from seq2attn.evaluation.style import FAINT, GRID, INK, PNG_DPI, house_style
 from seq2attn.evaluation.summary import Summary, System
 
 _SIZE_INCHES = (9.6, 5.6)
-PNG_DPI = 160
-INK, FAINT, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; the markers say the same once more.
 _STYLES = (
     ("#D55E00", "o"),
@@ -83,26 +80,6 @@ def spread_apart(wanted: Sequence[float], heights: Sequence[float], low: float, 
         centres[place] = min(centres[place], ceiling - heights[place] / 2)
         ceiling = centres[place] - heights[place] / 2
     return centres
-
-
-def house_style() -> AbstractContextManager[None]:
-    """Matplotlib's settings for every figure of the house, until the block ends."""
-    return mpl.rc_context(
-        {
-            "font.family": "sans-serif",
-            "font.size": 10.0,
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "axes.edgecolor": FAINT,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            # Text stays text in the SVG, and the same summary gives the same bytes.
-            "svg.fonttype": "none",
-            "svg.hashsalt": "seq2attn",
-            # A name with a $ in it is a name, not a formula.
-            "text.parse_math": False,
-        }
-    )
 
 
 def _title(summary: Summary) -> str:
