@@ -21,14 +21,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"config", "errors"},
     "models": {"config", "errors"},
     "evaluation": {"config", "errors"},
-    "decoding": {"config", "errors", "data", "models.seq2seq"},
-    "training": {"config", "errors", "data", "models", "evaluation", "decoding"},
-    "experiment": {"config", "errors", "data", "models", "evaluation", "decoding", "training"},
-    "cli": {"config", "errors", "data", "models", "evaluation", "decoding", "training", "experiment"},
+    "explorer": {"config", "errors", "evaluation.style"},
+    "decoding": {"config", "errors", "data", "models.seq2seq", "explorer.maps", "explorer.words"},
+    "training": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding"},
+    "experiment": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training"},
+    "cli": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training", "experiment"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
+WITHOUT_TORCH = ("evaluation", "explorer")
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
 
@@ -91,8 +93,8 @@ def test_imports_go_downward(path: Path) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room(path) == "evaluation"], ids=lambda path: path.stem)
-def test_evaluation_knows_strings_and_numbers_alone(path: Path) -> None:
+@pytest.mark.parametrize("path", [path for path in MODULES if room(path) in WITHOUT_TORCH], ids=lambda path: path.stem)
+def test_evaluation_and_explorer_know_strings_and_numbers_alone(path: Path) -> None:
     assert not [name for _, name in imports(parse(path)) if name.split(".")[0] == "torch"]
 
 
@@ -130,8 +132,9 @@ def test_what_answers_at_once_loads_nothing_heavy(module: str) -> None:
     assert not modules_after(f"import {module}") & heavy
 
 
-def test_evaluation_loads_no_torch() -> None:
-    names = [name for name in NAMES if name.startswith("seq2attn.evaluation") and not name.endswith("__init__")]
+@pytest.mark.parametrize("without", WITHOUT_TORCH)
+def test_evaluation_and_explorer_load_no_torch(without: str) -> None:
+    names = [name for name in NAMES if name.startswith(f"seq2attn.{without}") and not name.endswith("__init__")]
     loaded = modules_after(f"import {', '.join(names)}")
     assert set(names) <= loaded
     assert "torch" not in loaded

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import seq2attn
+from seq2attn.cli.attention import attention
 from seq2attn.cli.data import data_app
 from seq2attn.cli.eval import evaluate
 from seq2attn.cli.reproduce import reproduce
@@ -28,6 +29,7 @@ app.command(rich_help_panel=_EXPERIMENT)(reproduce)
 app.command("eval", rich_help_panel=_EXPERIMENT)(evaluate)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
+app.command(rich_help_panel=_MODEL)(attention)
 app.add_typer(data_app, name="data", rich_help_panel=_TEXT)
 
 

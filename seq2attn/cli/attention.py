@@ -1,0 +1,102 @@
+"""`seq2attn attention`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seq2attn.cli.train import Device
+
+if TYPE_CHECKING:
+    from seq2attn.explorer.maps import Choice, Exploration
+
+_PICTURES = (".png", ".svg")
+_PAGE = ".html"
+
+
+class Kind(StrEnum):
+    """Which attention of a transformer; an RNN has only cross."""
+
+    cross = "cross"
+    encoder = "encoder"
+    decoder = "decoder"
+
+
+def attention(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs; several are shown side by side.")],
+    source: Annotated[str, typer.Option(help="The sentence to translate.")],
+    target: Annotated[
+        str | None,
+        typer.Option(help="A translation that the models are made to write. [default: their own]", show_default=False),
+    ] = None,
+    kind: Annotated[Kind, typer.Option(help="From the translation to the source, or within either.")] = Kind.cross,
+    layer: Annotated[
+        int | None, typer.Option(min=1, help="Counted from 1. [default: the last but one]", show_default=False)
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(min=1, help="Counted from 1. [default: the mean of all]", show_default=False)
+    ] = None,
+    subwords: Annotated[bool, typer.Option("--subwords", help="Subwords apart, not merged into words.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a picture (.png, .svg) or a page to point at (.html).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the weights of every layer and head.")] = False,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+) -> None:
+    """Show which source words a model looks at while it writes each word of a translation."""
+    from seq2attn.errors import ConfigError
+    from seq2attn.experiment.explore import explore
+    from seq2attn.explorer.maps import Choice
+    from seq2attn.training.run_folder import choose_device
+
+    if out is not None and out.suffix not in (*_PICTURES, _PAGE):
+        raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_PICTURES)} or {_PAGE}")
+    choice = Choice(kind.value, layer, head)
+    exploration = explore(runs, source, target, choose_device(device.value))
+    if out is not None:
+        _write(exploration, choice, subwords, out)
+        typer.echo(f"written to {out}", err=True)
+    if as_json:
+        typer.echo(json.dumps(exploration.as_json(choice, subwords), ensure_ascii=False))
+    elif out is None:
+        _print(exploration, choice, subwords)
+
+
+def _write(exploration: Exploration, choice: Choice, subwords: bool, out: Path) -> None:
+    from seq2attn.explorer.figure import save_figure
+    from seq2attn.explorer.page import write_page
+
+    if out.suffix == _PAGE:
+        write_page(exploration, choice, subwords, out)
+        return
+    missing = save_figure(exploration, choice, subwords, out)
+    if missing:
+        typer.echo(
+            f"no font on this machine has {' '.join(missing)}: {out} shows a placeholder for each; install one for "
+            f"that script, or write a {_PAGE} page, which is shown with the reader's fonts",
+            err=True,
+        )
+
+
+def _print(exploration: Exploration, choice: Choice, subwords: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from seq2attn.explorer.terminal import LEGEND, LEGEND_IN_COLOURS, terminal_map
+
+    console = Console(highlight=False)
+    colours = console.color_system is not None and not console.no_color
+    for system in exploration.systems:
+        console.print(Text(system.name, style="bold"), soft_wrap=True)
+        console.print(Text(system.translation), soft_wrap=True)
+        found = system.attention.map(choice, subwords)
+        if found is None:
+            console.print(Text(f"{system.why_nothing(choice.kind)}\n"), soft_wrap=True)
+            continue
+        console.print(Text(found.title, style="dim"), soft_wrap=True)
+        console.print(terminal_map(found, console.width, colours), soft_wrap=True, crop=False)
+    console.print(Text(LEGEND_IN_COLOURS if colours else LEGEND, style="dim"), soft_wrap=True)

@@ -1,0 +1,55 @@
+"""What a model looks at while it writes a translation that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seq2attn.data.batch import Ids, collate
+from seq2attn.data.subwords import BOS_ID, EOS_ID, Subwords
+from seq2attn.explorer.maps import KINDS, SentenceAttention
+from seq2attn.explorer.words import group_subwords
+from seq2attn.models.seq2seq import Seq2Seq
+
+
+@torch.inference_mode()
+def read_attention(
+    model: Seq2Seq, subwords: Subwords, sources: Sequence[Ids], written: Sequence[Ids]
+) -> list[SentenceAttention]:
+    """The attention weights of sentence pairs, taken as one batch with the targets fed; `model` in evaluation mode.
+
+    `sources`: ids with EOS at the end. `written`: ids that the model wrote or is made to write, with EOS at the end
+    unless it was cut off before. The row of a target token is the look that was taken to write it.
+    """
+    targets = [list(ids[:-1]) if len(ids) and ids[-1] == EOS_ID else list(ids) for ids in written]
+    maps = model.attention_maps(collate(sources, targets).to(next(model.parameters()).device))
+    layers = {kind: getattr(maps, kind) for kind in KINDS}
+    stacked = {kind: _stack(tensors) for kind, tensors in layers.items() if tensors}
+    found = []
+    for place, (source_ids, written_ids) in enumerate(zip(sources, written, strict=True)):
+        # Row i of the decoder reads what was written before i.
+        read_ids = [BOS_ID, *written_ids[:-1]]
+        sizes = {
+            "cross": (len(written_ids), len(source_ids)),
+            "encoder": (len(source_ids), len(source_ids)),
+            "decoder": (len(written_ids), len(read_ids)),
+        }
+        found.append(
+            SentenceAttention(
+                group_subwords(subwords.pieces([int(one) for one in source_ids], "source")),
+                group_subwords(subwords.pieces([int(one) for one in written_ids], "target")),
+                group_subwords(subwords.pieces([int(one) for one in read_ids], "target")),
+                {
+                    kind: weights[place, :, :, : sizes[kind][0], : sizes[kind][1]].numpy()
+                    for kind, weights in stacked.items()
+                },
+            )
+        )
+    return found
+
+
+def _stack(layers: list[Tensor]) -> Tensor:
+    """(batch, layers, heads, rows, columns) in float64 on the CPU."""
+    return torch.stack(layers, dim=1).double().cpu()

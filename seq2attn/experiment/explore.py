@@ -1,0 +1,42 @@
+"""Several runs and one sentence to what each model looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from seq2attn.data.cleaning import normalise
+from seq2attn.data.subwords import EOS_ID
+from seq2attn.decoding.attention import read_attention
+from seq2attn.decoding.translate import Translator
+from seq2attn.errors import DataError
+from seq2attn.explorer.maps import Exploration, ExploredSystem
+from seq2attn.training.run_folder import TrainedRun, load_runs
+
+
+def explore(paths: Sequence[Path], source: str, target: str | None, device: torch.device) -> Exploration:
+    """The attention of each run between `source` and `target`, or its own translation where none is given.
+
+    Raises: RunError where a path is no run; DataError where the source or the target has no word.
+    """
+    for option, text in (("--source", source), ("--target", target)):
+        if text is not None and not normalise(text):
+            raise DataError(f"{option}: there is no word in it; give a sentence")
+    runs = load_runs(paths, device)
+    return Exploration(normalise(source), tuple(_explore(name, run, source, target) for name, run in runs.items()))
+
+
+def _explore(name: str, run: TrainedRun, source: str, target: str | None) -> ExploredSystem:
+    (source_ids,) = run.subwords.encode_source([source])
+    if target is None:
+        # The ids themselves: another division of the same text would have other weights.
+        ((best, *_),) = Translator(run.model, run.subwords, run.config.decode).search([source_ids])
+        written = [*best.token_ids, EOS_ID] if best.finished else best.token_ids
+        (translation,) = run.subwords.decode_target([best.token_ids])
+    else:
+        (target_ids,) = run.subwords.encode_target([target])
+        written, translation = [*target_ids, EOS_ID], normalise(target)
+    (attention,) = read_attention(run.model, run.subwords, [source_ids], [written])
+    return ExploredSystem(name, str(run.folder.path), translation, target is not None, attention)

@@ -1,0 +1,1 @@
+"""Attention weights over words, and everything that they are drawn as."""

@@ -1,0 +1,154 @@
+"""Attention maps as a picture: a heat map for each, on one scale of colours."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from seq2attn.errors import told_as_run_error
+from seq2attn.evaluation.style import FAINT, GRID, INK, PNG_DPI, house_style
+from seq2attn.explorer.fonts import fonts_for
+from seq2attn.explorer.maps import AttentionMap, Choice, Exploration
+
+# Faint weights are most of the weights of a transformer; the root shows them, and the bar of colours says so.
+_SCALE = PowerNorm(0.5, vmin=0.0, vmax=1.0)
+_SCALE_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
+_COLOURS = "Blues"
+_CELL_INCHES, _SIGN_INCHES, _LEAST_INCHES = 0.24, 0.085, 2.2
+_HEADING_POINTS, _TITLE_POINTS, _LABEL_POINTS = 12.0, 9.5, 8.5
+_MOST_IN_ONE_ROW = 3
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One heat map of a picture, or in its place the words that say why there is none."""
+
+    title: str
+    map: AttentionMap | None
+    instead: str = ""
+
+
+def save_figure(exploration: Exploration, choice: Choice, as_subwords: bool, path: Path) -> str:
+    """Write the picture, PNG or SVG by the suffix of `path`; the signs that no font here can draw.
+
+    Raises: RunError where it cannot be written, or where a system has no such layer or head.
+    """
+    systems = exploration.systems
+    heading = exploration.source if len(systems) > 1 else f"{systems[0].name}: {exploration.source}"
+    figure, missing = maps_figure(panels_of(exploration, choice, as_subwords), heading)
+    with told_as_run_error(path), house_style():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=PNG_DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return missing
+
+
+def panels_of(exploration: Exploration, choice: Choice, as_subwords: bool) -> list[Panel]:
+    """A panel for each system; of a single one, every head beside their mean where no head was chosen."""
+    if len(exploration.systems) == 1:
+        (system,) = exploration.systems
+        if maps := system.attention.maps(choice, as_subwords):
+            return [Panel(one.title, one) for one in maps]
+    found = []
+    for system in exploration.systems:
+        one = system.attention.map(choice, as_subwords)
+        title = system.name if one is None else f"{system.name}: {one.title}"
+        found.append(Panel(title, one, "" if one else system.why_nothing(choice.kind)))
+    return found
+
+
+def maps_figure(panels: Sequence[Panel], heading: str) -> tuple[Figure, str]:
+    """The picture, and the signs that no font here can draw: it has placeholders for them.
+
+    Its size follows from the number of words: nothing is made smaller to fit.
+    """
+    labels = [label for panel in panels if panel.map for label in (*panel.map.rows, *panel.map.columns)]
+    families, missing = fonts_for([heading, *(panel.title for panel in panels), *labels])
+    n_columns = len(panels) if len(panels) <= _MOST_IN_ONE_ROW else math.ceil(math.sqrt(len(panels)))
+    n_rows = math.ceil(len(panels) / n_columns)
+    width, height = np.max([_panel_inches(panel) for panel in panels], axis=0)
+    with house_style(), mpl.rc_context({"font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the caller is told, once for all
+        figure = Figure((n_columns * width + 0.9, n_rows * height + 0.5), facecolor="white", layout="constrained")
+        figure.suptitle(_wrapped(heading, figure.get_figwidth()), x=0.01, ha="left", fontsize=_HEADING_POINTS)
+        axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
+        for one, panel in zip_longest(axes, panels):
+            if panel is None:
+                one.set_axis_off()
+            else:
+                _draw_panel(one, panel)
+        _draw_scale(figure, axes)
+        figure.draw_without_rendering()  # now, while the warning is held back
+        figure.set_layout_engine("none")
+    return figure, missing
+
+
+def _panel_inches(panel: Panel) -> tuple[float, float]:
+    if panel.map is None:
+        return _LEAST_INCHES, _LEAST_INCHES
+    cells = _cells_inches(panel.map)
+    labels = [max(map(_width, side)) * _SIGN_INCHES for side in (panel.map.rows, panel.map.columns)]
+    return cells[0] + labels[0] + 0.3, cells[1] + labels[1] + 0.6
+
+
+def _cells_inches(one: AttentionMap) -> tuple[float, float]:
+    """Width and height of the cells alone."""
+    return max(_LEAST_INCHES, len(one.columns) * _CELL_INCHES), max(_LEAST_INCHES, len(one.rows) * _CELL_INCHES)
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    inches = _LEAST_INCHES if panel.map is None else _cells_inches(panel.map)[0]
+    axes.set_title(_wrapped(panel.title, inches), fontsize=_TITLE_POINTS, loc="left", color=INK)
+    if panel.map is None:
+        axes.set_axis_off()
+        axes.text(0.0, 0.95, _wrapped(panel.instead, inches), va="top", color=FAINT, transform=axes.transAxes)
+        return
+    rows, columns = panel.map.rows, panel.map.columns
+    axes.imshow(panel.map.weights, cmap=_COLOURS, norm=_SCALE, interpolation="nearest")
+    axes.xaxis.tick_top()
+    axes.set_xticks(range(len(columns)), [_stacked(label) for label in columns])
+    axes.set_yticks(range(len(rows)), rows)
+    for label, text in zip(axes.get_xticklabels(), columns, strict=True):
+        label.set_rotation(0 if _is_wide(text) or len(text) == 1 else 90)
+    axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
+    axes.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
+    axes.grid(which="minor", color=GRID, linewidth=0.5)
+    axes.tick_params(which="both", length=0, labelsize=_LABEL_POINTS)
+    axes.spines[:].set_color(FAINT)
+
+
+def _draw_scale(figure: Figure, axes: Sequence[Axes]) -> None:
+    colours = mpl.cm.ScalarMappable(norm=_SCALE, cmap=_COLOURS)
+    bar = figure.colorbar(colours, ax=list(axes), ticks=_SCALE_TICKS, fraction=0.03, pad=0.02, aspect=30)
+    bar.ax.set_yticklabels([f"{tick:.0%}" for tick in _SCALE_TICKS])
+    bar.ax.tick_params(length=0, labelsize=_LABEL_POINTS)
+    bar.outline.set_visible(False)
+
+
+def _wrapped(text: str, inches: float) -> str:
+    return textwrap.fill(text, max(20, int(inches / _SIGN_INCHES)), break_on_hyphens=False)
+
+
+def _is_wide(text: str) -> bool:
+    """Whether `text` is of signs as wide as they are high, which can stand one below the other."""
+    return all(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+
+
+def _stacked(text: str) -> str:
+    return "\n".join(text) if _is_wide(text) else text
+
+
+def _width(text: str) -> int:
+    """Signs of Latin width that `text` takes."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)

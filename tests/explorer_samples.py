@@ -1,0 +1,51 @@
+"""Attention maps of sentences in several scripts, made up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seq2attn.explorer.maps import Exploration, ExploredSystem, Kind, SentenceAttention
+from seq2attn.explorer.words import group_subwords
+
+FRENCH = ["▁le", "▁cha", "t", "▁noir", "▁dor", "t", ",", "</s>"]
+ENGLISH = ["▁the", "▁black", "▁c", "at", "▁is", "▁sleep", "ing", ".", "</s>"]
+ARABIC = ["▁في", "▁البد", "ء", "▁خلق", "▁الله", "▁السماوات", "▁والأرض", ".", "</s>"]
+CHINESE = ["▁起初", ",", "▁神", "创造", "天地", "。", "</s>"]
+
+TRANSFORMER: dict[Kind, tuple[int, int]] = {"cross": (2, 3), "encoder": (2, 3), "decoder": (2, 3)}
+RNN: dict[Kind, tuple[int, int]] = {"cross": (1, 1)}
+
+
+def an_attention(source: list[str], written: list[str], sizes: dict[Kind, tuple[int, int]]) -> SentenceAttention:
+    """Random weights for `sizes`, layers and heads of each kind; those of the decoder see no later token."""
+    draw = np.random.default_rng(3)
+    read = ["<s>", *written[:-1]]
+    lengths = {
+        "cross": (len(written), len(source)),
+        "encoder": (len(source), len(source)),
+        "decoder": (len(written), len(read)),
+    }
+    weights = {}
+    for kind, (layers, heads) in sizes.items():
+        raw = draw.gamma(0.3, size=(layers, heads, *lengths[kind])) + 1e-6
+        raw = np.tril(raw) if kind == "decoder" else raw
+        weights[kind] = raw / raw.sum(axis=-1, keepdims=True)
+    return SentenceAttention(group_subwords(source), group_subwords(written), group_subwords(read), weights)
+
+
+def a_system(
+    name: str, sizes: dict[Kind, tuple[int, int]], source: list[str] = FRENCH, written: list[str] = ENGLISH
+) -> ExploredSystem:
+    """A system that looks as `an_attention` says."""
+    return ExploredSystem(name, f"runs/{name}", _text(written), False, an_attention(source, written, sizes))
+
+
+def an_exploration(source: list[str] = FRENCH, written: list[str] = ENGLISH) -> Exploration:
+    """An RNN without attention, one with, and a transformer, on one sentence."""
+    named = {"RNN, fixed context": {}, "RNN, attention": RNN, "Transformer": TRANSFORMER}
+    systems = tuple(a_system(name, sizes, source, written) for name, sizes in named.items())
+    return Exploration(_text(source), systems)
+
+
+def _text(pieces: list[str]) -> str:
+    return "".join(pieces).removesuffix("</s>").replace("▁", " ").strip()
