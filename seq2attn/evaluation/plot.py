@@ -13,33 +13,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
-from seq2attn.evaluation.style import FAINT, GRID, INK, PNG_DPI, house_style
+from seq2attn.evaluation.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 from seq2attn.evaluation.summary import Summary, System
 
 _SIZE_INCHES = (9.6, 5.6)
-# Okabe and Ito's colours, which stay apart for colour-blind eyes; the markers say the same once more.
-_STYLES = (
-    ("#D55E00", "o"),
-    ("#0072B2", "s"),
-    ("#009E73", "D"),
-    ("#CC79A7", "^"),
-    ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-)
 _NAME_COLUMNS, _NAME_LINES = 21, 3
 _NAME_POINTS = 10.0
 
 
 def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tuple[Path, Path]:
     """The figure as `.png` and `.svg`; their paths, in this order. Buckets without sentences leave a gap."""
-    stem = Path(path_without_suffix)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    png, svg = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg"))
     with house_style():
-        figure = _length_curve_figure(summary)
-        figure.savefig(png, dpi=PNG_DPI)
-        figure.savefig(svg, metadata={"Date": None, "Title": _title(summary)})
-    return png, svg
+        return save_figure(_length_curve_figure(summary), Path(path_without_suffix), _title(summary))
 
 
 def _length_curve_figure(summary: Summary) -> Figure:
@@ -49,7 +34,7 @@ def _length_curve_figure(summary: Summary) -> Figure:
     curves, counts = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     spans = bucket_spans(summary.systems[0].buckets)
     _set_scales(curves, summary, spans)
-    for system, (colour, marker) in zip(summary.systems, cycle(_STYLES), strict=False):
+    for system, (colour, marker) in zip(summary.systems, cycle(LINE_STYLES), strict=False):
         _draw_system(curves, system, spans.mean(axis=1), colour, marker)
     _name_lines(curves, summary.systems, spans)
     _draw_training_caps(curves, summary, spans)
@@ -138,7 +123,7 @@ def _name_lines(axes: Axes, systems: Sequence[System], spans: NDArray[np.float64
     centres = spread_apart([y for _, y in ends], heights, low, high)
     right = spans[-1, 1]
     gap = 0.008 * (right - spans[0, 0])
-    for name, end, centre, (colour, _) in zip(names, ends, centres, cycle(_STYLES), strict=False):
+    for name, end, centre, (colour, _) in zip(names, ends, centres, cycle(LINE_STYLES), strict=False):
         elbow, foot = right + gap, right + 3 * gap
         axes.plot(
             [end[0], elbow, foot],
@@ -213,7 +198,7 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
 
 
 def _write_titles(figure: Figure, summary: Summary) -> None:
-    notes = [f"{summary.corpus}, {summary.split}", "bands: 95 % bootstrap intervals"]
+    notes = [f"{summary.text_name}", "bands: 95 % bootstrap intervals"]
     if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
         notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
     figure.text(0.02, 0.945, _title(summary), fontsize=15, fontweight="bold")

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 PNG_DPI = 160
 INK, FAINT, GRID = "#1f2430", "#6b7280", "#e5e7eb"
+# Okabe and Ito's colours, which stay apart for colour-blind eyes; the markers say the same once more.
+LINE_STYLES = (
+    ("#D55E00", "o"),
+    ("#0072B2", "s"),
+    ("#009E73", "D"),
+    ("#CC79A7", "^"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+)
 
 
 def house_style() -> AbstractContextManager[None]:
@@ -28,3 +39,13 @@ def house_style() -> AbstractContextManager[None]:
             "text.parse_math": False,
         }
     )
+
+
+def save_figure(figure: Figure, path_without_suffix: Path, title: str) -> tuple[Path, Path]:
+    """Write `figure` as `.png` and `.svg`; their paths, in this order. To be called within `house_style`."""
+    path_without_suffix.parent.mkdir(parents=True, exist_ok=True)
+    stem = path_without_suffix.name
+    png, svg = (path_without_suffix.with_name(f"{stem}{suffix}") for suffix in (".png", ".svg"))
+    figure.savefig(png, dpi=PNG_DPI)
+    figure.savefig(svg, metadata={"Date": None, "Title": title})
+    return png, svg
