@@ -5,7 +5,9 @@ Seq2AttnError          exit code 1
 ├── DataError          2   a corpus, a text file, a subword model
 ├── FetchError         1   an index, a hub or a download that does not answer as it should
 ├── RunError           2   a folder that is not a run, or a run of another kind
+│   └── DiskError      1   a place that cannot be written: a full disk, a missing right
 ├── CheckpointError    1   a checkpoint that is damaged or missing
+│   └── MismatchError  2   a whole checkpoint that belongs to another model or version
 └── TrainingError      1   a training that cannot go on
 """
 
@@ -44,21 +46,42 @@ class RunError(Seq2AttnError):
     exit_code = 2
 
 
+class DiskError(RunError):
+    """A file or folder that cannot be written: a full disk, a missing right."""
+
+    exit_code = 1
+
+
 class CheckpointError(Seq2AttnError):
-    """A checkpoint that is missing, damaged, or does not belong to this model."""
+    """A checkpoint that is missing or damaged, or cannot be written."""
+
+
+class MismatchError(CheckpointError):
+    """A checkpoint that is whole, and belongs to another architecture, vocabulary or version."""
+
+    exit_code = 2
 
 
 class TrainingError(Seq2AttnError):
     """A training that cannot go on."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice; torch tells a processor's by its words alone."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in str(error)
+    )
+
+
 @contextmanager
 def told_as_run_error(path: Path) -> Iterator[None]:
-    """While it is entered, a failure to write into `path` (a full disk, a missing right) becomes a RunError."""
+    """While it is entered, a failure to write into `path` (a full disk, a missing right) becomes a DiskError."""
     try:
         yield
     except OSError as error:
-        raise RunError(
+        raise DiskError(
             f"{error.filename or path}: cannot be written ({error.strerror or error}); choose another folder or free "
             "some space"
         ) from error

@@ -11,7 +11,7 @@ from seq2attn.config.schema import DataConfig
 from seq2attn.data import catalog, store
 from seq2attn.data.cache import build_once
 from seq2attn.data.corpus import Corpus, cache_folder, data_folder, load_corpus
-from seq2attn.errors import ConfigError, DataError
+from seq2attn.errors import ConfigError, DataError, DiskError
 
 TRAIN = (
     "un chat\ta cat\nun chat\ta cat\n\tempty\nvu\tseen\nun\u2028chien; un\u00a0loup\ta dog; a wolf\n"
@@ -181,7 +181,7 @@ def test_a_damaged_cache_says_what_to_delete(write: Write) -> None:
 
 def test_a_folder_that_cannot_be_written(write: Write, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
-    with pytest.raises(DataError, match=r"cannot be written \(Not a directory\)"):
+    with pytest.raises(DiskError, match=r"cannot be written \(Not a directory\)"):
         load_corpus(write())
 
 

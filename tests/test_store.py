@@ -7,7 +7,7 @@ import pytest
 
 from seq2attn.data import store
 from seq2attn.data.store import CatalogEntry, RawCorpus, Row
-from seq2attn.errors import DataError, FetchError
+from seq2attn.errors import DataError, DiskError, FetchError
 
 ENTRY = CatalogEntry("toy-de-en", "Toy", "de", "en", "nowhere", "none", "none", "small", tried=True)
 
@@ -88,7 +88,7 @@ def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "corpora").write_text("a file where the folder should be")
-    with pytest.raises(DataError, match=r"cannot be written \(.*\); mend that, or choose another data folder$"):
+    with pytest.raises(DiskError, match=r"cannot be written \(.*\); mend that, or choose another data folder$"):
         store.keep(ENTRY, toy_corpus(), tmp_path)
 
 

@@ -159,8 +159,8 @@ def test_old_checkpoints_go_and_the_newest_and_best_stay(text: Path, tmp_path: P
     assert RunFolder(tmp_path / "run").steps() == [4, 10, 12, 13]
 
 
-def test_a_loss_that_is_no_number_stops_the_run_before_a_weight_changes(text: Path, tmp_path: Path) -> None:
-    config, run = small(text), RunFolder(tmp_path / "run")
+def test_losses_that_are_no_numbers_change_no_weight_and_end_the_run(text: Path, tmp_path: Path) -> None:
+    config, run = small(text, max_failed_updates=3), RunFolder(tmp_path / "run")
     run.make()
     prepared = prepare_text(config, run, resume=False)
     subwords = prepared.subwords
@@ -169,10 +169,14 @@ def test_a_loss_that_is_no_number_stops_the_run_before_a_weight_changes(text: Pa
         model.output_bias[5] = float("inf")
     before = {name: value.clone() for name, value in weights_of(model).items()}
     trainer = Trainer(config, prepared, model, run, CPU)
-    with TrainingLog(run, 0, quiet=True) as log, pytest.raises(TrainingError, match=r"update 1: the loss is nan"):
+    with TrainingLog(run, 0, quiet=True) as log, pytest.raises(TrainingError, match=r"^3 updates in a row .* loss is nan"):
         trainer.run(log)
     assert all(torch.equal(value, before[name]) for name, value in weights_of(model).items())
-    assert (trainer.step, run.steps()) == (0, [])
+    assert (trainer.step, run.steps()) == (3, [3])
+    pairs = [json.loads(line) for line in run.failed_batch_file.read_text(encoding="utf-8").splitlines()]
+    train_pairs = prepared.corpus.splits["train"]
+    assert pairs
+    assert pairs == [{"pair": pair["pair"], **train_pairs[pair["pair"]]} for pair in pairs]
 
 
 def test_a_start_that_failed_leaves_no_run_behind(text: Path, tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too, where it costs some speed.")
+    ] = False,
     minutes: Annotated[
         float | None, typer.Option(min=0.001, help="Budget; the learning rate falls to its end within it.")
     ] = None,
@@ -37,10 +40,10 @@ def train(
     from seq2attn.training.run_folder import RunFolder
     from seq2attn.training.train import train as run_training
 
-    settings = load_config(config, overrides or [])
+    settings = load_config(config, [*(overrides or []), *["train.deterministic=true"] * deterministic])
     if minutes is not None:
         settings = replace_budget(settings, minutes)
-    folder = run_dir or Path("runs") / str(settings.name)
+    folder = run_dir or RunFolder.named(str(settings.name)).path
     if resume and not RunFolder(folder).exists:
         typer.echo(f"{folder}: no run to go on with yet; this starts one", err=True)
     result = run_training(settings, folder, device.value, resume)

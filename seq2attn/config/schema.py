@@ -188,10 +188,16 @@ class TrainConfig(_Section):
     """Best checkpoints whose average is tried as the final model; the best single one is used where it is better."""
     best_by: Literal["loss", "bleu"] = "loss"
     """The validation figure that ranks checkpoints and stops early."""
+    max_failed_updates: PositiveInt = 10
+    """Updates in a row that may fail (a loss or gradient that is not finite, or too little memory for a batch until it
+    is split); then the run ends. Such a loss changes no weight.
+    """
     patience: PositiveInt | None = None
     """Validations without a new best after which the run ends; none: the budget alone ends it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of the weights, the data order and dropout."""
+    deterministic: bool = False
+    """On a GPU too, take only operations that give the same bits every time, some of which are slower."""
     threads: PositiveInt | None = None
     """CPU threads; torch's own choice where it is not given."""
 

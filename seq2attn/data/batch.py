@@ -30,6 +30,22 @@ class Batch:
     target_tokens: int
     """Real tokens in `target_output`."""
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """The first and the second half of the pairs; there must be two at least."""
+        first = self.source_ids.shape[0] // 2
+
+        def take(rows: slice) -> Batch:
+            target_output = self.target_output[rows]
+            return Batch(
+                self.source_ids[rows],
+                self.source_valid[rows],
+                self.target_input[rows],
+                target_output,
+                int((target_output != PAD_ID).sum()),
+            )
+
+        return take(slice(first)), take(slice(first, None))
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
         return Batch(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from seq2attn.errors import DataError
+from seq2attn.data.durable import sync
+from seq2attn.errors import DiskError
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> None:
@@ -15,7 +15,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
 
     `build` fills an empty folder next to it. Of two processes that build at the same time the first to end wins.
 
-    Raises: DataError where the disk is full or refuses.
+    Raises: DiskError where the disk is full or refuses.
     """
     if folder.is_dir():
         return
@@ -25,18 +25,13 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
             draft = Path(temporary) / folder.name
             draft.mkdir()
             build(draft)
-            _flush(draft)
+            # A rename that outlives a power cut must not name half a file.
+            for path in (*draft.iterdir(), draft):
+                sync(path)
             _publish(draft, folder)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{folder}: cannot be written ({reason}); mend that, or choose another data folder") from error
-
-
-def _flush(folder: Path) -> None:
-    """Bring the files' content to the disk, so that a rename that outlives a power cut never names half a file."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        raise DiskError(f"{folder}: cannot be written ({reason}); mend that, or choose another data folder") from error
 
 
 def _publish(draft: Path, folder: Path) -> None:
@@ -45,3 +40,5 @@ def _publish(draft: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
+    else:
+        sync(folder.parent)

@@ -82,7 +82,7 @@ class _Column:
 def encode_split(corpus: Corpus, split: str, subwords: Subwords, cache_folder: Path) -> EncodedPairs:
     """The ids of one split of `corpus`, encoded into `cache_folder` unless the same was before.
 
-    Raises: DataError where the cache cannot be written or is damaged.
+    Raises: DiskError where the cache cannot be written, DataError where it is damaged.
     """
     key = json.dumps([_FORMAT_VERSION, corpus.digest, split, subwords.digest])
     folder = cache_folder / f"ids-{hashlib.sha256(key.encode()).hexdigest()[:20]}"

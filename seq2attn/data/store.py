@@ -101,7 +101,7 @@ def read_rows(file: Path, limit: int) -> list[dict[str, str | None]]:
 def keep(entry: CatalogEntry, corpus: RawCorpus, folder: Path) -> Path:
     """Write `corpus` and its card under `folder`; answers its folder. An interrupted write leaves nothing in place.
 
-    Raises: DataError where the disk refuses; FetchError where a split is empty.
+    Raises: DiskError where it cannot be written; FetchError where a split is empty.
     """
     place = corpus_folder(folder, entry.name)
 

@@ -13,6 +13,7 @@ import sentencepiece
 
 from seq2attn.config.schema import SubwordsConfig
 from seq2attn.data.cleaning import normalise
+from seq2attn.data.durable import write_whole
 from seq2attn.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ class Subwords:
     def save(self, folder: Path) -> None:
         """Write `subwords.model`, or `subwords.source.model` and `subwords.target.model`, into `folder`."""
         for name, model in zip(_file_names(self.joint), self._models, strict=True):
-            draft = folder / f"{name}.tmp"
-            draft.write_bytes(model)
-            draft.replace(folder / name)
+            write_whole(folder / name, model)
 
     @property
     def source_size(self) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from seq2attn.errors import CheckpointError
+from seq2attn.config.schema import ModelConfig
+from seq2attn.data.durable import sync
+from seq2attn.data.subwords import Subwords
+from seq2attn.errors import CheckpointError, MismatchError
 
 FORMAT = 1
 _MODEL, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -30,7 +32,7 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
     """Copy `weights` into `model`.
 
-    Raises: CheckpointError naming what differs, where names or shapes do.
+    Raises: MismatchError naming what differs, where names or shapes do.
     """
     parameters = dict(model.named_parameters())
     shapes = {name: tuple(value.shape) for name, value in parameters.items()}
@@ -38,7 +40,7 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> 
     differing = sorted(name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name))
     if differing:
         first = differing[0]
-        raise CheckpointError(
+        raise MismatchError(
             f"{where}: its weights are of another model: {len(differing)} differ, first {first}, "
             f"{found.get(first, 'missing')} in the file and {shapes.get(first, 'missing')} in the model"
         )
@@ -65,16 +67,24 @@ def save_checkpoint(
         manifest = {"format": FORMAT, "files": files, **about}
         (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         for path in (*aside.iterdir(), aside):
-            _sync(path)
+            sync(path)
         before = folder.with_name(f".{folder.name}.before")
         if folder.exists():
             folder.rename(before)
         aside.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
         shutil.rmtree(before, ignore_errors=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise CheckpointError(f"{folder}: could not be written ({error}); free some space and use --resume") from error
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Delete a checkpoint; a kill meanwhile leaves nothing that is named like one."""
+    aside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
@@ -83,7 +93,10 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     Raises: CheckpointError.
     """
     read_manifest(folder)
-    return load_file(folder / _MODEL)
+    try:
+        return load_file(folder / _MODEL)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / _MODEL}: refused, it is no safetensors file ({error})") from error
 
 
 def load_state(folder: Path) -> dict[str, Any]:
@@ -97,35 +110,78 @@ def load_state(folder: Path) -> dict[str, Any]:
         state = torch.load(folder / _STATE, weights_only=True, map_location="cpu")
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise CheckpointError(f"{folder / _STATE}: refused, it holds more than tensors and plain values") from error
-    assert isinstance(state, dict)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{folder / _STATE}: holds a {type(state).__name__}; expected a training state")
     return state
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What the checkpoint says of itself.
 
-    Raises: CheckpointError where a file is missing or is not the one that was written.
+    Raises: CheckpointError where a file is missing or is not the one that was written; MismatchError where another
+    version wrote it.
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
-            raise CheckpointError(f"{folder}: has format {manifest['format']}, this version reads {FORMAT}")
+            raise MismatchError(f"{folder}: format is {manifest['format']}; expected {FORMAT}, as this version writes")
+        if not {_MODEL} <= manifest["files"].keys() <= {_MODEL, _STATE}:
+            raise CheckpointError(f"{folder / _MANIFEST}: lists {', '.join(manifest['files']) or 'no file'}")
         for name, digest in manifest["files"].items():
             if _digest(folder / name) != digest:
                 raise CheckpointError(f"{folder / name}: damaged, its sha256 is not the one in the manifest")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{folder}: not a whole checkpoint ({error})") from error
     return dict(manifest)
+
+
+def newest_whole(newest_first: Iterable[Path], tell: Callable[[str], object]) -> Path | None:
+    """The first of the checkpoints that is whole, None where there is none at all; `tell` hears of the damaged ones.
+
+    Raises: CheckpointError where all are damaged; MismatchError where one is of another version.
+    """
+    damage = ""
+    for folder in newest_first:
+        try:
+            read_manifest(folder)
+        except MismatchError:
+            raise
+        except CheckpointError as error:
+            damage = str(error)
+        else:
+            if damage:
+                tell(f"{damage}; taking {folder.name} in its place")
+            return folder
+    if damage:
+        raise CheckpointError(f"{damage}, and no other checkpoint is whole; train anew in another --run-dir")
+    return None
+
+
+def made_for(model: ModelConfig, subwords: Subwords) -> dict[str, Any]:
+    """The architecture and the vocabulary that weights belong to, as their checkpoint says it."""
+    architecture = {f"model.{key}": value for key, value in model.model_dump(exclude={"dropout"}).items()}
+    sizes = {"source_size": subwords.source_size, "target_size": subwords.target_size, "digest": subwords.digest}
+    return architecture | {f"subwords.{key}": value for key, value in sizes.items()}
+
+
+def check_made_for(folder: Path, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a checkpoint that was made for what `now` describes.
+
+    Raises: CheckpointError where it is damaged; MismatchError naming what differs.
+    """
+    manifest = read_manifest(folder)
+    # Those of the first versions do not say it; their weights are still compared by name and shape.
+    if "made_for" in manifest and (differing := differences(manifest["made_for"], now)):
+        raise MismatchError(f"{folder}: belongs to another model: {', '.join(differing)}")
+    return manifest
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The keys whose values differ, each in words: `train.seed was 1 and is 2`."""
+    keys = sorted(key for key in before if before[key] != now.get(key)) + sorted(now.keys() - before.keys())
+    return [f"{key} was {before.get(key)} and is {now.get(key)}" for key in keys]
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from seq2attn.data.durable import write_whole
 from seq2attn.training.run_folder import RunFolder
 
 _PLAIN_LINE_SECONDS = 60.0
@@ -29,21 +33,29 @@ class TrainingLog:
         self.display = _Display(quiet)
 
     def __enter__(self) -> TrainingLog:
+        self._excepthook, threading.excepthook = threading.excepthook, _say_nothing_of_disks
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.display.close()
-        self._events.close()
-        self._metrics.close()
-        self._words.close()
+        try:
+            self._events.close()
+            self._metrics.close()
+            self._words.close()
+        finally:
+            threading.excepthook = self._excepthook
 
     def figures(self, step: int, figures: Mapping[str, float]) -> None:
-        """Keep `figures` of update `step`; their names are grouped by slashes, as in `loss/train`."""
-        self._metrics.write(json.dumps({"step": step, **figures}) + "\n")
+        """Keep `figures` of update `step`; their names are grouped by slashes, as in `loss/train`.
+
+        JSON has no infinities: a figure that is not finite is left out.
+        """
+        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+        self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
         self._metrics.flush()
-        for name, value in figures.items():
+        for name, value in finite.items():
             self._events.add_scalar(name, value, step)
 
     def text(self, step: int, name: str, text: str) -> None:
@@ -60,11 +72,22 @@ class TrainingLog:
     def _drop_lines_after(folder: RunFolder, first_step: int) -> None:
         if not folder.metrics_file.is_file():
             return
-        lines = folder.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
-        # A kill can leave the last line cut short; a whole one ends with a line end.
-        whole = [line for line in lines if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)["step"] <= first_step]
-        folder.metrics_file.write_text("".join(kept), encoding="utf-8")
+        lines = folder.metrics_file.read_bytes().splitlines(keepends=True)
+        write_whole(folder.metrics_file, b"".join(line for line in lines if _is_up_to(line, first_step)))
+
+
+def _is_up_to(line: bytes, step: int) -> bool:
+    """Whether a line of metrics is of an update up to `step`; a kill can leave one that is cut short."""
+    try:
+        return line.endswith(b"\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _say_nothing_of_disks(failure: threading.ExceptHookArgs) -> None:
+    """For the thread that writes the event files: the same full disk is told where the metrics meet it."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
 
 
 class Window:
@@ -84,19 +107,35 @@ class Window:
         self.tokens += tokens
         self.learning_rate = learning_rate
 
+    def state_dict(self) -> dict[str, Any]:
+        """The figures so far, so that a resumed run reports them as if it had never stopped."""
+        return {key: value for key, value in vars(self).items() if key != "started"} | {"seconds": self.seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        vars(self).update({key: value for key, value in state.items() if key != "seconds"})
+        self.started = time.monotonic() - state["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """Time since the last report."""
+        return time.monotonic() - self.started
+
     def loss(self) -> float:
         """Mean loss of the updates, in nats for a target token."""
         return sum(self.losses) / max(1, len(self.losses))
 
     def rate(self) -> float:
         """Target tokens a second."""
-        return self.tokens / max(1e-9, time.monotonic() - self.started)
+        return self.tokens / max(1e-9, self.seconds)
 
     def figures(self) -> dict[str, float]:
-        """Everything under the names that it is kept by."""
+        """Everything under the names that it is kept by; nothing where there was no update."""
+        if not self.losses:
+            return {}
         return {
             "loss/train": self.loss(),
-            "gradient_norm": sum(self.norms) / max(1, len(self.norms)),
+            "gradient_norm": sum(self.norms) / len(self.norms),
             "learning_rate": self.learning_rate,
             "speed/target_tokens_per_second": self.rate(),
         }

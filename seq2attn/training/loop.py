@@ -6,32 +6,34 @@ never been stopped.
 
 from __future__ import annotations
 
+import json
 import math
-import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from seq2attn.config.schema import Config
-from seq2attn.data.batch import Batch, collate
-from seq2attn.data.sampler import BatchSampler
-from seq2attn.errors import CheckpointError
+from seq2attn.data.durable import write_whole
+from seq2attn.errors import MismatchError, TrainingError
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.checkpoint import load_state, load_weights, save_checkpoint, set_weights, weights_of
+from seq2attn.training.checkpoint import check_made_for, load_state, load_weights, made_for, set_weights
+from seq2attn.training.guard import Guard
+from seq2attn.training.keeper import CheckpointKeeper
 from seq2attn.training.log import TrainingLog, Window
 from seq2attn.training.optimizer import build_optimizer
 from seq2attn.training.prepare import PreparedText
 from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.schedule import Spent, learning_rate, progress
 from seq2attn.training.signals import StopRequest
-from seq2attn.training.update import update_weights
+from seq2attn.training.stream import BatchStream
+from seq2attn.training.update import FailedUpdateError, update_weights
 from seq2attn.training.validation import ValidationResult, Validator
 
 _REPORT_STEPS = 50  # updates between two lines of training figures
+_LISTED_PAIRS = 5  # of a failed update, in one line
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,10 @@ class Trainer:
         self.device = device
         self.optimizer = build_optimizer(model, config.train)
         self.validator = Validator(text, config, device)
-        pairs = text.train
-        self.sampler = BatchSampler(
-            pairs.source_lengths,
-            pairs.target_lengths + 1,
-            config.train.batch_tokens,
-            config.train.seed,
-            config.train.short_first_epochs,
-        )
+        self.keeper = CheckpointKeeper(folder, config.train.keep_checkpoints, made_for(config.model, text.subwords))
+        self.guard = Guard(config.train, text.subwords.target_size)
+        self.stream = BatchStream(text.train, config.train, device)
         self.step = 0
-        self.epoch, self.batch, self.epoch_batches = 0, 0, 1
         self.target_tokens = 0
         self.validated_step = 0
         self.validations_since_best = 0
@@ -92,23 +88,23 @@ class Trainer:
     def run(self, log: TrainingLog) -> TrainingResult:
         """Train until the budget is spent, patience ends, or a signal asks to stop.
 
-        Raises: TrainingError where the loss is no longer a number; CheckpointError where nothing can be saved.
+        Raises: TrainingError where it cannot succeed; CheckpointError where nothing can be saved; DiskError where
+        there is no room for checkpoints.
         """
+        self.keeper.check_free_space(self.model.count_parameters(), self.settings.average_checkpoints)
         self._started = time.monotonic()
-        batches = self._batches()
         with StopRequest() as stop:
             while (share := self._progress()) < 1.0 and not self._out_of_patience():
-                self._update(share, batches)
+                self._update(share, log)
                 self._report(log)
                 if self.step % self.settings.validate_every_steps == 0:
                     self._validate(log)
-                    self._window = Window()
                 if self.step % self.settings.checkpoint_every_steps == 0:
                     self._save()
                 if stop.signal_number is not None:
                     self._save()
                     return self._result(None, stop.signal_number)
-            if self.validated_step != self.step:
+            if self.validated_step != self.step or not self.ranking:
                 self._validate(log)
             self._save()
             return self._result(self._finish(log))
@@ -124,75 +120,96 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "step": self.step,
-            "epoch": self.epoch,
-            "batch": self.batch,
+            "epoch": self.stream.epoch,
+            "batch": self.stream.batch,
             "target_tokens": self.target_tokens,
             "seconds": self.seconds,
             "validated_step": self.validated_step,
             "validations_since_best": self.validations_since_best,
             "ranking": [tuple(ranked) for ranked in self.ranking],
+            "window": self._window.state_dict(),
+            "guard": self.guard.state_dict(),
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
         return state
 
-    def resume(self) -> None:
-        """Go back to the newest checkpoint; where there is none yet, stay at the start.
+    def resume(self, tell: Callable[[str], object]) -> None:
+        """Go back to the newest whole checkpoint; where there is none yet, stay at the start.
 
-        Raises: CheckpointError where it is damaged or of another model.
+        `tell` hears of checkpoints that are damaged.
+
+        Raises: CheckpointError where all are damaged; MismatchError where one is of another model or version.
         """
-        steps = self.folder.steps()
-        if not steps:
+        checkpoint = self.keeper.newest(tell)
+        if checkpoint is None:
             return
-        checkpoint = self.folder.step(steps[-1])
+        check_made_for(checkpoint, self.keeper.made_for)
         set_weights(self.model, load_weights(checkpoint), str(checkpoint))
-        state = load_state(checkpoint)
-        fields = ("step", "epoch", "batch", "target_tokens", "validated_step", "validations_since_best")
-        if missing := {*fields, "optimizer", "ranking", "seconds", "random"} - state.keys():
-            raise CheckpointError(f"{checkpoint}: lacks {', '.join(sorted(missing))}; another version wrote it")
+        try:
+            self._load_state_dict(load_state(checkpoint))
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise MismatchError(f"{checkpoint}: its state is that of another version or model ({error!r})") from error
+        lost = [ranked.step for ranked in self.ranking if not self.keeper.is_whole(ranked.step)]
+        if lost:
+            tell(f"the final weights will be chosen without the checkpoints of steps {', '.join(map(str, lost))}")
+        self.ranking = [ranked for ranked in self.ranking if ranked.step not in lost]
+
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
-        for name in fields:
+        self.stream.go_to(state["epoch"], state["batch"])
+        for name in ("step", "target_tokens", "validated_step", "validations_since_best"):
             setattr(self, name, state[name])
         self.ranking = [_Ranked(*ranked) for ranked in state["ranking"]]
         self._seconds_before = state["seconds"]
-        # The share of the budget is asked for before the first batch is.
-        self.epoch_batches = len(self.sampler.batches(self.epoch))
+        # Checkpoints of the first versions have neither.
+        if "window" in state:
+            self._window.load_state_dict(state["window"])
+            self.guard.load_state_dict(state["guard"])
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
 
-    @property
-    def _epochs(self) -> float:
-        """Passes over the training pairs so far."""
-        return self.epoch + self.batch / self.epoch_batches
-
     def _progress(self) -> float:
-        return progress(Spent(self.step, self._epochs, self.seconds), self.settings)
+        return progress(Spent(self.step, self.stream.epochs, self.seconds), self.settings)
 
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self.validations_since_best >= self.settings.patience
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from the current position on, epoch after epoch; `epoch` and `batch` are the position of the next."""
-        pairs = self.text.train
-        while True:
-            batches = self.sampler.batches(self.epoch)
-            self.epoch_batches = len(batches)
-            while self.batch < len(batches):
-                rows = batches[self.batch]
-                self.batch += 1
-                batch = collate([pairs.source(row) for row in rows], [pairs.target(row) for row in rows])
-                yield batch.to(self.device)
-            self.epoch, self.batch = self.epoch + 1, 0
+    def _update(self, share: float, log: TrainingLog) -> None:
+        """One optimizer update; one that fails is skipped and counts as a step.
 
-    def _update(self, share: float, batches: Iterator[Batch]) -> None:
-        """One optimizer update over `accumulate` batches."""
-        group = [next(batches) for _ in range(self.settings.accumulate)]
-        rate = learning_rate(self.step + 1, share, self.settings)
-        update = update_weights(self.model, self.optimizer, group, self.settings, self.step + 1, rate)
+        Raises: TrainingError where the run cannot succeed any more; its state is saved.
+        """
+        group = self.stream.next_group(self.settings.accumulate)
         self.step += 1
-        self.target_tokens += update.target_tokens
-        self._window.add(update.loss, update.target_tokens, update.norm, rate)
+        rate = learning_rate(self.step, share, self.settings)
+        trouble = None
+        try:
+            update = update_weights(self.model, self.optimizer, group.batches, self.settings, self.step, rate)
+        except FailedUpdateError as failure:
+            trouble = f"{failure}. It was skipped; its pairs are in {self._keep_pairs(group.pairs)}"
+            self.guard.note(self.step, None, was_split=False)
+        else:
+            self.target_tokens += update.target_tokens
+            self._window.add(update.loss, update.target_tokens, update.norm, rate)
+            self.guard.note(self.step, update.loss, update.was_split)
+            if update.was_split:
+                trouble = f"update {self.step}: memory sufficed only for parts of its batch; lower train.batch_tokens"
+        if trouble is not None:
+            log.say(trouble)
+        if (reason := self.guard.reason_to_stop(trouble)) is not None:
+            self._save()
+            raise TrainingError(f"{reason}. The state is kept in {self.folder.step(self.step)}")
+
+    def _keep_pairs(self, places: list[int]) -> str:
+        """Write the training pairs at `places` into the run's folder; says where, and which they are."""
+        pairs = self.text.corpus.splits["train"].select(places)
+        rows = [{"pair": place, **pair} for place, pair in zip(places, pairs, strict=True)]
+        file = self.folder.failed_batch_file
+        write_whole(file, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode())
+        listed = ", ".join(map(str, places[:_LISTED_PAIRS]))
+        return f"{file}: {listed}" + (f" and {len(places) - _LISTED_PAIRS} more" if len(places) > _LISTED_PAIRS else "")
 
     def _report(self, log: TrainingLog) -> None:
         share = self._progress()
@@ -200,7 +217,8 @@ class Trainer:
         words = f"step {self.step} · {self._window.rate():,.0f} target tokens/s · loss {self._window.loss():.2f}"
         log.display.advance(share, words, left)
         if self.step % _REPORT_STEPS == 0:
-            log.figures(self.step, {**self._window.figures(), "progress/epoch": self._epochs})
+            figures = {**self._window.figures(), **self.guard.figures(), "progress/epoch": self.stream.epochs}
+            log.figures(self.step, figures)
             self._window = Window()
 
     def _validate(self, log: TrainingLog) -> None:
@@ -216,50 +234,38 @@ class Trainer:
         self.validated_step = self.step
         self.validations_since_best = 0 if ranked[0].step == self.step else self.validations_since_best + 1
         self.ranking = ranked[: self.settings.average_checkpoints]
+        self._window = Window()
         if any(kept.step == self.step for kept in self.ranking):
             self._save()
         best = " (best so far)" if self.validations_since_best == 0 else ""
-        log.say(f"step {self.step}, epoch {self.epoch + 1}: {result}{best}")
+        log.say(f"step {self.step}, epoch {self.stream.epoch + 1}: {result}{best}")
 
     def _figure(self, result: ValidationResult) -> float:
         if self.settings.best_by == "bleu" and result.bleu is not None:
             return -result.bleu
-        return result.loss
+        return result.loss if math.isfinite(result.loss) else math.inf
 
     def _save(self) -> None:
-        """Write this step's checkpoint if there is none, and delete those that are neither new nor best."""
-        folder = self.folder.step(self.step)
-        if self.step not in self.folder.steps():
-            save_checkpoint(folder, weights_of(self.model), self.state_dict(), {"step": self.step})
-        newest = self.folder.steps()[-self.settings.keep_checkpoints :]
-        best = [ranked.step for ranked in self.ranking]
-        for step in self.folder.steps():
-            if step not in newest and step not in best:
-                shutil.rmtree(self.folder.step(step))
+        self.keeper.save(self.step, self.model, self.state_dict(), [ranked.step for ranked in self.ranking])
 
     def _finish(self, log: TrainingLog) -> ValidationResult:
         """Save the final weights: the average of the best checkpoints, or the best one where it is better."""
         best, steps = self.ranking[0], sorted(ranked.step for ranked in self.ranking)
         chosen, result = f"step {best.step}", ValidationResult(best.loss, best.bleu)
-        set_weights(self.model, self._average([best.step]), chosen)
+        set_weights(self.model, self.keeper.average([best.step]), chosen)
         if len(steps) > 1:
             name = f"the average of steps {', '.join(map(str, steps))}"
-            set_weights(self.model, self._average(steps), name)
+            set_weights(self.model, self.keeper.average(steps), name)
             of_average = self.validator.validate(self.model)
             if self._figure(of_average) < best.figure:
                 chosen, result = name, of_average
             else:
-                set_weights(self.model, self._average([best.step]), chosen)
+                set_weights(self.model, self.keeper.average([best.step]), chosen)
         about = {"step": self.step, "weights": chosen, "validation_loss": result.loss, "validation_bleu": result.bleu}
         spent = {"seconds": self.seconds, "target_tokens": self.target_tokens}
-        save_checkpoint(self.folder.final, weights_of(self.model), None, {**about, **spent})
+        self.keeper.save_final(self.model, {**about, **spent, **self.guard.figures()})
         log.say(f"final weights: {chosen}; {result}")
         return result
-
-    def _average(self, steps: list[int]) -> Mapping[str, Tensor]:
-        """The mean of the weights of the checkpoints of `steps`."""
-        members = [load_weights(self.folder.step(step)) for step in steps]
-        return {name: torch.stack([member[name] for member in members]).mean(0) for name in members[0]}
 
     def _result(self, validation: ValidationResult | None, stopped_by: int | None = None) -> TrainingResult:
         return TrainingResult(self.step, self.target_tokens, self.seconds, validation, stopped_by)

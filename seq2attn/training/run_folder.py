@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ import torch
 import seq2attn
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.schema import Config
+from seq2attn.data.durable import write_whole
 from seq2attn.data.subwords import Subwords
-from seq2attn.errors import RunError, told_as_run_error
+from seq2attn.errors import ConfigError, RunError, told_as_run_error
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.checkpoint import load_weights, read_manifest, set_weights
+from seq2attn.training.checkpoint import check_made_for, load_weights, made_for, newest_whole, set_weights
+
+_RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,16 @@ class RunFolder:
     """Paths inside the folder of a run."""
 
     path: Path
+
+    @classmethod
+    def named(cls, name: str) -> RunFolder:
+        """The folder of a run that is given no other.
+
+        Raises: ConfigError where `name` is no name of a folder, but leads out of the folder of runs.
+        """
+        if name in ("", ".", "..") or not set(name).isdisjoint("/\\\0"):
+            raise ConfigError(f"name: {name!r} cannot name a folder in {_RUNS}; give one with --run-dir")
+        return cls(_RUNS / name)
 
     @property
     def config_file(self) -> Path:
@@ -52,6 +66,11 @@ class RunFolder:
     def tensorboard(self) -> Path:
         """Event files."""
         return self.path / "tensorboard"
+
+    @property
+    def failed_batch_file(self) -> Path:
+        """The pairs of the last update that was skipped."""
+        return self.path / "failed_batch.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -82,6 +101,10 @@ class RunFolder:
         names = [path.name.removeprefix("step_") for path in self.checkpoints.glob("step_*")]
         return sorted(int(name) for name in names if name.isdigit())
 
+    def newest_first(self) -> list[Path]:
+        """The checkpoints that are there, the one to prefer first."""
+        return [self.final] * self.finished + [self.step(step) for step in reversed(self.steps())]
+
     def read_config(self) -> Config:
         """The resolved configuration.
 
@@ -109,15 +132,13 @@ class RunFolder:
 
     def begin(self, config: Config) -> None:
         """Write the configuration, which makes the folder a run."""
-        draft = self.config_file.with_suffix(".tmp")
         with told_as_run_error(self.path):
-            draft.write_text(dump_config(config), encoding="utf-8")
-            draft.replace(self.config_file)
+            write_whole(self.config_file, dump_config(config).encode())
 
     def write_env(self, env: Mapping[str, Any]) -> None:
         """Write what the run depends on beside its configuration."""
         with told_as_run_error(self.path):
-            self.env_file.write_text(json.dumps(env, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_whole(self.env_file, (json.dumps(env, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 @dataclass(frozen=True)
@@ -140,19 +161,21 @@ class TrainedRun:
 def load_run(path: Path, device: torch.device) -> TrainedRun:
     """The run in `path`, with its final weights, or its newest ones while it is in training.
 
+    A damaged checkpoint is told on stderr, and the newest whole one taken in its place.
+
     Raises: RunError, DataError, CheckpointError.
     """
     folder = RunFolder(path)
     config = folder.read_config()
     subwords = Subwords.load(path)
-    steps = folder.steps()
-    if not folder.finished and not steps:
+    checkpoint = newest_whole(folder.newest_first(), lambda line: print(f"seq2attn: {line}", file=sys.stderr))
+    if checkpoint is None:
         go_on = f"seq2attn train {folder.config_file} --run-dir {path} --resume"
         raise RunError(f"{path}: has no checkpoint yet; train on with `{go_on}`")
-    checkpoint = folder.final if folder.finished else folder.step(steps[-1])
+    about = check_made_for(checkpoint, made_for(config.model, subwords))
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     set_weights(model, load_weights(checkpoint), str(checkpoint))
-    return TrainedRun(folder, config, subwords, model.to(device).eval(), read_manifest(checkpoint))
+    return TrainedRun(folder, config, subwords, model.to(device).eval(), about)
 
 
 def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedRun]:

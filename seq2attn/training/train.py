@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 import seq2attn
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
-from seq2attn.errors import ConfigError, DataError, RunError
+from seq2attn.errors import ConfigError, DataError, RunError, told_as_run_error
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.checkpoint import differences
+from seq2attn.training.lock import locked
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
 from seq2attn.training.prepare import PreparedText, prepare_text
@@ -22,7 +25,7 @@ from seq2attn.training.run_folder import RunFolder, choose_device, describe_mach
 # What a resumed run may change: how long it goes on and how often it looks up, never what it computes.
 _FREE_ON_RESUME = {
     *(f"train.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "threads")),
-    *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints")),
+    *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints", "max_failed_updates")),
     *(f"decode.{key}" for key in ("beam_size", "length_penalty", "batch_tokens")),
     "data.folder",
 }
@@ -33,18 +36,29 @@ def train(
 ) -> TrainingResult:
     """Train `config` in the run folder `path`; with `resume`, go on from its newest checkpoint.
 
-    Raises: RunError where the folder holds a run and `resume` is not asked for; ConfigError where a resumed run was
-    begun with another configuration; DataError, FetchError, CheckpointError, TrainingError.
+    Raises: RunError where the folder holds a run and `resume` is not asked for, or another process trains in it;
+    DiskError where it cannot be written; ConfigError where a resumed run was begun with another configuration;
+    DataError, FetchError, CheckpointError, TrainingError.
     """
-    folder = RunFolder(path)
-    resume = _check_folder(folder, config, resume)
+    device = choose_device(device_name)
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
-    device = choose_device(device_name)
+    if config.train.deterministic:
+        # cuBLAS reads this when it is first used.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.train.deterministic)
+    folder = RunFolder(path)
     folder.make()
+    with locked(path), told_as_run_error(path):
+        return _train(config, folder, device, _check_folder(folder, config, resume), quiet)
+
+
+def _train(config: Config, folder: RunFolder, device: torch.device, resume: bool, quiet: bool) -> TrainingResult:
     text = prepare_text(config, folder, resume)
     if resume and folder.read_env().get("corpus_digest", text.corpus.digest) != text.corpus.digest:
-        raise DataError(f"--resume: {path} was begun with other text than is there now; train it in another --run-dir")
+        raise DataError(
+            f"--resume: {folder.path} was begun with other text than is there now; train it in another --run-dir"
+        )
     # Only now, so that text that cannot be used leaves no run behind that stands in the way of the next try.
     folder.begin(config)
     torch.manual_seed(config.train.seed)
@@ -52,11 +66,14 @@ def train(
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     folder.write_env(_environment(config, text, model, device))
     trainer = Trainer(config, text, model, folder, device)
+    notes: list[str] = []
     if resume:
-        trainer.resume()
+        trainer.resume(notes.append)
     with TrainingLog(folder, trainer.step, quiet) as log:
         pairs, parameters = len(text.train), model.count_parameters()
         log.say(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {describe_machine(device)}")
+        for note in notes:
+            log.say(note)
         if trainer.step:
             log.say(f"goes on after step {trainer.step}")
         return trainer.run(log)
@@ -71,10 +88,8 @@ def _check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
     if folder.finished:
         raise RunError(f"{folder.path}: this run is finished; train longer in another --run-dir")
     before, now = (_without_free(one) for one in (load_config(folder.config_file), config))
-    differing = sorted(key for key in before if before[key] != now.get(key)) + sorted(now.keys() - before.keys())
-    if differing:
-        changes = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in differing)
-        raise ConfigError(f"--resume: {folder.path} was begun with another configuration: {changes}")
+    if changes := differences(before, now):
+        raise ConfigError(f"--resume: {folder.path} was begun with another configuration: {', '.join(changes)}")
     return True
 
 

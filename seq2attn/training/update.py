@@ -10,10 +10,14 @@ import torch
 
 from seq2attn.config.schema import TrainConfig
 from seq2attn.data.batch import Batch
-from seq2attn.errors import TrainingError
+from seq2attn.errors import TrainingError, is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sum
 from seq2attn.training.optimizer import set_learning_rate
+
+
+class FailedUpdateError(TrainingError):
+    """An update that changed no weight."""
 
 
 class Update(NamedTuple):
@@ -24,6 +28,8 @@ class Update(NamedTuple):
     norm: float
     """Of the gradient, before it was clipped."""
     target_tokens: int
+    was_split: bool = False
+    """Whether memory sufficed only after its batches were split."""
 
 
 def update_weights(
@@ -36,27 +42,43 @@ def update_weights(
 ) -> Update:
     """Update number `step` of the weights, from `batches`, the loss averaged over all their target tokens.
 
-    Raises: TrainingError where loss or gradient is no longer a number; no weight is changed then.
+    Where memory does not suffice, the batches are halved until it does, which gives the same gradient.
+
+    Raises: FailedUpdateError where loss or gradient is not finite, or there is no memory even for a single pair.
     """
-    tokens = sum(batch.target_tokens for batch in batches)
-    total = torch.zeros((), device=batches[0].source_ids.device)
-    for batch in batches:
-        hidden = model(batch)
-        loss = cross_entropy_sum(model, hidden, batch.target_output, settings.label_smoothing) / tokens
-        loss.backward()
-        total += loss.detach()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-    update = Update(total.item(), norm.item(), tokens)
-    _check_finite(update, step)
+    parts = list(batches)
+    while (loss := _add_gradients(model, parts, settings.label_smoothing)) is None:
+        optimizer.zero_grad(set_to_none=True)  # an unknown share of them was added up
+        if all(len(part.source_ids) == 1 for part in parts):
+            raise FailedUpdateError(
+                f"update {step}: memory does not suffice even for single pairs; free some, or set data.max_source_words"
+            )
+        parts = [half for part in parts for half in (part.halves() if len(part.source_ids) > 1 else (part,))]
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm).item()
+    if not math.isfinite(loss + norm):
+        optimizer.zero_grad(set_to_none=True)
+        raise FailedUpdateError(
+            f"update {step}: the loss is {loss} and the gradient's norm {norm}; look at its pairs, or train with a "
+            "lower train.learning_rate"
+        )
     set_learning_rate(optimizer, learning_rate)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return update
+    tokens = sum(batch.target_tokens for batch in batches)
+    return Update(loss, norm, tokens, was_split=len(parts) > len(batches))
 
 
-def _check_finite(update: Update, step: int) -> None:
-    if not math.isfinite(update.loss + update.norm):
-        raise TrainingError(
-            f"update {step}: the loss is {update.loss} and the gradient's norm {update.norm}; no weight was changed by "
-            "it. Train anew in another --run-dir with a lower train.learning_rate or a longer train.warmup_steps"
-        )
+def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], label_smoothing: float) -> float | None:
+    """The loss of `batches`, its gradients added to those of `model`; None where memory does not suffice."""
+    tokens = sum(batch.target_tokens for batch in batches)
+    total = torch.zeros((), device=batches[0].source_ids.device)
+    try:
+        for batch in batches:
+            loss = cross_entropy_sum(model, model(batch), batch.target_output, label_smoothing) / tokens
+            loss.backward()
+            total += loss.detach()
+        return total.item()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None

@@ -1,0 +1,96 @@
+"""The checkpoints of a run in training: written, found again, averaged, and deleted where nothing needs them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2attn.errors import CheckpointError, DiskError
+from seq2attn.training.checkpoint import (
+    load_weights,
+    newest_whole,
+    read_manifest,
+    remove_checkpoint,
+    save_checkpoint,
+    weights_of,
+)
+from seq2attn.training.run_folder import RunFolder
+
+# A checkpoint holds each weight in four bytes, and AdamW's two averages of its gradients.
+_BYTES_A_WEIGHT = 12
+_BYTES_BESIDE = 2**20  # the manifest, the metrics, the words, a growing TensorBoard file
+
+
+class CheckpointKeeper:
+    """Keeps the newest checkpoints and those that are asked for, and no other."""
+
+    def __init__(self, folder: RunFolder, keep_newest: int, made_for: Mapping[str, Any]) -> None:
+        """`made_for`: the architecture and vocabulary that every checkpoint says it belongs to."""
+        self.folder = folder
+        self.keep_newest = keep_newest
+        self.made_for = dict(made_for)
+
+    def save(self, step: int, model: nn.Module, state: Mapping[str, Any], best: Sequence[int]) -> None:
+        """Write the checkpoint of `step` if there is none, and delete those that are neither new nor among `best`."""
+        if step not in self.folder.steps():
+            about = {"step": step, "made_for": self.made_for}
+            save_checkpoint(self.folder.step(step), weights_of(model), state, about)
+        newest = self.folder.steps()[-self.keep_newest :]
+        for old in self.folder.steps():
+            if old not in newest and old not in best:
+                remove_checkpoint(self.folder.step(old))
+
+    def save_final(self, model: nn.Module, about: Mapping[str, Any]) -> None:
+        """Write the weights that the finished run translates with."""
+        save_checkpoint(self.folder.final, weights_of(model), None, {**about, "made_for": self.made_for})
+
+    def newest(self, tell: Callable[[str], object]) -> Path | None:
+        """The newest whole checkpoint, None where there is none at all; `tell` hears of each that is damaged.
+
+        Damaged ones that are newer, and what a kill has left half-written, are put out of the way.
+
+        Raises: CheckpointError where all are damaged.
+        """
+        found = newest_whole(self.folder.newest_first(), tell)
+        for step in self.folder.steps():
+            if found is not None and step > int(found.name.removeprefix("step_")):
+                damaged = self.folder.step(step)
+                shutil.rmtree(damaged.with_name(f"{damaged.name}.damaged"), ignore_errors=True)
+                damaged.rename(damaged.with_name(f"{damaged.name}.damaged"))
+        for remains in self.folder.checkpoints.glob(".step_*"):
+            shutil.rmtree(remains, ignore_errors=True)
+        return found
+
+    def is_whole(self, step: int) -> bool:
+        """Whether the checkpoint of `step` is there, as it was written."""
+        try:
+            read_manifest(self.folder.step(step))
+        except CheckpointError:
+            return False
+        return True
+
+    def average(self, steps: Sequence[int]) -> dict[str, Tensor]:
+        """The mean of the weights of the checkpoints of `steps`."""
+        members = [load_weights(self.folder.step(step)) for step in steps]
+        return {name: torch.stack([member[name] for member in members]).mean(0) for name in members[0]}
+
+    def check_free_space(self, weights: int, best: int) -> None:
+        """Ask, before the first step, whether the disk has room for all checkpoints of a model of `weights` numbers.
+
+        Raises: DiskError naming what is needed and what is free.
+        """
+        # One more than are kept: the new one is whole before an old one goes.
+        missing = max(1, self.keep_newest + best + 1 - len(self.folder.steps()))
+        needed = missing * weights * _BYTES_A_WEIGHT + _BYTES_BESIDE
+        free = shutil.disk_usage(self.folder.path).free
+        if free < needed:
+            raise DiskError(
+                f"{self.folder.path}: {free / 2**20:,.0f} MiB are free and the checkpoints take up to "
+                f"{needed / 2**20:,.0f} MiB; free some space, choose another --run-dir, or lower "
+                "train.keep_checkpoints and train.average_checkpoints"
+            )
