@@ -7,8 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from seq2attn.evaluation.bleu import MAX_ORDER, Statistics
-from seq2attn.evaluation.length_curve import DEFAULT_BINS, Bucket, Lengths
+from seq2attn.evaluation.bleu import MAX_ORDER, Bleu
+from seq2attn.evaluation.length_curve import Bucket, LengthCurve
+from seq2attn.evaluation.lengths import DEFAULT_BINS, Binning, Lengths
+from seq2attn.evaluation.measure import MeasureSettings, measure_panels
+from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.resampling import Panel
 from seq2attn.evaluation.summary import Relation, Summary, System, Training
 
 COUNTS = (142, 640, 905, 760, 420, 195, 88)
@@ -20,7 +24,13 @@ def random_statistics(rng: np.random.Generator, lengths: Lengths, quality: Seque
     orders = np.arange(1, MAX_ORDER + 1)
     possible = np.maximum(lengths[:, None] - orders + 1, 0)
     matched = rng.binomial(possible, right[:, None] ** orders)
-    return np.column_stack([lengths, lengths, matched, possible]).astype(np.int64)
+    return np.column_stack([lengths, lengths, matched, possible]).astype(np.float64)
+
+
+def bleu_curve(statistics: Statistics, lengths: Lengths, binning: Binning) -> LengthCurve:
+    """The curve of one output with these statistics, `(n_sentences, N_STATISTICS)`."""
+    panel = Panel(Bleu(), [statistics[None]])
+    return measure_panels(["one"], [panel], lengths, MeasureSettings(binning)).systems[0].curve
 
 
 def corrupted(rng: np.random.Generator, references: Sequence[str], quality: float) -> list[str]:

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 import seq2attn.evaluation
 from seq2attn.errors import DataError
-from seq2attn.evaluation.bleu import (
-    N_STATISTICS,
-    bleu_of,
-    bleu_of_each,
-    sentence_statistics,
-    signature,
-    tokenizer_for,
-)
+from seq2attn.evaluation.bleu import N_STATISTICS, Bleu, corpus_bleu
+from seq2attn.evaluation.tokenizers import tokenizer_for
 
 # Few words, so that n-grams match; signs, numbers and scripts that the tokenizers treat differently.
 WORD = st.sampled_from(["the", "a", "cat", "sat,", "3.5", "don't", "(mat)", "我爱你", "是的。", "é", "—", ""])
@@ -41,39 +35,40 @@ GOLDEN = [
 
 @pytest.mark.parametrize(("hypotheses", "references", "tokenize", "expected"), GOLDEN)
 def test_golden_scores(hypotheses: list[str], references: list[str], tokenize: str, expected: float) -> None:
-    total = sentence_statistics(hypotheses, references, tokenize).sum(axis=0)
-    assert bleu_of(total) == pytest.approx(expected, abs=1e-12)
+    assert corpus_bleu(hypotheses, references, tokenize) == pytest.approx(expected, abs=1e-12)
 
 
 @given(corpus=CORPUS, tokenize=st.sampled_from(["13a", "zh", "char"]))
 def test_summed_statistics_score_exactly_as_sacrebleu(corpus: list[tuple[str, str]], tokenize: str) -> None:
     hypotheses, references = [h for h, _ in corpus], [r for _, r in corpus]
-    total = sentence_statistics(hypotheses, references, tokenize).sum(axis=0)
-    assert bleu_of(total) == sacrebleu.corpus_bleu(hypotheses, [references], tokenize=tokenize, force=True).score
+    expected = sacrebleu.corpus_bleu(hypotheses, [references], tokenize=tokenize, force=True).score
+    assert corpus_bleu(hypotheses, references, tokenize) == expected
 
 
 @given(corpus=CORPUS)
 def test_scores_of_many_corpora_are_those_of_each(corpus: list[tuple[str, str]]) -> None:
-    statistics = sentence_statistics([h for h, _ in corpus], [r for _, r in corpus])
+    bleu = Bleu()
+    (statistics,) = bleu.statistics([[h for h, _ in corpus]], [[r for _, r in corpus]])
     sums = np.cumsum(statistics, axis=0)
-    np.testing.assert_allclose(bleu_of_each(sums), [bleu_of(row) for row in sums], rtol=1e-12)
+    np.testing.assert_allclose(bleu.score_each(sums), [bleu.score(row) for row in sums], rtol=1e-12)
 
 
 def test_no_sentences_have_no_rows() -> None:
-    assert sentence_statistics([], []).shape == (0, N_STATISTICS)
+    assert Bleu().statistics([[]], [[]]).shape == (1, 0, N_STATISTICS)
+    assert corpus_bleu([], []) == 0.0
 
 
 def test_unequal_sides_are_an_error_that_counts_them() -> None:
     with pytest.raises(DataError, match="1 translations for 2 references"):
-        sentence_statistics(["a"], ["a", "b"])
+        corpus_bleu(["a"], ["a", "b"])
 
 
 def test_signature_is_sacrebleus() -> None:
     metric = sacrebleu.BLEU(tokenize="zh")
     metric.corpus_score(["a b c d"], [["a b c d"]])
-    assert signature("zh") == str(metric.get_signature())
+    assert Bleu("zh").signature() == str(metric.get_signature())
     metric.corpus_score(["a b c d"], [["a b c d"]], n_bootstrap=50)
-    assert signature("zh", 50, 12345) == str(metric.get_signature())
+    assert Bleu("zh").signature(1, 50, 12345) == str(metric.get_signature())
 
 
 @pytest.mark.parametrize(("language", "expected"), [("zh", "zh"), ("th", "char"), ("my", "char"), ("en", "13a")])
@@ -82,7 +77,7 @@ def test_tokenizer_of_a_language(language: str, expected: str) -> None:
 
 
 def test_tokenizer_of_japanese_can_be_used_here() -> None:
-    assert sentence_statistics(["私は猫です"], ["私は猫です"], tokenizer_for("ja"))[0, 0] > 1
+    assert Bleu(tokenizer_for("ja")).statistics([["私は猫です"]], [["私は猫です"]])[0, 0, 0] > 1
 
 
 def test_evaluation_never_imports_torch() -> None:

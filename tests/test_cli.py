@@ -94,7 +94,7 @@ class TestEval:
         assert summary.keys() >= SUMMARY_KEYS
         (system,) = summary["systems"]
         assert system.keys() >= SYSTEM_KEYS
-        assert {frozenset(bucket) for bucket in system["buckets"]} == {frozenset(BUCKET_KEYS)}
+        assert all(bucket.keys() >= BUCKET_KEYS for bucket in system["buckets"])
         assert [bucket["low"] for bucket in system["buckets"]] == [0, 10, 20, 30, 40, 50, 60]
         assert system["buckets"][-1]["high"] is None
         assert (system["kind"], system["attention"], system["run"]) == ("rnn", "general", str(tiny_run))

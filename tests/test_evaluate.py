@@ -6,7 +6,7 @@ import torch
 
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.errors import DataError
-from seq2attn.evaluation.length_curve import Bins
+from seq2attn.evaluation.lengths import Bins
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 
 SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=None, command="seq2attn eval")

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from seq2attn.config.languages import count_words, is_unspaced
-from seq2attn.evaluation.bleu import tokenizer_for
-from seq2attn.evaluation.length_curve import length_unit, sentence_lengths
+from seq2attn.evaluation.lengths import length_unit, sentence_lengths
+from seq2attn.evaluation.tokenizers import tokenizer_for
 from tests.test_cleaning import RULES
 
 

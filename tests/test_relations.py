@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.length_curve import DEFAULT_BINS, Lengths, length_curve
+from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.summary import Relation
-from tests.evaluation_samples import random_statistics
+from tests.evaluation_samples import bleu_curve, random_statistics
 
 LENGTHS = np.repeat(np.array([5, 15, 20, 25, 35, 45, 55, 65]), 60)
 
@@ -17,7 +17,7 @@ def _measured(name: str, attention: str, quality: float, loss_per_word: float, l
     """A system whose words are right with a probability that falls with the length of the sentence."""
     rng = np.random.default_rng(sum(map(ord, name)))
     statistics = random_statistics(rng, lengths, np.clip(quality - loss_per_word * lengths, 0.05, 1.0))
-    return Measured(name, attention, statistics, length_curve(statistics, lengths, DEFAULT_BINS))
+    return Measured(name, attention, statistics[None], bleu_curve(statistics, lengths, DEFAULT_BINS))
 
 
 FIXED = _measured("fixed", "none", 0.8, 0.008)

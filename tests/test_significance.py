@@ -3,16 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2attn.evaluation import significance
-from seq2attn.evaluation.bleu import Statistics, bleu_of
-from seq2attn.evaluation.significance import (
-    bleu_difference,
-    bleu_interval,
-    percentile_interval,
-    resample_sums,
-    retention,
-    share_fall,
-)
+from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.resampling import Bootstrap, Panel, percentile_interval
+from seq2attn.evaluation.significance import bleu_difference, retention, share_fall
 from tests.evaluation_samples import random_statistics
 
 SHORT = np.arange(120) < 60
@@ -20,41 +14,14 @@ LONG = ~SHORT
 LENGTHS = np.where(SHORT, 15, 50)
 
 
-def test_a_resample_draws_as_many_sentences_as_there_are() -> None:
-    statistics = np.column_stack([np.ones(50, dtype=np.int64), np.arange(50)])
-    sums = resample_sums(statistics, 400, np.random.default_rng(0))
-    assert (sums[:, 0] == 50).all()
-    # The mean of a resample has the standard error sqrt(variance / n); the mean over 400 resamples, a 20th of that.
-    standard_error = statistics[:, 1].std() / np.sqrt(50)
-    assert abs(sums[:, 1].mean() / 50 - 24.5) < 4 * standard_error / 20
-    assert sums[:, 1].std() / 50 == pytest.approx(standard_error, rel=0.15)
-
-
-def test_resamples_do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    statistics = random_statistics(np.random.default_rng(1), np.full(40, 20), 0.7)
-    at_once = resample_sums(statistics, 30, np.random.default_rng(2))
-    monkeypatch.setattr(significance, "_CHUNK_BYTES", 8 * 40 * 7)
-    np.testing.assert_array_equal(resample_sums(statistics, 30, np.random.default_rng(2)), at_once)
-
-
-def test_percentiles_leave_out_what_is_undefined() -> None:
-    assert percentile_interval(np.array([*range(201), np.nan], dtype=np.float64)) == pytest.approx((5.0, 195.0))
-
-
-def test_intervals_cover_the_true_bleu_as_often_as_they_say() -> None:
-    rng = np.random.default_rng(3)
-    true_bleu = bleu_of(random_statistics(rng, np.full(200_000, 20), 0.7).sum(axis=0))
-    covered = 0
-    for _ in range(200):
-        low, high = bleu_interval(random_statistics(rng, np.full(80, 20), 0.7), n_resamples=300)
-        covered += low <= true_bleu <= high
-    assert 0.89 <= covered / 200 <= 0.99
+def bleu(statistics: Statistics, group: np.ndarray) -> float:
+    return Bleu().score(statistics[0][group].sum(axis=0))
 
 
 def _two_systems(rng: np.random.Generator, ours_long: float) -> tuple[Statistics, Statistics]:
     """Two systems on 60 short and 60 long sentences; the same but for the first one's quality on the long ones."""
     ours = random_statistics(rng, LENGTHS, np.where(SHORT, 0.7, ours_long))
-    return ours, random_statistics(rng, LENGTHS, 0.7)
+    return ours[None], random_statistics(rng, LENGTHS, 0.7)[None]
 
 
 def test_a_fall_that_is_not_there_is_found_as_often_as_its_level_allows() -> None:
@@ -73,15 +40,15 @@ def test_a_fall_that_is_there_is_found_with_its_size() -> None:
     ours, theirs = _two_systems(np.random.default_rng(5), ours_long=0.6)
     measured = share_fall(ours, theirs, SHORT, LONG)
     assert measured is not None
-    assert measured.first == bleu_of(ours[SHORT].sum(axis=0)) / bleu_of(theirs[SHORT].sum(axis=0))
-    assert measured.second == bleu_of(ours[LONG].sum(axis=0)) / bleu_of(theirs[LONG].sum(axis=0))
+    assert measured.first == bleu(ours, SHORT) / bleu(theirs, SHORT)
+    assert measured.second == bleu(ours, LONG) / bleu(theirs, LONG)
     assert measured.value == measured.second - measured.first
     assert measured.low < measured.value < measured.high < 0
     assert measured.p_value == 1 / 10_001
 
 
 def test_the_same_system_twice_differs_in_no_resample() -> None:
-    system = random_statistics(np.random.default_rng(6), LENGTHS, 0.7)
+    system = random_statistics(np.random.default_rng(6), LENGTHS, 0.7)[None]
     difference, fall = bleu_difference(system, system), share_fall(system, system, SHORT, LONG)
     for measured in (difference, fall):
         assert measured is not None
@@ -93,11 +60,15 @@ def test_pairing_finds_a_small_difference_that_intervals_hide() -> None:
     baseline = random_statistics(rng, np.full(200, 20), rng.uniform(0.3, 0.95, 200))
     better = baseline.copy()
     better[::4, 2] = np.minimum(better[::4, 2] + 1, 20)
-    measured = bleu_difference(better, baseline)
+    measured = bleu_difference(better[None], baseline[None])
     assert measured is not None
     assert measured.p_value is not None
     assert measured.p_value < 0.01
-    assert bleu_interval(better)[0] < bleu_interval(baseline)[1]
+    ours, theirs = (
+        percentile_interval(Bootstrap(Panel(Bleu(), [one[None]]), 1000).scores(np.full(200, True))[0])
+        for one in (better, baseline)
+    )
+    assert ours[0] < theirs[1]
 
 
 def test_the_difference_has_a_direction() -> None:
@@ -114,30 +85,30 @@ def test_retention_is_a_share_with_an_interval_and_without_a_claim() -> None:
     ours, _ = _two_systems(np.random.default_rng(9), ours_long=0.6)
     measured = retention(ours, SHORT, LONG)
     assert measured is not None
-    assert measured.value == bleu_of(ours[LONG].sum(axis=0)) / bleu_of(ours[SHORT].sum(axis=0))
+    assert measured.value == bleu(ours, LONG) / bleu(ours, SHORT)
     assert measured.low < measured.value < measured.high
     assert measured.p_value is None
 
 
 def test_groups_without_sentences_or_without_any_bleu_are_not_compared() -> None:
-    system = random_statistics(np.random.default_rng(10), LENGTHS, 0.7)
+    system = random_statistics(np.random.default_rng(10), LENGTHS, 0.7)[None]
     nobody = np.zeros(120, dtype=np.bool_)
     wrong = system.copy()
-    wrong[SHORT, 2:6] = 0
+    wrong[:, SHORT, 2:6] = 0
     assert share_fall(system, system, SHORT, nobody) is None
     assert share_fall(system, wrong, SHORT, LONG) is None
     assert retention(system, nobody, LONG) is None
     assert retention(wrong, SHORT, LONG) is None
-    assert bleu_difference(system[nobody], system[nobody]) is None
+    assert bleu_difference(system[:, nobody], system[:, nobody]) is None
 
 
 def test_a_resample_without_a_share_counts_against_the_claim() -> None:
     """One short sentence of three has the baseline's only match; (2/3)^3 of the resamples miss it."""
     short = np.array([True, True, True, False, False, False])
-    baseline = random_statistics(np.random.default_rng(11), np.full(6, 20), 0.9)
-    baseline[:2, 2:6] = 0
-    system = random_statistics(np.random.default_rng(12), np.full(6, 20), 0.9)
-    system[~short, 2:6] = 0
+    baseline = random_statistics(np.random.default_rng(11), np.full(6, 20), 0.9)[None]
+    baseline[:, :2, 2:6] = 0
+    system = random_statistics(np.random.default_rng(12), np.full(6, 20), 0.9)[None]
+    system[:, ~short, 2:6] = 0
     measured = share_fall(system, baseline, short, ~short)
     assert measured is not None
     assert measured.p_value == pytest.approx((2 / 3) ** 3, abs=0.02)

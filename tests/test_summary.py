@@ -23,7 +23,7 @@ def test_json_has_the_keys_that_others_rely_on() -> None:
     system = tree["systems"][0]
     expected = {"name", "run", "kind", "attention", "parameters", "bleu", "bleu_low", "bleu_high", "buckets"}
     assert expected <= set(system)
-    assert list(system["buckets"][0]) == ["low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio"]
+    assert list(system["buckets"][0])[:7] == ["low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio"]
     assert [bucket["high"] for bucket in system["buckets"]] == [10, 20, 30, 40, 50, 60, None]
 
 

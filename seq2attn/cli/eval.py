@@ -44,12 +44,12 @@ def evaluate(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Score runs on held-out sentences: BLEU with its interval, by sentence length if asked."""
-    from seq2attn.evaluation.length_curve import DEFAULT_BINS, Bins
+    from seq2attn.evaluation.lengths import DEFAULT_BINS, Bins, parse_binning
     from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
     from seq2attn.experiment.outputs import write_outputs
     from seq2attn.training.run_folder import choose_device
 
-    chosen = Bins.parse(bins) if bins else DEFAULT_BINS if by_length or out else Bins((0,))
+    chosen = parse_binning(bins) if bins else DEFAULT_BINS if by_length or out else Bins((0,))
     command = shlex.join(["seq2attn", *sys.argv[1:]])
     settings = EvaluationSettings(split.value, chosen, length_of.value, beam, command)
     with translation_progress() as report:

@@ -198,7 +198,7 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
 
 
 def _write_titles(figure: Figure, summary: Summary) -> None:
-    notes = [f"{summary.corpus}, {summary.split}", "bands: 95 % bootstrap intervals"]
+    notes = [f"{summary.text_name}", "bands: 95 % bootstrap intervals"]
     if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
         notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
     figure.text(0.02, 0.945, _title(summary), fontsize=15, fontweight="bold")

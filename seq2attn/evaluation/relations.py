@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from seq2attn.evaluation.bleu import Statistics
-from seq2attn.evaluation.length_curve import LengthCurve, Lengths
+from seq2attn.evaluation.length_curve import LengthCurve
+from seq2attn.evaluation.lengths import Lengths
+from seq2attn.evaluation.metric import Statistics
 from seq2attn.evaluation.significance import Comparison, bleu_difference, retention, share_fall
 from seq2attn.evaluation.summary import Relation, RelationKind
 
@@ -37,7 +38,7 @@ class Measured:
     name: str
     attention: str
     statistics: Statistics
-    """`(n_sentences, N_STATISTICS)`."""
+    """`(n_seeds, n_sentences, N_STATISTICS)`."""
     curve: LengthCurve
 
 
@@ -72,7 +73,7 @@ def _share_fall(fixed: Measured, attending: Measured, lengths: Lengths) -> Relat
 
 def _above(attending: Measured, fixed: Measured, lengths: Lengths) -> Relation | None:
     group = lengths >= APART_FROM
-    measured = bleu_difference(attending.statistics[group], fixed.statistics[group])
+    measured = bleu_difference(attending.statistics[:, group], fixed.statistics[:, group])
     return _judged("above", attending.name, fixed.name, measured)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seq2attn.evaluation.document import Block, Code, Heading, Paragraph, Picture, Table, to_markdown
 from seq2attn.evaluation.length_curve import FEW_SENTENCES
-from seq2attn.evaluation.significance import N_PAIRED_RESAMPLES, N_RESAMPLES
+from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
 from seq2attn.evaluation.summary import Summary, System
 from seq2attn.evaluation.tables import bleu_table, length_ratio_table
 from seq2attn.evaluation.wording import claim, interval, measured, p_value_text, three_sentences
@@ -49,7 +49,7 @@ def write_report(summary: Summary, figure: Path, folder: Path, details: ReportDe
 def report_blocks(summary: Summary, figure_address: str, details: ReportDetails) -> list[Block]:
     """The report's content, in order, without any markup."""
     return [
-        Heading(f"BLEU over {summary.length_of} length: {summary.corpus}, {summary.split}", 1),
+        Heading(f"BLEU over {summary.length_of} length: {summary.text_name}", 1),
         Paragraph(" ".join(three_sentences(summary))),
         Picture(figure_address, _description(summary)),
         *_measurement(summary),
@@ -66,7 +66,7 @@ def report_blocks(summary: Summary, figure_address: str, details: ReportDetails)
 
 def _description(summary: Summary) -> str:
     names = ", ".join(system.name for system in summary.systems)
-    return f"BLEU over {summary.length_of} length on {summary.corpus}, {summary.split}: {names}"
+    return f"BLEU over {summary.length_of} length on {summary.text_name}: {names}"
 
 
 def _measurement(summary: Summary) -> list[Block]:
@@ -136,7 +136,8 @@ _TRAINING_COLUMNS = ("minutes", "updates", "target tokens", "device", "validatio
 
 def _system_row(system: System) -> tuple[str, ...]:
     cap = "any length" if system.max_source_words is None else f"{system.max_source_words} words"
-    return (system.name, system.kind, system.attention, f"{system.parameters:,}", cap, *_training_cells(system))
+    parameters = "–" if system.parameters is None else f"{system.parameters:,}"
+    return (system.name, system.kind or "–", system.attention or "–", parameters, cap, *_training_cells(system))
 
 
 def _training_cells(system: System) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
-"""Bootstrap intervals and paired bootstrap tests on BLEU (Koehn 2004), from the statistics of each sentence.
+"""Paired bootstrap tests on BLEU (Koehn 2004) of the claims that a curve is expected to bear out.
 
-A resample draws as many sentences as there are, with replacement. Where two systems are compared, both are given the
-same resample; where two groups of sentences are, each group is resampled within itself. Intervals are percentiles.
-The one-sided p-value of a claim is (1 + resamples in which it does not hold) / (1 + resamples).
+Where two systems are compared, both are given the same resample; where two groups of sentences are, each group is
+resampled within itself. Intervals are percentiles. The one-sided p-value of a claim is
+(1 + resamples in which it does not hold) / (1 + resamples).
+
+Statistics are `(n_seeds, n_sentences, N_STATISTICS)`; a system of several seeds has the mean BLEU of its outputs.
 """
 
 from __future__ import annotations
@@ -10,23 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from seq2attn.evaluation.bleu import N_STATISTICS, Scores, Statistics, bleu_of, bleu_of_each
-
-N_RESAMPLES = 1_000
-"""Resamples behind an interval of BLEU."""
-N_PAIRED_RESAMPLES = 10_000
-"""Resamples behind a p-value; the smallest that it can be is then 0.0001."""
-SEED = 12345
-"""Seed of every bootstrap; sacreBLEU's own."""
-CONFIDENCE = 0.95
-"""Coverage of every interval."""
-
-_CHUNK_BYTES = 2**25
-
-Group = NDArray[np.bool_]
-"""Which sentences belong to a group, `(n_sentences,)`."""
+from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.metric import Scores, Statistics
+from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, SEED, Bootstrap, Group, Panel, percentile_interval
 
 
 @dataclass(frozen=True)
@@ -41,35 +30,6 @@ class Comparison:
     p_value: float | None
 
 
-def resample_sums(statistics: Statistics, n_resamples: int, rng: np.random.Generator) -> Scores:
-    """Sums of `statistics` over resamples of its rows, `(n_resamples, n_columns)`; memory does not grow with them."""
-    n_sentences, n_columns = statistics.shape
-    values = statistics.astype(np.float64)
-    sums = np.empty((n_resamples, n_columns))
-    chunk = max(1, _CHUNK_BYTES // (8 * n_sentences))
-    for start in range(0, n_resamples, chunk):
-        rows = min(chunk, n_resamples - start)
-        drawn = rng.integers(n_sentences, size=(rows, n_sentences))
-        # How often each sentence was drawn turns the sums of all resamples into one matrix product.
-        drawn += np.arange(rows)[:, None] * n_sentences
-        times_drawn = np.bincount(drawn.ravel(), minlength=rows * n_sentences).reshape(rows, n_sentences)
-        sums[start : start + rows] = times_drawn @ values
-    return sums
-
-
-def percentile_interval(values: Scores) -> tuple[float, float]:
-    """The middle `CONFIDENCE` of `values`; undefined ones (NaN) are left out."""
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.nanquantile(values, [tail, 1.0 - tail])
-    return float(low), float(high)
-
-
-def bleu_interval(statistics: Statistics, n_resamples: int = N_RESAMPLES, seed: int = SEED) -> tuple[float, float]:
-    """The interval of the corpus BLEU of at least one sentence."""
-    sums = resample_sums(statistics, n_resamples, np.random.default_rng(seed))
-    return percentile_interval(bleu_of_each(sums))
-
-
 def bleu_difference(
     system: Statistics, baseline: Statistics, n_resamples: int = N_PAIRED_RESAMPLES, seed: int = SEED
 ) -> Comparison | None:
@@ -77,10 +37,12 @@ def bleu_difference(
 
     `first` is the baseline's BLEU, `second` the system's. None where there are no sentences.
     """
-    if not len(system):
+    panel = Panel(Bleu(), [system, baseline])
+    everything = np.ones(panel.n_sentences, dtype=np.bool_)
+    if not panel.n_sentences:
         return None
-    ours, theirs = _paired_bleu(system, baseline, n_resamples, np.random.default_rng(seed))
-    first, second = bleu_of(baseline.sum(axis=0)), bleu_of(system.sum(axis=0))
+    ours, theirs = Bootstrap(panel, n_resamples, seed).scores(everything)
+    second, first = _bleu(panel, everything)
     return _compare(first, second, second - first, ours - theirs, holds=ours > theirs)
 
 
@@ -97,14 +59,18 @@ def share_fall(
     `first` is the share on short sentences, `second` that on long ones. A resample in which the baseline has no BLEU,
     and so no share is defined, counts against the claim. None where a group is empty or the baseline's BLEU on it is 0.
     """
-    rng = np.random.default_rng(seed)
+    panel = Panel(Bleu(), [system, baseline])
+    bootstrap = Bootstrap(panel, n_resamples, seed)
     shares: list[float] = []
     resampled: list[Scores] = []
     for group in (short, long):
-        if not group.any() or (reached := bleu_of(baseline[group].sum(axis=0))) == 0.0:
+        if not group.any():
             return None
-        shares.append(bleu_of(system[group].sum(axis=0)) / reached)
-        resampled.append(_ratio(*_paired_bleu(system[group], baseline[group], n_resamples, rng)))
+        ours, theirs = _bleu(panel, group)
+        if theirs == 0.0:
+            return None
+        shares.append(ours / theirs)
+        resampled.append(_ratio(*bootstrap.scores(group)))
     falls = resampled[1] - resampled[0]
     return _compare(shares[0], shares[1], shares[1] - shares[0], falls, holds=falls < 0.0)
 
@@ -116,20 +82,20 @@ def retention(
 
     `first` is the BLEU on `base`, `second` that on `long`. None where a group is empty or the first is 0.
     """
-    if not base.any() or not long.any() or (first := bleu_of(statistics[base].sum(axis=0))) == 0.0:
+    panel = Panel(Bleu(), [statistics])
+    if not base.any() or not long.any():
         return None
-    rng = np.random.default_rng(seed)
-    before, after = (bleu_of_each(resample_sums(statistics[group], n_resamples, rng)) for group in (base, long))
-    second = bleu_of(statistics[long].sum(axis=0))
+    (first,), (second,) = _bleu(panel, base), _bleu(panel, long)
+    if first == 0.0:
+        return None
+    bootstrap = Bootstrap(panel, n_resamples, seed)
+    (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
     return _compare(first, second, second / first, _ratio(after, before), holds=None)
 
 
-def _paired_bleu(
-    system: Statistics, baseline: Statistics, n_resamples: int, rng: np.random.Generator
-) -> tuple[Scores, Scores]:
-    """BLEU of both systems on the same resamples of the same sentences."""
-    sums = resample_sums(np.hstack([system, baseline]), n_resamples, rng)
-    return bleu_of_each(sums[:, :N_STATISTICS]), bleu_of_each(sums[:, N_STATISTICS:])
+def _bleu(panel: Panel, group: Group) -> list[float]:
+    """Each system's mean BLEU on the group."""
+    return [float(scores.mean()) for scores in panel.output_scores(group)]
 
 
 def _ratio(numerator: Scores, denominator: Scores) -> Scores:

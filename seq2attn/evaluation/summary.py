@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from seq2attn.errors import DataError
-from seq2attn.evaluation.length_curve import Bucket, LengthUnit
+from seq2attn.evaluation.differences import Difference
+from seq2attn.evaluation.length_curve import Bucket, MetricCurve
+from seq2attn.evaluation.lengths import LengthOf, LengthUnit
+from seq2attn.evaluation.measure import MeasuredSystem
+from seq2attn.evaluation.slope import Slope
+from seq2attn.evaluation.smoothing import SmoothedPoint
 
-LengthOf = Literal["source", "reference"]
 RelationKind = Literal["retention", "share_fall", "above", "apart"]
 
 
@@ -56,14 +60,26 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Output:
+    """One of several outputs of a system, as a rule of one seed, and its BLEU on all sentences."""
+
+    run: str
+    bleu: float
+
+
+@dataclass(frozen=True)
 class System:
-    """One system and its scores; BLEU is None only where the split is empty."""
+    """One system and its scores; BLEU is None only where the split is empty.
+
+    Of translations that came in a file, only the name and the scores are known.
+    """
 
     name: str
     run: str
-    kind: str
-    attention: str
-    parameters: int
+    """The folder of the run, or the file of translations; of several, the first."""
+    kind: str | None
+    attention: str | None
+    parameters: int | None
     bleu: float | None
     bleu_low: float | None
     bleu_high: float | None
@@ -71,6 +87,50 @@ class System:
     max_source_words: int | None = None
     """The longest source sentence it was trained on, where there was a cap."""
     training: Training | None = None
+    bleu_spread: float | None = None
+    """Standard deviation of BLEU over the outputs, where there are several; BLEU is then their mean."""
+    outputs: tuple[Output, ...] = ()
+    """Empty where there is but one."""
+    slope: Slope | None = None
+    """BLEU lost as sentences grow."""
+    smoothed: tuple[SmoothedPoint, ...] = ()
+    """BLEU over a window around each length."""
+    beside: tuple[MetricCurve, ...] = ()
+    """Scores under other metrics."""
+
+    @classmethod
+    def of(
+        cls,
+        measured: MeasuredSystem,
+        runs: Sequence[str],
+        kind: str | None = None,
+        attention: str | None = None,
+        parameters: int | None = None,
+        max_source_words: int | None = None,
+        training: Training | None = None,
+    ) -> System:
+        """The system whose outputs came from `runs`, as it was measured, with what else is known of it."""
+        overall = measured.curve.overall
+        claimed = overall.as_claimed()
+        outputs = tuple(Output(run, bleu) for run, bleu in zip(runs, measured.output_bleu, strict=False))
+        return cls(
+            name=measured.name,
+            run=runs[0],
+            kind=kind,
+            attention=attention,
+            parameters=parameters,
+            bleu=claimed.bleu,
+            bleu_low=claimed.bleu_low,
+            bleu_high=claimed.bleu_high,
+            buckets=tuple(bucket.as_claimed() for bucket in measured.curve.buckets),
+            max_source_words=max_source_words,
+            training=training,
+            bleu_spread=claimed.bleu_spread,
+            outputs=outputs if len(runs) > 1 else (),
+            slope=measured.slope,
+            smoothed=measured.smoothed,
+            beside=measured.beside,
+        )
 
     @property
     def n_sentences(self) -> int:
@@ -84,6 +144,7 @@ class Summary:
 
     corpus: str
     split: str
+    """Empty where the text came in files."""
     length_of: LengthOf
     machine: str
     command: str
@@ -91,6 +152,15 @@ class Summary:
     systems: tuple[System, ...]
     relations: tuple[Relation, ...] = ()
     length_unit: LengthUnit = "words"
+    differences: tuple[Difference, ...] = ()
+    """Each system against a baseline, on all sentences and in each bucket."""
+    signatures: dict[str, str] = field(default_factory=dict)
+    """SacreBLEU's signature of each metric beside BLEU."""
+
+    @property
+    def text_name(self) -> str:
+        """What was translated."""
+        return f"{self.corpus}, {self.split}" if self.split else self.corpus
 
     def to_json(self) -> str:
         """The summary as indented JSON; never NaN or infinity."""

@@ -13,13 +13,23 @@ from seq2attn.evaluation.document import Table
 from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.summary import Summary
 
+TOO_SMALL = "n too small"
+"""Stands where an interval would, in a bucket of few sentences."""
+
 _CELL_COLUMNS = len("12.3–45.6 ×0.97")
-_BUCKET_COLUMNS = ("low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio")
+_BUCKET_COLUMNS = ("low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio", "bleu_spread")
 
 
 def interval_text(value: float | None, low: float | None, high: float | None) -> str:
     """A score with its interval, `24.5 (23.1–25.9)`; a dash where there is none."""
-    return "–" if value is None else f"{value:.1f} ({low:.1f}–{high:.1f})"
+    if value is None:
+        return "–"
+    return f"{value:.1f} ({TOO_SMALL})" if low is None else f"{value:.1f} ({low:.1f}–{high:.1f})"
+
+
+def spread_text(spread: float | None) -> str:
+    """The standard deviation over several outputs, ` ±0.4`; nothing where there is but one."""
+    return "" if spread is None else f" ±{spread:.1f}"
 
 
 def length_name(summary: Summary) -> str:
@@ -49,7 +59,7 @@ def length_ratio_table(summary: Summary) -> Table:
 
 def terminal_table(summary: Summary) -> rich.table.Table:
     """BLEU, and below it in each cell the interval and the length ratio, for `rich` to print."""
-    title = f"BLEU by {length_name(summary)}: {summary.corpus}, {summary.split}"
+    title = f"BLEU by {length_name(summary)}: {summary.text_name}"
     table = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
     for place, heading in enumerate(_header(summary)):
         table.add_column(
@@ -58,7 +68,7 @@ def terminal_table(summary: Summary) -> rich.table.Table:
     for buckets in _rows_of_buckets(summary):
         table.add_row(buckets[0].label, f"{buckets[0].n:,}", *(_terminal_cell(bucket) for bucket in buckets))
     table.add_section()
-    overall = [_stacked(s.bleu, s.bleu_low, s.bleu_high, None) for s in summary.systems]
+    overall = [_stacked(s.bleu, s.bleu_low, s.bleu_high, None, s.bleu_spread) for s in summary.systems]
     table.add_row("all", f"{summary.systems[0].n_sentences:,}", *overall)
     return table
 
@@ -92,12 +102,15 @@ def _ratio_text(bucket: Bucket) -> str:
 
 
 def _terminal_cell(bucket: Bucket) -> Text:
-    return _stacked(bucket.bleu, bucket.bleu_low, bucket.bleu_high, bucket.length_ratio)
+    return _stacked(bucket.bleu, bucket.bleu_low, bucket.bleu_high, bucket.length_ratio, bucket.bleu_spread)
 
 
-def _stacked(bleu: float | None, low: float | None, high: float | None, length_ratio: float | None) -> Text:
+def _stacked(
+    bleu: float | None, low: float | None, high: float | None, length_ratio: float | None, spread: float | None
+) -> Text:
     """The score, and below it what it must be read with, dimmed, so that three systems fit into 80 columns."""
     if bleu is None:
         return Text("–")
     ratio = "" if length_ratio is None else f" ×{length_ratio:.2f}"
-    return Text.assemble(f"{bleu:.1f}\n", (f"{low:.1f}–{high:.1f}{ratio}", "dim"))
+    interval = TOO_SMALL if low is None else f"{low:.1f}–{high:.1f}"
+    return Text.assemble(f"{bleu:.1f}{spread_text(spread)}\n", (f"{interval}{ratio}", "dim"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,11 +13,12 @@ from seq2attn.config.schema import DecodeConfig
 from seq2attn.data.corpus import Corpus, load_corpus
 from seq2attn.decoding.translate import Translator
 from seq2attn.errors import DataError, told_as_run_error
-from seq2attn.evaluation.bleu import sentence_statistics, signature, tokenizer_for
-from seq2attn.evaluation.length_curve import Bins, length_curve, length_unit, sentence_lengths
+from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.lengths import Binning, LengthOf, length_unit, sentence_lengths
+from seq2attn.evaluation.measure import Candidate, MeasuredSystem, MeasureSettings, measure
 from seq2attn.evaluation.relations import Measured, find_relations
-from seq2attn.evaluation.significance import N_RESAMPLES, SEED
-from seq2attn.evaluation.summary import LengthOf, Summary, System, Training
+from seq2attn.evaluation.summary import Summary, System, Training
+from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.training.run_folder import TrainedRun, describe_machine, load_runs
 
 Report = Callable[[str, int, int], object]
@@ -29,12 +30,16 @@ class EvaluationSettings:
     """What is evaluated, and how."""
 
     split: str
-    bins: Bins
+    bins: Binning
     length_of: LengthOf
     beam_size: int | None
     """None: each run's own."""
     command: str
     """The command that makes the result again."""
+    baseline: str | None = None
+    """The system that all others are held against; none: the first."""
+    seeds_of: Mapping[Path, str] = field(default_factory=dict)
+    """Runs that are seeds of one model, with the model's name."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Evaluation:
     text: SplitText
     lengths: tuple[int, ...]
     translations: Mapping[str, tuple[str, ...]]
-    """By the system's name."""
+    """By the run's name."""
 
 
 def evaluate_runs(
@@ -84,24 +89,42 @@ def _score(
     of_source = settings.length_of == "source"
     unit = length_unit(corpus.source_language if of_source else corpus.target_language)
     lengths = sentence_lengths(text.sources if of_source else text.references, unit)
-    tokenizer = tokenizer_for(corpus.target_language)
-    measured = []
-    for name, run in runs.items():
-        statistics = sentence_statistics(translations[name], text.references, tokenizer)
-        curve = length_curve(statistics, lengths, settings.bins)
-        measured.append(Measured(name, run.config.model.attention, statistics, curve))
+    models = _models(runs, settings.seeds_of)
+    candidates = [
+        Candidate(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
+    ]
+    bleu = Bleu(tokenizer_for(corpus.target_language))
+    how = MeasureSettings(settings.bins, bleu, baseline=settings.baseline)
+    measurement = measure(candidates, [text.references], lengths, how)
+    members = [[runs[run_name] for run_name in names] for names in models.values()]
+    relations = find_relations(
+        [
+            Measured(system.name, of_model[0].config.model.attention, system.statistics, system.curve)
+            for system, of_model in zip(measurement.systems, members, strict=True)
+        ],
+        lengths,
+    )
     summary = Summary(
         corpus=corpus.name,
         split=text.split,
         length_of=settings.length_of,
         machine=machine,
         command=settings.command,
-        signature=signature(tokenizer, N_RESAMPLES, SEED),
-        systems=tuple(_system(runs[one.name], one) for one in measured),
-        relations=find_relations(measured, lengths),
+        signature=bleu.signature(1, how.n_resamples, how.seed),
+        systems=tuple(_system(of_model, one) for of_model, one in zip(members, measurement.systems, strict=True)),
+        relations=relations,
         length_unit=unit,
+        differences=measurement.differences,
     )
     return Evaluation(summary, text, tuple(lengths.tolist()), translations)
+
+
+def _models(runs: Mapping[str, TrainedRun], seeds_of: Mapping[Path, str]) -> dict[str, list[str]]:
+    """The names of the runs that belong to each model, a run by itself being one, in the order of the first runs."""
+    models: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        models.setdefault(seeds_of.get(run.folder.path, name), []).append(name)
+    return models
 
 
 def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
@@ -164,19 +187,16 @@ def _read_kept(path: Path, key: Mapping[str, object]) -> tuple[str, ...] | None:
     return translations if kept == key else None
 
 
-def _system(run: TrainedRun, measured: Measured) -> System:
-    overall = measured.curve.overall
+def _system(runs: Sequence[TrainedRun], measured: MeasuredSystem) -> System:
+    """A model with what was measured; of several seeds the first tells the rest."""
+    run = runs[0]
     model = run.config.model
-    return System(
-        name=measured.name,
-        run=str(run.folder.path),
+    return System.of(
+        measured,
+        [str(one.folder.path) for one in runs],
         kind=model.kind,
         attention=model.attention,
         parameters=run.model.count_parameters(),
-        bleu=overall.bleu,
-        bleu_low=overall.bleu_low,
-        bleu_high=overall.bleu_high,
-        buckets=measured.curve.buckets,
         max_source_words=run.config.data.max_source_words,
         training=_training(run) if run.folder.finished else None,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from seq2attn.config.load import load_config, replace_budget
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError
-from seq2attn.evaluation.length_curve import DEFAULT_BINS
+from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, Report, evaluate_runs
 from seq2attn.experiment.outputs import write_outputs
 from seq2attn.experiment.presets import preset_files

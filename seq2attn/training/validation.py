@@ -10,7 +10,8 @@ from seq2attn.config.schema import Config
 from seq2attn.data.batch import collate
 from seq2attn.data.sampler import BatchSampler
 from seq2attn.decoding.translate import Translator
-from seq2attn.evaluation.bleu import bleu_of, sentence_statistics, tokenizer_for
+from seq2attn.evaluation.bleu import corpus_bleu
+from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sum
 from seq2attn.training.prepare import PreparedText
@@ -60,7 +61,7 @@ class Validator:
             greedy = self.config.decode.model_copy(update={"beam_size": 1})
             translations = Translator(model, self.text.subwords, greedy).translate(self.sources)
             tokenizer = tokenizer_for(self.text.corpus.target_language)
-            bleu = bleu_of(sentence_statistics(translations, self.references, tokenizer).sum(axis=0))
+            bleu = corpus_bleu(translations, self.references, tokenizer)
         model.train(was_training)
         return ValidationResult(loss, bleu, tuple(translations))
 

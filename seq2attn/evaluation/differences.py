@@ -1,0 +1,137 @@
+"""Every system against a baseline, length by length: differences with intervals, two paired tests, and a correction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from seq2attn.evaluation.lengths import Range
+from seq2attn.evaluation.metric import Scores
+from seq2attn.evaluation.resampling import Bootstrap, Group, Panel, expanded_interval, halves_sums
+
+# Scores of equal sums can differ in their last bits; no difference that anyone speaks of is as small as this.
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of `system` minus that of `baseline` on the sentences of one range of length, or on all of them."""
+
+    metric: str
+    system: str
+    baseline: str
+    low: int
+    high: int | None
+    """The range of length; from 0 without end it is all sentences."""
+    n: int
+    value: float = 0.0
+    value_low: float = 0.0
+    value_high: float = 0.0
+    """The 95 % interval, by paired bootstrap."""
+    p_bootstrap: float = 1.0
+    """Paired bootstrap, two-sided."""
+    p_randomisation: float | None = None
+    """Paired approximate randomisation, two-sided; none where a system has several outputs: swapping sentences between
+    them says nothing about training again."""
+    p_bootstrap_corrected: float = 1.0
+    p_randomisation_corrected: float | None = None
+    """Corrected for the number of differences under one metric (Holm 1979)."""
+
+
+def find_differences(
+    panel: Panel, names: Sequence[str], baseline: int, groups: Iterable[tuple[Range, Group]], n_trials: int, seed: int
+) -> tuple[Difference, ...]:
+    """Each system against `names[baseline]` in each group of sentences, with p-values corrected for their number.
+
+    Args:
+        panel: the systems' statistics.
+        names: of the systems.
+        baseline: which of them all others are held against.
+        groups: the ranges of length with the sentences in them, each with enough sentences to be compared on.
+        n_trials: resamples, and random swaps, behind each p-value.
+        seed: of both.
+    """
+    bootstrap = Bootstrap(panel, n_trials, seed)
+    rng = np.random.default_rng([seed, 1])
+    found = []
+    for span, group in groups:
+        scores = [float(outputs.mean()) for outputs in panel.output_scores(group)]
+        resampled = bootstrap.scores(group)
+        swapped = _swapped_differences(panel, group, baseline, n_trials, rng)
+        for place, name in enumerate(names):
+            if place == baseline:
+                continue
+            about = Difference(panel.metric.name, name, names[baseline], *span, n=int(np.count_nonzero(group)))
+            value = scores[place] - scores[baseline]
+            found.append(_tested(about, value, resampled[place] - resampled[baseline], swapped.get(place)))
+    return _corrected(found)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number, in their order (Holm 1979).
+
+    The chance of one false finding or more among all of them is then at most the level, however they depend on each
+    other, as those of neighbouring lengths and of one baseline do.
+    """
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def _tested(about: Difference, value: float, resampled: Scores, swapped: Scores | None) -> Difference:
+    low, high = expanded_interval(resampled, about.n)
+    return replace(
+        about,
+        value=value,
+        value_low=low,
+        value_high=high,
+        # Under the null hypothesis the differences lie around 0 as the resampled ones do around their mean.
+        p_bootstrap=_two_sided(resampled - resampled.mean(), value),
+        p_randomisation=None if swapped is None else _two_sided(swapped, value),
+    )
+
+
+def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
+    by_bootstrap = holm([one.p_bootstrap for one in found])
+    p_values = {place: one.p_randomisation for place, one in enumerate(found) if one.p_randomisation is not None}
+    by_swaps = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    return tuple(
+        replace(one, p_bootstrap_corrected=by_bootstrap[place], p_randomisation_corrected=by_swaps.get(place))
+        for place, one in enumerate(found)
+    )
+
+
+def _two_sided(under_null: Scores, value: float) -> float:
+    """The share of differences `under_null` that are as far from 0 as `value`, with one added to both counts."""
+    return (1 + int(np.count_nonzero(np.abs(under_null) >= abs(value) - _SAME))) / (1 + len(under_null))
+
+
+def _swapped_differences(
+    panel: Panel, group: Group, baseline: int, n_trials: int, rng: np.random.Generator
+) -> dict[int, Scores]:
+    """By system, its score minus the baseline's where each sentence's two outputs change places by a coin.
+
+    (Riezler and Maxwell 2005.) Without those systems that have several outputs; empty where the baseline has.
+    """
+    single = [place for place, n_seeds in enumerate(panel.n_seeds) if n_seeds == 1]
+    if baseline not in single or len(single) == 1:
+        return {}
+    table = panel.table[group]
+    n_columns = panel.metric.n_columns
+    total = table.sum(axis=0).reshape(-1, n_columns)
+    # The half that changes places, of every output; what stays is the total without it.
+    moved = halves_sums(table, n_trials, rng).reshape(n_trials, -1, n_columns)
+    first_outputs = np.cumsum([0, *panel.n_seeds])
+    theirs = first_outputs[baseline]
+    score = panel.metric.score_each
+    swapped = {}
+    for place in single:
+        ours = first_outputs[place]
+        given = moved[:, theirs] - moved[:, ours]
+        swapped[place] = score(total[ours] + given) - score(total[theirs] - given)
+    return swapped

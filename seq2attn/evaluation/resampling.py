@@ -1,0 +1,148 @@
+"""Resamples of test sentences, and of training runs, for all systems at once and by matrix products.
+
+A resample draws as many sentences as there are, with replacement, the same ones for every system. Where a system was
+trained several times (seeds), its score is the mean over its outputs, and each resample also draws outputs: one fewer
+than there are, with replacement, which makes the variance of the mean unbiased (Rao and Wu 1988). The same outputs are
+drawn for all lengths, because one training stands behind all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2attn.evaluation.metric import Metric, Scores, Statistics
+
+N_RESAMPLES = 1_000
+"""Resamples behind an interval."""
+N_PAIRED_RESAMPLES = 10_000
+"""Resamples behind a p-value; the smallest that it can be is then 0.0001."""
+SEED = 12345
+"""Seed of every bootstrap; sacreBLEU's own."""
+CONFIDENCE = 0.95
+"""Coverage of every interval."""
+
+_CHUNK_BYTES = 2**25
+
+Group = NDArray[np.bool_]
+"""Which sentences belong to a group, `(n_sentences,)`."""
+
+
+class Panel:
+    """Several systems' statistics under one metric, on the same sentences."""
+
+    def __init__(self, metric: Metric, systems: Sequence[Statistics]) -> None:
+        """`systems`: `(n_seeds, n_sentences, n_columns)` each; the number of seeds may differ."""
+        self.metric = metric
+        self.n_seeds = tuple(len(system) for system in systems)
+        self.n_sentences = systems[0].shape[1]
+        self._firsts = np.concatenate([[0], np.cumsum(self.n_seeds)])
+        # A sentence a row, the columns of every output side by side: one product serves all of them.
+        self.table = np.concatenate([np.hstack(list(system)) for system in systems], axis=1)
+
+    def statistics(self, system: int) -> Statistics:
+        """One system's statistics, `(n_seeds, n_sentences, n_columns)`."""
+        every = self.table.reshape(self.n_sentences, sum(self.n_seeds), self.metric.n_columns)
+        return every[:, self._outputs_of_systems()[system]].transpose(1, 0, 2)
+
+    def totals(self, group: Group) -> Statistics:
+        """Each output's statistics summed over the group, `(n_outputs, n_columns)`."""
+        return self.table[group].sum(axis=0).reshape(-1, self.metric.n_columns)
+
+    def output_scores(self, group: Group) -> list[Scores]:
+        """For each system the score of each of its outputs on the group, exactly as sacreBLEU computes it."""
+        scores = np.array([self.metric.score(total) for total in self.totals(group)])
+        return [scores[chosen] for chosen in self._outputs_of_systems()]
+
+    def score_sums(self, sums: Scores) -> Scores:
+        """The score of each output for each row of sums over `table`, `(n_outputs, n_rows)`."""
+        totals = sums.reshape(-1, self.metric.n_columns)
+        return self.metric.score_each(totals).reshape(len(sums), sum(self.n_seeds)).T
+
+    def mean_over_outputs(self, scores: Scores, drawn: Sequence[NDArray[np.intp]]) -> Scores:
+        """Each system's mean over its `drawn` outputs, `(n_systems, n_rows)`, from `(n_outputs, n_rows)`."""
+        return np.stack(
+            [
+                np.take_along_axis(scores[chosen], outputs, axis=0).mean(axis=0)
+                for chosen, outputs in zip(self._outputs_of_systems(), drawn, strict=True)
+            ]
+        )
+
+    def _outputs_of_systems(self) -> list[slice]:
+        return [slice(first, first + n) for first, n in zip(self._firsts[:-1], self.n_seeds, strict=True)]
+
+
+class Bootstrap:
+    """Scores of all systems of a panel on resamples; one after the other they are independent in their sentences."""
+
+    def __init__(self, panel: Panel, n_resamples: int, seed: int = SEED) -> None:
+        self.panel = panel
+        self.n_resamples = n_resamples
+        self._rng = np.random.default_rng(seed)
+        (of_outputs,) = self._rng.spawn(1)
+        self._drawn = [of_outputs.integers(n, size=(max(n - 1, 1), n_resamples)) for n in panel.n_seeds]
+
+    def scores(self, group: Group) -> Scores:
+        """The score of each system on each resample of the group's sentences, `(n_systems, n_resamples)`."""
+        sums = resample_sums(self.panel.table[group], self.n_resamples, self._rng)
+        return self.panel.mean_over_outputs(self.panel.score_sums(sums), self._drawn)
+
+
+def resample_sums(statistics: Statistics, n_resamples: int, rng: np.random.Generator) -> Scores:
+    """Sums of `statistics` over resamples of its rows, `(n_resamples, n_columns)`; memory does not grow with them."""
+    n_sentences, n_columns = statistics.shape
+    sums = np.empty((n_resamples, n_columns))
+    for start, rows in _chunks(n_resamples, n_sentences):
+        drawn = rng.integers(n_sentences, size=(rows, n_sentences))
+        # How often each sentence was drawn turns the sums of all resamples into one matrix product.
+        drawn += np.arange(rows)[:, None] * n_sentences
+        times_drawn = np.bincount(drawn.ravel(), minlength=rows * n_sentences).reshape(rows, n_sentences)
+        sums[start : start + rows] = times_drawn @ statistics
+    return sums
+
+
+def halves_sums(statistics: Statistics, n_trials: int, rng: np.random.Generator) -> Scores:
+    """Sums of `statistics` over random halves of its rows, each in or out by a coin, `(n_trials, n_columns)`."""
+    n_sentences, n_columns = statistics.shape
+    sums = np.empty((n_trials, n_columns))
+    for start, rows in _chunks(n_trials, n_sentences):
+        bits = np.frombuffer(rng.bytes(-(-rows * n_sentences // 8)), dtype=np.uint8)
+        heads = np.unpackbits(bits, count=rows * n_sentences).reshape(rows, n_sentences)
+        sums[start : start + rows] = heads @ statistics
+    return sums
+
+
+def percentile_interval(values: Scores) -> tuple[float, float]:
+    """The middle `CONFIDENCE` of `values`; undefined ones (NaN) are left out."""
+    return _quantiles(values, (1.0 - CONFIDENCE) / 2.0)
+
+
+def expanded_interval(values: Scores, n_sentences: int) -> tuple[float, float]:
+    """The percentile interval of a score that rests on few sentences.
+
+    A bootstrap's spread is too small by sqrt((n - 1) / n), and it takes its own variance for known: both are made good
+    by going further out, to where Student's t stands with n - 1 degrees (Hesterberg 2015, section 5.3.1). For many
+    sentences it is the percentile interval itself.
+    """
+    if n_sentences < 2:
+        return _quantiles(values, 0.0)
+    degrees = n_sentences - 1
+    z = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
+    # Cornish and Fisher's expansion; from 10 sentences up it is right to three digits.
+    t = z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+    return _quantiles(values, NormalDist().cdf(-t * sqrt(n_sentences / degrees)))
+
+
+def _quantiles(values: Scores, tail: float) -> tuple[float, float]:
+    low, high = np.nanquantile(values, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def _chunks(n_rows: int, n_sentences: int) -> list[tuple[int, int]]:
+    """First row and number of rows of pieces whose matrices of `n_sentences` columns fit into memory."""
+    size = max(1, _CHUNK_BYTES // (8 * n_sentences))
+    return [(start, min(size, n_rows - start)) for start in range(0, n_rows, size)]

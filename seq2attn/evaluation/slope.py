@@ -1,0 +1,69 @@
+"""How much BLEU a system loses as sentences grow: one number, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2attn.evaluation.lengths import Lengths
+from seq2attn.evaluation.metric import Scores
+from seq2attn.evaluation.resampling import Group, percentile_interval
+
+WORDS = 10
+"""The loss is told for so many words (or whatever lengths are counted in)."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """BLEU that is lost for each `WORDS` more words of length, with its 95 % interval; below 0 where BLEU rises."""
+
+    loss: float
+    loss_low: float
+    loss_high: float
+    share: float | None
+    """The same as a share of the mean BLEU of the buckets: a weak system has little to lose."""
+    share_low: float | None
+    share_high: float | None
+
+
+def line_weights(lengths: Lengths, groups: Sequence[Group]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two rows of weights, one weight a bucket: the products with the buckets' BLEU are the loss, and the mean BLEU.
+
+    The loss is the falling slope of the line through the buckets' BLEU at the mean length of their sentences, by least
+    squares, each bucket weighted by its number of sentences.
+    """
+    sizes = np.array([np.count_nonzero(group) for group in groups], dtype=np.float64)
+    places = np.array([lengths[group].mean() for group in groups])
+    shares = sizes / sizes.sum()
+    away = places - shares @ places
+    return -WORDS * shares * away / (shares @ away**2), shares
+
+
+def find_slopes(
+    lengths: Lengths, groups: Sequence[Group], scores: Sequence[Sequence[float]], resampled: Sequence[Scores]
+) -> list[Slope | None]:
+    """The slope of each system; None where fewer than two buckets can be leant on.
+
+    Args:
+        lengths: of all sentences.
+        groups: the sentences of each bucket.
+        scores: for each bucket the BLEU of each system.
+        resampled: for each bucket the BLEU of each system on each resample, `(n_systems, n_resamples)`.
+    """
+    if len(groups) < 2:
+        return [None] * (len(scores[0]) if scores else 0)
+    to_loss, to_mean = line_weights(lengths, groups)
+    measured, drawn = np.array(scores), np.stack(resampled)
+    losses, means = to_loss @ measured, to_mean @ measured
+    drawn_losses, drawn_means = (np.tensordot(weights, drawn, axes=1) for weights in (to_loss, to_mean))
+    return [_slope(*one) for one in zip(losses, means, drawn_losses, drawn_means, strict=True)]
+
+
+def _slope(loss: float, mean: float, losses: Scores, means: Scores) -> Slope:
+    low, high = percentile_interval(losses)
+    if mean == 0.0 or not means.all():
+        return Slope(float(loss), low, high, None, None, None)
+    return Slope(float(loss), low, high, float(loss / mean), *percentile_interval(losses / means))

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seq2attn.evaluation import resampling
+from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.resampling import (
+    Bootstrap,
+    Panel,
+    expanded_interval,
+    halves_sums,
+    percentile_interval,
+    resample_sums,
+)
+from tests.evaluation_samples import random_statistics
+
+
+def test_a_resample_draws_as_many_sentences_as_there_are() -> None:
+    statistics = np.column_stack([np.ones(50), np.arange(50.0)])
+    sums = resample_sums(statistics, 400, np.random.default_rng(0))
+    assert (sums[:, 0] == 50).all()
+    # The mean of a resample has the standard error sqrt(variance / n); the mean over 400 resamples, a 20th of that.
+    standard_error = statistics[:, 1].std() / np.sqrt(50)
+    assert abs(sums[:, 1].mean() / 50 - 24.5) < 4 * standard_error / 20
+    assert sums[:, 1].std() / 50 == pytest.approx(standard_error, rel=0.15)
+
+
+def test_a_half_holds_every_sentence_by_a_coin_of_its_own() -> None:
+    sums = halves_sums(np.eye(9), 2000, np.random.default_rng(0))
+    assert set(np.unique(sums)) == {0.0, 1.0}
+    # Shares of heads within five standard errors, and no two coins that go together.
+    assert abs(sums.mean(axis=0) - 0.5).max() < 5 * 0.5 / np.sqrt(2000)
+    assert abs(np.corrcoef(sums.T) - np.eye(9)).max() < 5 / np.sqrt(2000)
+
+
+@pytest.mark.parametrize("sums_of", [resample_sums, halves_sums])
+def test_memory_is_bounded_whatever_the_number_of_resamples(monkeypatch: pytest.MonkeyPatch, sums_of) -> None:  # type: ignore[no-untyped-def]
+    statistics = np.column_stack([np.ones(40), np.arange(40.0)])
+    # Eight rows at a time take whole words of coins, so that the random stream is the same.
+    monkeypatch.setattr(resampling, "_CHUNK_BYTES", 8 * 40 * 8)
+    in_pieces = sums_of(statistics, 32, np.random.default_rng(2))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(in_pieces, sums_of(statistics, 32, np.random.default_rng(2)))
+
+
+def test_percentiles_leave_out_what_is_undefined() -> None:
+    assert percentile_interval(np.array([*range(201), np.nan])) == pytest.approx((5.0, 195.0))
+
+
+@pytest.mark.parametrize(("n", "t"), [(10, 2.2622), (30, 2.0452), (100, 1.9842), (10**6, 1.95997)])
+def test_few_sentences_widen_an_interval_as_students_t_does(n: int, t: float) -> None:
+    """Of a normal distribution the ends are at sqrt(n / (n - 1)) times the quantile of Student's t (from tables)."""
+    normal = np.random.default_rng(0).standard_normal(2_000_000)
+    low, high = expanded_interval(normal, n)
+    assert (low, high) == pytest.approx((-t * np.sqrt(n / (n - 1)), t * np.sqrt(n / (n - 1))), abs=0.02)
+
+
+def test_one_sentence_has_an_interval_of_all_that_was_seen() -> None:
+    assert expanded_interval(np.array([1.0, 2.0, 3.0]), 1) == (1.0, 3.0)
+
+
+def test_systems_of_a_panel_keep_their_outputs_apart() -> None:
+    rng = np.random.default_rng(1)
+    lengths = np.full(60, 20)
+    systems = [np.stack([random_statistics(rng, lengths, 0.7) for _ in range(n)]) for n in (2, 1, 3)]
+    panel = Panel(Bleu(), systems)
+    group = np.arange(60) < 40
+    for place, system in enumerate(systems):
+        np.testing.assert_array_equal(panel.statistics(place), system)
+        expected = [Bleu().score(output[group].sum(axis=0)) for output in system]
+        assert panel.output_scores(group)[place].tolist() == expected
+
+
+def test_every_system_is_given_the_same_resamples() -> None:
+    rng = np.random.default_rng(2)
+    system = random_statistics(rng, np.full(50, 20), 0.7)
+    twice = Bootstrap(Panel(Bleu(), [system[None], system[None]]), 100).scores(np.full(50, True))
+    np.testing.assert_array_equal(twice[0], twice[1])
+
+
+def test_seeds_widen_the_spread_by_the_variance_of_their_mean() -> None:
+    """Outputs that differ by a fixed amount on every sentence: sentences and seeds add their variances."""
+    rng = np.random.default_rng(3)
+    base = random_statistics(rng, np.full(400, 20), 0.7)
+    outputs = np.stack([base] * 4)
+    for place, more in enumerate((0, 1, 2, 4)):
+        outputs[place, :, 2] = np.minimum(outputs[place, :, 2] + more, 20)
+    everything = np.full(400, True)
+    bleu = Panel(Bleu(), [outputs]).output_scores(everything)[0]
+    alone = Bootstrap(Panel(Bleu(), [base[None]]), 4000).scores(everything)[0]
+    together = Bootstrap(Panel(Bleu(), [outputs]), 4000).scores(everything)[0]
+    expected = alone.var() + bleu.var(ddof=1) / 4
+    assert together.var() == pytest.approx(expected, rel=0.1)
+    assert together.mean() == pytest.approx(bleu.mean(), abs=0.3)
+
+
+def test_the_same_seeds_are_drawn_for_all_lengths() -> None:
+    """Two outputs, one right and one wrong throughout: what is drawn for one group is drawn for the other."""
+    rng = np.random.default_rng(4)
+    right = random_statistics(rng, np.full(20, 20), 1.0)
+    wrong = right.copy()
+    wrong[:, 2:6] = 0
+    bootstrap = Bootstrap(Panel(Bleu(), [np.stack([right, wrong])]), 200)
+    first, second = (bootstrap.scores(np.arange(20) // 10 == half)[0] for half in (0, 1))
+    np.testing.assert_array_equal(first > 50, second > 50)
+    assert 60 < np.count_nonzero(first > 50) < 140
