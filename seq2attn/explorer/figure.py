@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -78,8 +77,7 @@ def maps_figure(panels: Sequence[Panel], heading: str) -> tuple[Figure, str]:
     n_columns = len(panels) if len(panels) <= _MOST_IN_ONE_ROW else math.ceil(math.sqrt(len(panels)))
     n_rows = math.ceil(len(panels) / n_columns)
     width, height = np.max([_panel_inches(panel) for panel in panels], axis=0)
-    with house_style(), mpl.rc_context({"font.family": families}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the caller is told, once for all
+    with house_style(), mpl.rc_context({"font.family": families}):
         figure = Figure((n_columns * width + 0.9, n_rows * height + 0.5), facecolor="white", layout="constrained")
         figure.suptitle(_wrapped(heading, figure.get_figwidth()), x=0.01, ha="left", fontsize=_HEADING_POINTS)
         axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
@@ -89,8 +87,6 @@ def maps_figure(panels: Sequence[Panel], heading: str) -> tuple[Figure, str]:
             else:
                 _draw_panel(one, panel)
         _draw_scale(figure, axes)
-        figure.draw_without_rendering()  # now, while the warning is held back
-        figure.set_layout_engine("none")
     return figure, missing
 
 

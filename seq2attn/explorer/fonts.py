@@ -8,13 +8,15 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font, StyleFlags
 
 _USUAL = "DejaVu Sans"
+_PLACEHOLDERS = "Last Resort High-Efficiency"
 
 
 def fonts_for(labels: Iterable[str]) -> tuple[list[str], str]:
     """Families that together have the signs of `labels`, and the signs that no font of this machine has.
 
     Matplotlib's own font comes first, and brings Latin, Greek, Cyrillic, Arabic and Hebrew. The machine's fonts are
-    looked through for the rest alone, and at the files themselves: matplotlib's list of them may be an old one.
+    looked through for the rest alone, and at the files themselves: matplotlib's list of them may be an old one. What is
+    missing even so is drawn as the placeholders of its script.
     """
     usual = FT2Font(font_manager.findfont(_USUAL))
     families = [_USUAL]
@@ -24,7 +26,7 @@ def fonts_for(labels: Iterable[str]) -> tuple[list[str], str]:
             font_manager.fontManager.addfont(path)
             families.append(font.family_name)
             missing -= covered
-    return families, "".join(sorted(map(chr, missing)))
+    return [*families, _PLACEHOLDERS] if missing else families, "".join(sorted(map(chr, missing)))
 
 
 def _plain_first(paths: Iterable[str]) -> list[tuple[str, FT2Font]]:

@@ -1,0 +1,104 @@
+"""`seq2attn attention` from the command line."""
+
+from __future__ import annotations
+
+import json
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from seq2attn.experiment.explore import explore
+from tests.command_line import call, train_tiny
+
+SOURCE = "ta kiso"
+UNTRAINED = ("--set", "train.max_steps=1", "--set", "train.validation_sentences=0")
+TRANSFORMER = "model={kind: transformer, d_model: 16, n_heads: 2, n_layers: 2}"
+
+
+@pytest.fixture(scope="module")
+def transformer(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "transformer"
+    return train_tiny(folder, data_folder, *UNTRAINED, "--set", TRANSFORMER, "--set", "name=Transformer")
+
+
+@pytest.fixture(scope="module")
+def fixed(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tiny(
+        tmp_path_factory.mktemp("runs") / "fixed", data_folder, *UNTRAINED, "--set", "model.attention=none"
+    )
+
+
+def told(*arguments: str | Path) -> dict[str, Any]:
+    done = call("attention", *arguments, "--json")
+    assert done.code == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_map_in_the_terminal_names_the_model_its_words_and_the_map(tiny_run: Path) -> None:
+    done = call("attention", tiny_run, "--source", SOURCE, "--target", "zu mi")
+    assert done.code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["RNN, attention", "zu mi", "cross-attention"]
+    assert any(line.split()[0] == "⟨end⟩" for line in lines if line.strip())
+    assert lines[-1].startswith("Rows look at columns.")
+    assert "\x1b" not in done.stdout
+
+
+def test_models_stand_side_by_side_and_one_without_attention_says_so(
+    tiny_run: Path, fixed: Path, transformer: Path
+) -> None:
+    found = told(tiny_run, fixed, transformer, "--source", SOURCE, "--target", "zu mi", "--kind", "encoder")
+    names = [system["name"] for system in found["systems"]]
+    assert names == [f"RNN, attention ({tiny_run})", f"RNN, attention ({fixed})", "Transformer"]
+    assert [len(system["maps"]) for system in found["systems"]] == [1, 0, 18]
+    assert {system["translation"] for system in found["systems"]} == {"zu mi"}
+    shown = call("attention", fixed, "--source", SOURCE)
+    assert "No attention: every word is written from one and the same vector." in shown.stdout
+
+
+@pytest.mark.parametrize("name", ["map.png", "map.svg", "map.html"])
+def test_the_suffix_of_out_chooses_picture_or_page(name: str, transformer: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / name
+    done = call("attention", transformer, "--source", SOURCE, "--out", out, "--head", "2")
+    assert (done.code, done.stdout, done.stderr) == (0, "", f"written to {out}\n")
+    assert out.stat().st_size > 5000
+
+
+def test_a_models_own_translation_given_back_to_it_has_the_same_maps(tiny_run: Path) -> None:
+    device = torch.device("cpu")
+    (own,) = explore([tiny_run], SOURCE, None, device).systems
+    (given,) = explore([tiny_run], SOURCE, own.translation, device).systems
+    assert (own.given, given.given) == (False, True)
+    assert given.translation == own.translation
+    # The same text can be divided in another way than the model has written it: compared is what is alike.
+    pairs = zip(own.attention.written.subwords, given.attention.written.subwords, strict=False)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    assert alike > 0
+    one, other = (system.attention.weights["cross"][:, :, :alike] for system in (own, given))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layer", "3"], "--layer 3: the cross-attention has 2, counted from 1"),
+        (["--kind", "decoder", "--head", "3"], "--head 3: the decoder self-attention has 2, counted from 1"),
+        (["--out", "map.pdf"], "--out map.pdf: expected a name that ends in .png, .svg or .html"),
+        (["--target", " "], "--target: there is no word in it; give a sentence"),
+    ],
+)
+def test_a_mistake_is_one_line(options: list[str], message: str, transformer: Path) -> None:
+    done = call("attention", transformer, "--source", SOURCE, *options)
+    assert done.code == 2
+    assert done.complaint == f"seq2attn: {message}"
+
+
+def test_a_folder_that_is_no_run_and_a_source_without_words_are_told(tiny_run: Path, tmp_path: Path) -> None:
+    assert "not a run folder" in call("attention", tmp_path, "--source", SOURCE).complaint
+    assert call("attention", tiny_run, "--source", " ").complaint == (
+        "seq2attn: --source: there is no word in it; give a sentence"
+    )

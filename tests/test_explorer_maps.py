@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seq2attn.errors import RunError
+from seq2attn.explorer.maps import Choice, SentenceAttention
+from tests.explorer_samples import ENGLISH, FRENCH, RNN, TRANSFORMER, an_attention, an_exploration
+
+
+@pytest.fixture
+def transformer() -> SentenceAttention:
+    return an_attention(FRENCH, ENGLISH, TRANSFORMER)
+
+
+def test_a_choice_is_a_head_or_the_mean_of_all(transformer: SentenceAttention) -> None:
+    head = transformer.map(Choice("encoder", 2, 3), as_subwords=True)
+    mean = transformer.map(Choice("encoder", 2), as_subwords=True)
+    assert head is not None
+    assert mean is not None
+    np.testing.assert_array_equal(head.weights, transformer.weights["encoder"][1, 2])
+    np.testing.assert_allclose(mean.weights, sum(transformer.weights["encoder"][1]) / 3)
+    assert head.title == "encoder self-attention, layer 2, head 3"
+    assert mean.title == "encoder self-attention, layer 2, mean of 3 heads"
+    assert head.rows == head.columns == ("▁le", "▁cha", "t", "▁noir", "▁dor", "t", ",", "⟨end⟩")
+
+
+def test_what_the_decoder_reads_is_one_behind_what_it_writes(transformer: SentenceAttention) -> None:
+    one = transformer.map(Choice("decoder"), as_subwords=False)
+    assert one is not None
+    assert one.rows == ("the", "black", "cat", "is", "sleeping", ".", "⟨end⟩")
+    assert one.columns == ("⟨start⟩", "the", "black", "cat", "is", "sleeping", ".")
+
+
+@pytest.mark.parametrize(("layers", "usual"), [(1, 1), (2, 1), (6, 5)])
+def test_without_a_layer_it_is_the_last_but_one(layers: int, usual: int) -> None:
+    attention = an_attention(FRENCH, ENGLISH, {"cross": (layers, 2)})
+    assert attention.resolve(Choice()) == Choice("cross", usual, None)
+
+
+def test_an_rnn_has_one_map_whatever_is_chosen_and_none_of_another_kind() -> None:
+    attention = an_attention(FRENCH, ENGLISH, RNN)
+    assert attention.resolve(Choice("cross", 4, 7)) == Choice("cross", 1, 1)
+    assert attention.map(Choice("encoder"), as_subwords=False) is None
+    assert [one.title for one in attention.maps(Choice(), as_subwords=False)] == ["cross-attention"]
+    fixed = an_attention(FRENCH, ENGLISH, {})
+    assert fixed.maps(Choice(), as_subwords=False) == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (Choice("cross", 3), "--layer 3: the cross-attention has 2"),
+        (Choice("decoder", 1, 4), "--head 4: the decoder self-attention has 3"),
+    ],
+)
+def test_a_layer_or_head_that_is_not_there_is_named(
+    choice: Choice, message: str, transformer: SentenceAttention
+) -> None:
+    with pytest.raises(RunError, match=message):
+        transformer.map(choice, as_subwords=False)
+
+
+def test_json_tells_every_map_with_the_tokens_along_it() -> None:
+    found = an_exploration().as_json(Choice("decoder"), as_subwords=False)
+    assert found["source"] == "le chat noir dort,"
+    fixed, rnn, transformer = found["systems"]
+    assert fixed["maps"] == []
+    assert [one["shown"] for one in (fixed, rnn)] == [None, None]
+    shown = transformer["maps"][transformer["shown"]]
+    assert (shown["kind"], shown["layer"], shown["head"]) == ("decoder", 1, None)
+    for one in (*rnn["maps"], *transformer["maps"]):
+        rows, columns = (transformer["tokens"][one[axis]] for axis in ("rows", "columns"))
+        assert np.shape(one["weights"]) == (len(rows), len(columns))
+        np.testing.assert_allclose(np.sum(one["weights"], axis=1), 1.0, atol=1e-3)

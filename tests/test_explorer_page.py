@@ -1,0 +1,137 @@
+"""The page of attention maps, by itself and in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2attn.errors import RunError
+from seq2attn.explorer.maps import Choice, Exploration
+from seq2attn.explorer.page import write_page
+from tests.browser import needs_browser, run_in_page
+from tests.explorer_samples import ARABIC, FRENCH, an_exploration
+
+CROSS = Choice()
+HOSTILE = ["▁<b>", "▁</script>", "▁&", '▁"', "▁<!--", "</s>"]
+
+
+def a_page(folder: Path, exploration: Exploration, choice: Choice = CROSS) -> Path:
+    page = folder / "new" / "map.html"
+    write_page(exploration, choice, False, page)
+    return page
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', page.read_text(encoding="utf-8"))
+    return dict(json.loads(data))
+
+
+def test_the_page_holds_every_map_and_asks_no_network(tmp_path: Path) -> None:
+    exploration = an_exploration()
+    page = a_page(tmp_path, exploration, Choice("encoder", 2, 3))
+    data = data_of(page)
+    assert data == json.loads(json.dumps(exploration.as_json(Choice("encoder", 2, 3), as_subwords=False)))
+    fixed, rnn, transformer = data["systems"]
+    # Three kinds of two layers, each with three heads and their mean.
+    assert [len(one["maps"]) for one in (fixed, rnn, transformer)] == [0, 1, 24]
+    shown = transformer["maps"][transformer["shown"]]
+    assert (shown["kind"], shown["layer"], shown["head"]) == ("encoder", 2, 3)
+    assert rnn["shown"] is None
+    assert not re.findall(r"https?:|\bsrc=|\burl\(|@import", page.read_text(encoding="utf-8"))
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot be written .*; choose another folder"):
+        write_page(an_exploration(), Choice(), False, tmp_path / "file" / "map.html")
+
+
+DRIVE = """
+const [fixed, rnn, transformer] = document.querySelectorAll(".system");
+const weights = (system, axis) => [...system.querySelectorAll(`[data-axis=${axis}] button`)]
+  .map((button) => Number(button.style.getPropertyValue("--weight")));
+const send = (element, event) => element.dispatchEvent(event);
+const over = (element) => send(element, new PointerEvent("pointerover", { bubbles: true }));
+const leave = (system) => send(system.querySelector(".readout").parentElement, new PointerEvent("pointerleave"));
+const row = (system, place) => system.querySelector(`[data-axis=rows] [data-row="${place}"]`);
+const choose = (name, text) => {
+  const select = transformer.querySelector(`[name=${name}]`);
+  select.value = [...select.options].find((option) => option.text === text).value;
+  send(select, new Event("change", { bubbles: true }));
+};
+const told = { fixed: fixed.innerText, buttons: fixed.querySelectorAll("button").length };
+over(row(rnn, 1));
+told.hovered = weights(rnn, "columns");
+told.readout = rnn.querySelector(".readout").innerText;
+leave(rnn);
+told.left = weights(rnn, "columns");
+row(rnn, 2).click();
+over(row(rnn, 0));
+leave(rnn);
+told.pinned = weights(rnn, "columns");
+row(rnn, 0).focus();
+send(row(rnn, 0), new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+told.walked = document.activeElement.dataset.row;
+told.focused = weights(rnn, "columns");
+send(document.activeElement, new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+told.escaped = weights(rnn, "columns");
+over(rnn.querySelector("[data-axis=columns] [data-column='0']"));
+told.column = weights(rnn, "rows");
+choose("kind", "translation → itself");
+choose("layer", "2");
+choose("head", "3");
+told.title = transformer.querySelector("summary").innerText;
+over(row(transformer, 2));
+told.chosen = weights(transformer, "columns");
+document.querySelectorAll(".models input")[2].click();
+told.hidden = transformer.hidden;
+told.directions = [...rnn.querySelectorAll(".sentence")].map((line) => getComputedStyle(line).direction);
+told.overflow = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+return told;
+"""
+
+
+@needs_browser
+def test_pointing_choosing_and_the_keyboard_light_up_what_was_looked_at(tmp_path: Path) -> None:
+    exploration = an_exploration(FRENCH, ARABIC)
+    page = a_page(tmp_path, exploration)
+    told = run_in_page(page, DRIVE)
+    _, rnn, transformer = data_of(page)["systems"]
+    weights = rnn["maps"][0]["weights"]
+
+    def roots(values: list[float]) -> Any:
+        return pytest.approx([value**0.5 for value in values], abs=1e-3)
+
+    nothing = [0] * len(weights[0])
+    assert "No attention" in told["fixed"]
+    assert told["buttons"] == 0
+    assert told["hovered"] == roots(weights[1])
+    best = max(range(len(weights[1])), key=weights[1].__getitem__)
+    assert told["readout"].startswith(f"{rnn['tokens']['written'][1]} looks at {rnn['tokens']['source'][best]}")
+    assert told["left"] == nothing
+    assert told["pinned"] == roots(weights[2])
+    # Arabic runs leftwards, so that the word to the right of the first is none.
+    assert told["walked"] == "0"
+    assert told["focused"] == roots(weights[0])
+    assert told["escaped"] == nothing
+    assert told["column"] == roots([line[0] for line in weights])
+    chosen = next(one for one in transformer["maps"] if (one["kind"], one["layer"], one["head"]) == ("decoder", 2, 3))
+    assert told["title"] == "decoder self-attention, layer 2, head 3"
+    assert told["chosen"] == roots(chosen["weights"][2])
+    assert told["hidden"] is True
+    assert told["directions"] == ["ltr", "rtl"]
+    assert not told["overflow"]
+
+
+WORDS = "return [...document.querySelector('[data-axis=rows]').children].map((button) => button.innerText)"
+
+
+@needs_browser
+def test_words_that_look_like_markup_are_words(tmp_path: Path) -> None:
+    page = a_page(tmp_path, an_exploration(HOSTILE, HOSTILE))
+    words = run_in_page(page, WORDS)
+    assert words == ["<b>", "</script>", "&", '"', "<!--", "⟨end⟩"]

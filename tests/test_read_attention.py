@@ -1,0 +1,103 @@
+"""Attention weights as they are read from models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+
+from seq2attn.config.schema import ModelConfig, SubwordsConfig
+from seq2attn.data.batch import collate, pad_sources
+from seq2attn.data.subwords import EOS_ID, Subwords
+from seq2attn.decoding.attention import read_attention
+from seq2attn.decoding.search import greedy_search
+from seq2attn.explorer.maps import Choice, SentenceAttention
+from seq2attn.models.seq2seq import Seq2Seq
+from tests.conftest import MODELS, make_model
+from tests.training_samples import WORDS, write_copy_task
+
+SENTENCES = ["go", "ba be bi bo da", "ga ge"]
+WITH_ATTENTION = [name for name, config in MODELS.items() if config.attention != "none"]
+
+
+@pytest.fixture(scope="module")
+def subwords(tmp_path_factory: pytest.TempPathFactory) -> Subwords:
+    folder: Path = write_copy_task(tmp_path_factory.mktemp("text"), pairs=180)
+    rows = [line.split("\t") for line in (folder / "train.tsv").read_text().splitlines()]
+    pairs = datasets.Dataset.from_dict({"source": [row[0] for row in rows], "target": [row[1] for row in rows]})
+    return Subwords.train(pairs, SubwordsConfig(vocab_size=27, byte_fallback=False))
+
+
+def a_model(config: ModelConfig, subwords: Subwords) -> Seq2Seq:
+    return make_model(config, source_vocab_size=subwords.source_size, target_vocab_size=subwords.target_size)
+
+
+def greedy(model: Seq2Seq, sources: list[list[int]], longest: int) -> list[list[int]]:
+    """What the model writes, EOS included where it comes to it."""
+    with torch.inference_mode():
+        found = greedy_search(model, model.encode(*pad_sources(sources)), [longest] * len(sources))
+    return [[*one.token_ids, EOS_ID] if one.finished else one.token_ids for one in found]
+
+
+def assert_same(one: SentenceAttention, other: SentenceAttention) -> None:
+    assert (one.source, one.written, one.read) == (other.source, other.written, other.read)
+    assert one.weights.keys() == other.weights.keys()
+    for kind, weights in one.weights.items():
+        np.testing.assert_allclose(weights, other.weights[kind], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_sentence_in_a_padded_batch_is_as_alone(name: str, subwords: Subwords) -> None:
+    model = a_model(MODELS[name], subwords)
+    sources = subwords.encode_source(SENTENCES)
+    written = [[*ids, EOS_ID] for ids in subwords.encode_target(list(reversed(SENTENCES)))]
+    together = read_attention(model, subwords, sources, written)
+    for source, target, found in zip(sources, written, together, strict=True):
+        assert_same(found, read_attention(model, subwords, [source], [target])[0])
+        assert len(found.source.subwords) == len(source)
+        assert len(found.written.subwords) == len(found.read.subwords) == len(target)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_weights_are_those_of_the_model_and_every_row_is_whole(name: str, subwords: Subwords) -> None:
+    model = a_model(MODELS[name], subwords)
+    (source,), (target,) = subwords.encode_source(["ba be bi"]), subwords.encode_target(["do di"])
+    (found,) = read_attention(model, subwords, [source], [[*target, EOS_ID]])
+    maps = model.attention_maps(collate([source], [target]))
+    for kind in ("cross", "encoder", "decoder"):
+        layers = getattr(maps, kind)
+        assert (kind in found.weights) == bool(layers)
+        for layer, weights in enumerate(layers):
+            np.testing.assert_array_equal(found.weights[kind][layer], weights[0].detach().numpy())
+    for kind, weights in found.weights.items():
+        np.testing.assert_allclose(weights.sum(axis=-1), 1.0)
+        one = found.map(Choice(kind), as_subwords=False)
+        assert one is not None
+        np.testing.assert_allclose(one.weights.sum(axis=-1), 1.0)
+
+
+@pytest.mark.parametrize("name", WITH_ATTENTION)
+def test_feeding_a_models_own_output_shows_what_it_saw_while_writing(name: str, subwords: Subwords) -> None:
+    """Step by step, a model knows its words so far and no later one: the rows of each beginning are those of all."""
+    model = a_model(MODELS[name], subwords)
+    (source,) = subwords.encode_source(["ba be bi"])
+    (written,) = greedy(model, [source], longest=7)
+    (whole,) = read_attention(model, subwords, [source], [written])
+    assert len(written) > 1
+    for length in range(1, len(written) + 1):
+        (begun,) = read_attention(model, subwords, [source], [written[:length]])
+        np.testing.assert_allclose(begun.weights["cross"], whole.weights["cross"][:, :, :length], atol=1e-12)
+
+
+def test_a_translation_that_was_cut_off_has_no_end(subwords: Subwords) -> None:
+    (source,) = subwords.encode_source([WORDS[0]])
+    (target,) = subwords.encode_target(["do di"])
+    model = a_model(MODELS["transformer_pre"], subwords)
+    (cut,), (ended,) = (read_attention(model, subwords, [source], [ids]) for ids in (target, [*target, EOS_ID]))
+    assert ended.written.words == ("do", "di", "⟨end⟩")
+    assert cut.written.words == ("do", "di")
+    assert cut.read.words == ("⟨start⟩", "do")
+    assert cut.weights["decoder"].shape[2:] == (2, 2)
