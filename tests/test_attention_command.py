@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from seq2attn.experiment.explore import explore
-from tests.command_line import call, train_tiny
+from tests.command_line import CONFIGS, call, train_tiny
 
 SOURCE = "ta kiso"
 UNTRAINED = ("--set", "train.max_steps=1", "--set", "train.validation_sentences=0")
@@ -95,6 +97,22 @@ def test_a_mistake_is_one_line(options: list[str], message: str, transformer: Pa
     done = call("attention", transformer, "--source", SOURCE, *options)
     assert done.code == 2
     assert done.complaint == f"seq2attn: {message}"
+
+
+def test_the_commands_of_the_document_run(
+    tiny_run: Path, fixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (CONFIGS.parent / "docs" / "attention.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```bash\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "first").symlink_to(tiny_run)
+    (tmp_path / "runs" / "without").symlink_to(fixed)
+    monkeypatch.chdir(tmp_path)
+    for line in block.splitlines():
+        program, *words = shlex.split(line)
+        done = call(*words)
+        assert (program, done.code) == ("seq2attn", 0), done.stderr
+    assert (tmp_path / "map.html").is_file()
 
 
 def test_a_folder_that_is_no_run_and_a_source_without_words_are_told(tiny_run: Path, tmp_path: Path) -> None:
