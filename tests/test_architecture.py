@@ -25,7 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decoding": {"config", "errors", "data", "models.seq2seq", "explorer.maps", "explorer.words"},
     "training": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding"},
     "experiment": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training"},
-    "cli": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training", "experiment"},
+    "benchmark": {"config", "errors", "data", "models", "evaluation.style", "decoding", "training"},
+    "cli": {
+        *{"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training", "experiment"},
+        "benchmark",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -9,6 +9,7 @@ import typer
 
 import seq2attn
 from seq2attn.cli.attention import attention
+from seq2attn.cli.bench import bench
 from seq2attn.cli.data import data_app
 from seq2attn.cli.eval import evaluate
 from seq2attn.cli.reproduce import reproduce
@@ -24,13 +25,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_EXPERIMENT, _MODEL, _TEXT = "The experiment", "One model", "Text"
+_EXPERIMENT, _MODEL, _TEXT, _MACHINE = "The experiment", "One model", "Text", "The machine"
 app.command(rich_help_panel=_EXPERIMENT)(reproduce)
 app.command("eval", rich_help_panel=_EXPERIMENT)(evaluate)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)
 app.add_typer(data_app, name="data", rich_help_panel=_TEXT)
+app.command(rich_help_panel=_MACHINE)(bench)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,15 +1,23 @@
-"""Progress of a translation on stderr: a bar on a terminal, nothing elsewhere."""
+"""Progress on stderr: bars on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+Report = Callable[[str, int, int], None]
+"""Is told the name of a part, how much of it is finished, and of how much."""
+
+
+def translation_progress() -> AbstractContextManager[Report]:
+    """Bars of systems and the sentences that each has translated."""
+    return named_progress("translating")
 
 
 @contextmanager
-def translation_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A function that is told a system's name, how many sentences it has translated, and of how many."""
+def named_progress(doing: str) -> Iterator[Report]:
+    """A bar for each part, described by what is being done to it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -21,7 +29,7 @@ def translation_progress() -> Iterator[Callable[[str, int, int], None]]:
         if not tasks:
             bar.start()  # not before: a training that comes first shows a bar of its own
         if name not in tasks:
-            tasks[name] = bar.add_task(f"translating: {name}", total=total)
+            tasks[name] = bar.add_task(f"{doing}: {name}", total=total)
         bar.update(tasks[name], completed=finished)
 
     try:

@@ -1,0 +1,1 @@
+"""How fast the models train and translate on this machine, beside what its matrix products allow."""

@@ -1,0 +1,107 @@
+"""One configuration under measurement: a model that trains and a model that translates."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal, get_args
+
+import torch
+
+from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops
+from seq2attn.benchmark.machine import synchronize
+from seq2attn.benchmark.step_cost import LEARNING_RATE
+from seq2attn.benchmark.timing import Timing
+from seq2attn.benchmark.workload import Workload
+from seq2attn.config.schema import Config
+from seq2attn.data.batch import Batch
+from seq2attn.data.subwords import EOS_ID, PAD_ID
+from seq2attn.decoding.translate import Translator
+from seq2attn.models.build import build_model
+from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.update import update_weights
+
+Work = Literal["training", "encoding", "greedy", "beam"]
+WORKS: tuple[Work, ...] = get_args(Work)
+
+# Of the source's subwords, beside the few that every translation may have: about as long as the references.
+_TRANSLATION_RATIO = 0.75
+
+
+class Subject:
+    """The models of `config`, and the same work for them in every round."""
+
+    def __init__(self, config: Config, workload: Workload, updates: int, sentences: int, device: torch.device) -> None:
+        """`updates` of training and `sentences` to translate make a round."""
+        self.config = config
+        self.device = device
+        self.subwords = workload.subwords
+        self.vocab_size = workload.subwords.target_size
+        self.batches = workload.sample_batches(config.train, updates * config.train.accumulate)
+        self.sizes = Sizes.of(lengths for batch in self.batches for lengths in lengths_of(batch))
+        self.sources = workload.sample_sources(sentences)
+        self.source_lengths = [len(ids) for ids in self.subwords.encode_source(self.sources)]
+        self.trained = self._build().train()
+        self.optimizer = build_optimizer(self.trained, config.train)
+        self.translating = self._build().eval()
+        # A new model ends its sentences anywhere. Without an end mark all come to the largest length.
+        self.translating.output_bias.data[EOS_ID] = float("-inf")
+
+    def measure(self, work: Work) -> Timing:
+        """A round of `work`."""
+        match work:
+            case "training":
+                return self._train()
+            case "encoding":
+                return self._encode()
+            case "greedy":
+                return self._translate(1)
+            case "beam":
+                return self._translate(self.config.decode.beam_size)
+
+    def _build(self) -> Seq2Seq:
+        torch.manual_seed(self.config.train.seed)
+        subwords = self.subwords
+        model = build_model(self.config.model, subwords.source_size, subwords.target_size, subwords.joint)
+        return model.to(self.device)
+
+    def _train(self) -> Timing:
+        """Updates as in a training, from batches in memory to new weights; target tokens."""
+        started = time.perf_counter()
+        size = self.config.train.accumulate
+        for first in range(0, len(self.batches), size):
+            group = [batch.to(self.device) for batch in self.batches[first : first + size]]
+            update_weights(self.trained, self.optimizer, group, self.config.train, 1, LEARNING_RATE)
+        synchronize(self.device)
+        seconds = time.perf_counter() - started
+        flops = training_flops(self.config.model, self.vocab_size, self.sizes)
+        return Timing(seconds, self.sizes.target_tokens, flops)
+
+    @torch.inference_mode()
+    def _encode(self) -> Timing:
+        """The same batches through the encoder, without gradients; source tokens."""
+        started = time.perf_counter()
+        for batch in self.batches:
+            self.translating.encode(batch.source_ids.to(self.device), batch.source_valid.to(self.device))
+        synchronize(self.device)
+        seconds = time.perf_counter() - started
+        return Timing(seconds, self.sizes.source_tokens, encoding_flops(self.config.model, self.sizes))
+
+    def _translate(self, beam_size: int) -> Timing:
+        """Sentences to translations, subwords and back included; target tokens of the best hypotheses."""
+        settings = {"beam_size": beam_size, "max_length_ratio": _TRANSLATION_RATIO}
+        translator = Translator(self.translating, self.subwords, self.config.decode.model_copy(update=settings))
+        started = time.perf_counter()
+        found = list(translator.stream(self.sources))
+        seconds = time.perf_counter() - started
+        lengths = [best[0].tokens for best in found]
+        model = self.config.model
+        sizes = Sizes.of(zip(self.source_lengths, lengths, strict=True), hypotheses=beam_size)
+        flops = encoding_flops(model, sizes) + decoding_flops(model, self.vocab_size, sizes)
+        return Timing(seconds, sum(lengths), flops)
+
+
+def lengths_of(batch: Batch) -> list[tuple[int, int]]:
+    """Tokens of each source and target, EOS included."""
+    sources, targets = batch.source_valid.sum(dim=1), (batch.target_output != PAD_ID).sum(dim=1)
+    return list(zip(sources.tolist(), targets.tolist(), strict=True))

@@ -1,0 +1,102 @@
+"""The count of arithmetic against PyTorch's own, which looks at the operations that a model really runs.
+
+In float64 recurrent layers run as plain products, which PyTorch's counter knows; the fused ones of float32 it does not.
+"""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops
+from seq2attn.config.schema import ModelConfig, RnnConfig
+from seq2attn.data.batch import Batch
+from seq2attn.training.loss import cross_entropy_sum
+from tests.conftest import MODELS, VOCAB_SIZE, make_batch, make_model
+
+SENTENCES, SOURCE_TOKENS, TARGET_TOKENS = 3, 7, 5
+EVERY_MODEL = pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
+
+
+def unpadded() -> tuple[Batch, Sizes]:
+    """A batch, and its sizes with the hidden half of causal attention in them, which PyTorch counts as work."""
+    batch = make_batch([SOURCE_TOKENS] * SENTENCES, [TARGET_TOKENS - 1] * SENTENCES)
+    sizes = Sizes.of([(SOURCE_TOKENS, TARGET_TOKENS)] * SENTENCES)
+    return batch, replace(sizes, target_pairs=SENTENCES * TARGET_TOKENS**2)
+
+
+def counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False)
+
+
+def vector_products(config: ModelConfig, sizes: Sizes) -> int:
+    """v · tanh(…) for every pair of tokens: a product with a vector, for which PyTorch counts nothing."""
+    return 2 * config.d_model * sizes.cross_pairs if config.attention == "additive" else 0
+
+
+@EVERY_MODEL
+def test_a_forward_pass_is_counted_to_the_operation(config: ModelConfig) -> None:
+    model = make_model(config)
+    batch, sizes = unpadded()
+    with sdpa_kernel(SDPBackend.MATH):
+        with counter() as encoding:
+            model.encode(batch.source_ids, batch.source_valid)
+        with counter() as whole:
+            model.project(model(batch))
+    assert encoding.get_total_flops() == encoding_flops(config, sizes)
+    expected = encoding_flops(config, sizes) + decoding_flops(config, VOCAB_SIZE, sizes)
+    assert whole.get_total_flops() == expected - vector_products(config, sizes)
+
+
+def without_gradient(config: ModelConfig, sizes: Sizes) -> int:
+    """Gradients that nobody needs: of the encoder's zero states, and of the constant weights of a mean."""
+    if not isinstance(config, RnnConfig):
+        return 0
+    half, gates = config.d_model // 2, 4 if config.cell == "lstm" else 3
+    of_zeros = 2 * config.n_layers * 2 * gates * half * half * sizes.sentences
+    of_weights = 2 * config.d_model * sizes.source_tokens if config.summary == "mean" else 0
+    return of_zeros + of_weights
+
+
+# Additive attention computes its queries twice, to save memory, which is no arithmetic that the model needs.
+@pytest.mark.parametrize(
+    "config", [config for config in MODELS.values() if config.attention != "additive"], ids=lambda config: config.kind
+)
+def test_training_is_three_forward_passes(config: ModelConfig) -> None:
+    model = make_model(config).train()
+    batch, sizes = unpadded()
+    with sdpa_kernel(SDPBackend.MATH), counter() as counted:
+        cross_entropy_sum(model, model(batch), batch.target_output, label_smoothing=0.1).backward()
+    expected = training_flops(config, VOCAB_SIZE, sizes) - without_gradient(config, sizes)
+    assert counted.get_total_flops() == expected
+
+
+@EVERY_MODEL
+def test_decoding_step_by_step_costs_what_it_costs_at_once(config: ModelConfig) -> None:
+    model = make_model(config)
+    batch, _ = unpadded()
+    sizes = Sizes.of([(SOURCE_TOKENS, TARGET_TOKENS)] * SENTENCES)
+    memory = model.encode(batch.source_ids, batch.source_valid)
+    with sdpa_kernel(SDPBackend.MATH), counter() as counted:
+        state = model.start(memory)
+        for tokens in batch.target_input.unbind(dim=1):
+            _, state = model.advance(tokens, state)
+    # A step sees no later position, so that here nothing is hidden: causal attention is counted as it is.
+    assert counted.get_total_flops() == decoding_flops(config, VOCAB_SIZE, sizes) - vector_products(config, sizes)
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=5),
+    hypotheses=st.integers(1, 5),
+)
+def test_sizes_are_sums_over_sentences(lengths: list[tuple[int, int]], hypotheses: int) -> None:
+    sizes = Sizes.of(lengths, hypotheses)
+    visible = [(source, earlier) for source, target in lengths for earlier in range(target)]
+    assert sizes.sentences == len(lengths)
+    assert sizes.target_pairs == hypotheses * sum(earlier + 1 for _, earlier in visible)
+    assert sizes.cross_pairs == hypotheses * sum(source for source, _ in visible)
+    assert sizes.source_pairs == sum(source**2 for source, _ in lengths)
+    assert (sizes.source_tokens, sizes.target_tokens) == (sum(s for s, _ in lengths), hypotheses * len(visible))
