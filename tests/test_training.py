@@ -69,7 +69,7 @@ def test_the_copy_task_is_learned(large_text: Path, tmp_path: Path, family: str,
 # meant to change them: run `pytest tests/test_training.py -k golden`, copy the numbers from the failure, and say in the
 # commit why they moved. Without dropout, because not every processor draws its random numbers alike.
 GOLDEN = {
-    "fixed": [3.234755, 3.21329, 3.077387, 3.081852, 2.905106, 3.081131],
+    "fixed": [3.258204, 3.182952, 3.177832, 3.16654, 2.871448, 3.086709],
     "additive": [3.330223, 3.246678, 3.219824, 3.199065, 3.068173, 3.134237],
     "general": [3.287909, 3.300072, 3.223088, 3.25062, 3.143222, 3.182653],
     "transformer": [4.065168, 4.383348, 3.821509, 3.543565, 3.209482, 3.354299],

@@ -42,11 +42,23 @@ class Context(nn.Module, ABC):
         The weights are (batch, target_len, source_len), or None where there are none.
         """
 
+    def for_readout(self, context: Tensor, states: Tensor) -> Tensor:
+        """What the readout sees of `context` in decoder `states`, both (batch, target_len, d_model)."""
+        return context
+
 
 class FixedContext(Context):
-    """No attention: the same vector at every position (Cho et al. 2014, eq. 7: c = the encoder's last state)."""
+    """No attention: the same vector at every position (Cho et al. 2014, eq. 7: c = the encoder's last state).
+
+    The readout sees it through a gate of the decoder's state (as Tu et al. 2017 gate contexts): which parts of the
+    vector matter now. The baseline learns sooner so.
+    """
 
     feeds_cell = True
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(d_model, d_model)
 
     def project(self, memory: Memory) -> tuple[Tensor, ...]:
         """Nothing."""
@@ -56,6 +68,10 @@ class FixedContext(Context):
         """The summary (batch, d_model) at every target position; nothing else of the memory is read."""
         assert memory.summary is not None
         return memory.summary[:, None, :].expand(-1, query.shape[1], -1), None
+
+    def for_readout(self, context: Tensor, states: Tensor) -> Tensor:
+        """2 σ(W s) ⊙ context; a gate starts at 1 on average."""
+        return 2 * torch.sigmoid(self.gate(states)) * context
 
 
 class Attention(Context):

@@ -134,7 +134,8 @@ class RnnSeq2Seq(Seq2Seq):
     - the readout of all variants is Luong et al. 2015, eq. 5: tanh(W [context; state]) (Bahdanau et al. 2015 has a
       maxout layer that sees the last word as well), so that only the context differs between them;
     - the decoder's first state comes from the summary of both directions (Bahdanau et al.: of the backward one);
-    - the summary is normalised (Ba et al. 2016): a mean of small states would drown beside the words in a cell's input.
+    - the summary is normalised (Ba et al. 2016): a mean of small states would drown beside the words in a cell's input;
+    - the readout sees the fixed vector through a gate (`FixedContext`).
     """
 
     def __init__(self, config: RnnConfig, embeddings: Embeddings) -> None:
@@ -221,7 +222,7 @@ class RnnSeq2Seq(Seq2Seq):
         states, cell_state = self.cells(torch.cat(inputs, dim=-1), cell_state, kept)
         if not self.context.feeds_cell:
             context, weights = self.context(states, state.memory)
-        hidden = torch.tanh(self.readout(torch.cat((context, states), dim=-1)))
+        hidden = torch.tanh(self.readout(torch.cat((self.context.for_readout(context, states), states), dim=-1)))
         history = (*cell_state, hidden[:, -1:]) if self.input_feeding else cell_state
         return hidden, DecoderState(state.memory, history, state.position + embedded.shape[1]), weights
 
@@ -230,7 +231,7 @@ def build_context(config: RnnConfig) -> Context:
     """The part that `config.attention` names."""
     match config.attention:
         case "none":
-            return FixedContext()
+            return FixedContext(config.d_model)
         case "additive":
             return AdditiveAttention(config.d_model)
         case "dot":
