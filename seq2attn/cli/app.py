@@ -13,6 +13,7 @@ from seq2attn.cli.bench import bench
 from seq2attn.cli.data import data_app
 from seq2attn.cli.eval import evaluate
 from seq2attn.cli.reproduce import reproduce
+from seq2attn.cli.score import score
 from seq2attn.cli.train import train
 from seq2attn.cli.translate import translate
 from seq2attn.errors import Seq2AttnError
@@ -28,6 +29,7 @@ app = typer.Typer(
 _EXPERIMENT, _MODEL, _TEXT, _MACHINE = "The experiment", "One model", "Text", "The machine"
 app.command(rich_help_panel=_EXPERIMENT)(reproduce)
 app.command("eval", rich_help_panel=_EXPERIMENT)(evaluate)
+app.command(rich_help_panel=_EXPERIMENT)(score)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)

@@ -10,8 +10,22 @@ from typing import Annotated
 
 import typer
 
+from seq2attn.cli.measuring import (
+    NAMES_HELP,
+    BaselineOption,
+    BinsOption,
+    ByLengthOption,
+    LengthOf,
+    LengthOfOption,
+    LengthUnitOption,
+    MetricOption,
+    SubwordsModelOption,
+    choose_binning,
+    metrics_beside,
+    parse_system,
+)
 from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.scores import print_scores
+from seq2attn.cli.score_tables import print_scores
 from seq2attn.cli.train import Device
 
 
@@ -22,38 +36,41 @@ class Split(StrEnum):
     validation = "validation"
 
 
-class LengthOf(StrEnum):
-    """The side whose length makes the buckets."""
-
-    source = "source"
-    reference = "reference"
-
-
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs on the same corpus.")],
-    by_length: Annotated[bool, typer.Option("--by-length", help="Scores in buckets of sentence length.")] = False,
+    runs: Annotated[list[str], typer.Argument(help=f"Folders of runs on the same corpus. {NAMES_HELP}")],
+    by_length: ByLengthOption = False,
     split: Annotated[Split, typer.Option(help="Which sentences.")] = Split.test,
-    bins: Annotated[
-        str | None,
-        typer.Option(help="First lengths of the buckets. [default: 0,10,20,30,40,50,60]", show_default=False),
-    ] = None,
-    length_of: Annotated[LengthOf, typer.Option(help="Whose length.")] = LengthOf.source,
+    bins: BinsOption = None,
+    length_of: LengthOfOption = LengthOf.source,
+    length_unit: LengthUnitOption = None,
+    subwords_model: SubwordsModelOption = None,
+    metric: MetricOption = None,
+    baseline: BaselineOption = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size. [default: the run's]", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write figure, tables and report into this folder.")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Score runs on held-out sentences: BLEU with its interval, by sentence length if asked."""
-    from seq2attn.evaluation.lengths import DEFAULT_BINS, Bins, parse_binning
     from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
     from seq2attn.experiment.outputs import write_outputs
     from seq2attn.training.run_folder import choose_device
 
-    chosen = parse_binning(bins) if bins else DEFAULT_BINS if by_length or out else Bins((0,))
-    command = shlex.join(["seq2attn", *sys.argv[1:]])
-    settings = EvaluationSettings(split.value, chosen, length_of.value, beam, command)
+    named = [parse_system(word) for word in runs]
+    settings = EvaluationSettings(
+        split=split.value,
+        bins=choose_binning(bins, by_length or out is not None),
+        length_of=length_of.value,
+        beam_size=beam,
+        command=shlex.join(["seq2attn", *sys.argv[1:]]),
+        length_unit=None if length_unit is None else length_unit.value,
+        subwords_model=subwords_model,
+        beside=metrics_beside(metric),
+        baseline=baseline,
+        names={path: name for name, path in named if name is not None},
+    )
     with translation_progress() as report:
-        evaluation = evaluate_runs(runs, settings, choose_device(device.value), report)
+        evaluation = evaluate_runs([path for _, path in named], settings, choose_device(device.value), report)
     if out is not None:
         write_outputs(evaluation, out)
         typer.echo(f"figure, tables and report are in {out}", err=True)

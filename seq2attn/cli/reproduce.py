@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.scores import print_scores
+from seq2attn.cli.score_tables import print_scores
 from seq2attn.cli.train import Device
 
 

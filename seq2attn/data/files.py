@@ -94,6 +94,35 @@ def decode_line(line: bytes, place: str) -> str:
         raise DataError(f"{place}: not valid UTF-8 ({found}); write the text as UTF-8") from error
 
 
+def parse_json_line(line: str, place: str) -> object:
+    """What a line of JSONL holds.
+
+    Raises: DataError naming `place`.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", None) or error
+        raise DataError(f"{place}: not valid JSON ({reason}); expected one object a line") from error
+
+
+def as_text(value: object, name: str, place: str) -> str:
+    """The text of a field called `name`; a null is empty text.
+
+    Raises: DataError naming `place` where it is not text, or text that could not be written again.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{place}: {name} is {type(value).__name__}; expected text")
+    try:
+        # JSON can spell half a surrogate pair, which is no character and could never be written again.
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(f"{place}: {name} holds a lone surrogate \\u{ord(value[error.start]):04x}") from error
+    return value
+
+
 def _table_kind(path: Path) -> str | None:
     """`.tsv`, `.jsonl` (both also zipped) or `.parquet`; None where the name is none of a table."""
     kind = Path(path.name.removesuffix(".gz")).suffix
@@ -153,11 +182,7 @@ def _read_json_lines(path: Path, languages: Pair) -> Iterator[Pair]:
         if not line.strip():
             yield "", ""
             continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", None) or error
-            raise DataError(f"{where}: not valid JSON ({reason}); expected one object a line") from error
+        record = parse_json_line(line, where)
         if not isinstance(record, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(record).__name__}")
         yield _pick_pair(record, languages, where)
@@ -188,7 +213,7 @@ def _pick_pair(record: Mapping[str, object], languages: Pair, where: str) -> Pai
     inner = translation if isinstance(translation, Mapping) else record
     for source, target in (("source", "target"), languages):
         if source in inner and target in inner:
-            return _as_text(inner[source], source, where), _as_text(inner[target], target, where)
+            return as_text(inner[source], source, where), as_text(inner[target], target, where)
     raise _missing_pair(inner, languages, where)
 
 
@@ -197,16 +222,3 @@ def _missing_pair(names: Mapping[str, object] | list[str], languages: Pair, wher
     found = ", ".join(names) or "nothing"
     expected = f"source and target, {source} and {target}, or translation with {source} and {target}"
     return DataError(f"{where}: found {found}; expected {expected}")
-
-
-def _as_text(value: object, name: str, where: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise DataError(f"{where}: {name} is {type(value).__name__}; expected text")
-    try:
-        # JSON can spell half a surrogate pair, which is no character and could never be written again.
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where}: {name} holds a lone surrogate \\u{ord(value[error.start]):04x}") from error
-    return value

@@ -141,7 +141,7 @@ def measure_panels(
     slopes = find_slopes(
         lengths, [one.group for one in enough], [one.means() for one in enough], [one.resampled for one in enough]
     )
-    smoothed = smoothed_curves(bleu.panel, lengths, FEW_SENTENCES)
+    smoothed = smoothed_curves(bleu.panel, lengths, FEW_SENTENCES) if len(bins.edges) > 1 else []
     systems = tuple(
         MeasuredSystem(
             name=name,
@@ -149,7 +149,7 @@ def measure_panels(
             curve=_length_curve(bleu, bins, place),
             output_bleu=() if bleu.overall is None else tuple(bleu.overall.outputs[place].tolist()),
             slope=slopes[place] if slopes else None,
-            smoothed=smoothed[place],
+            smoothed=smoothed[place] if smoothed else (),
             beside=tuple(_metric_curve(one, place) for one in beside),
         )
         for place, name in enumerate(names)

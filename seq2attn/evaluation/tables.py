@@ -10,8 +10,11 @@ from rich import box
 from rich.text import Text
 
 from seq2attn.evaluation.document import Table
-from seq2attn.evaluation.length_curve import Bucket
+from seq2attn.evaluation.length_curve import Bucket, Score
+from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
+from seq2attn.evaluation.slope import WORDS, Slope
 from seq2attn.evaluation.summary import Summary
+from seq2attn.evaluation.wording import p_value_text, signed
 
 TOO_SMALL = "n too small"
 """Stands where an interval would, in a bucket of few sentences."""
@@ -73,6 +76,53 @@ def terminal_table(summary: Summary) -> rich.table.Table:
     return table
 
 
+def slope_table(summary: Summary) -> Table:
+    """BLEU lost as sentences grow: a row for each system with its interval, and the share of its BLEU that this is."""
+    rows = [(system.name, _slope_text(system.slope), _slope_share_text(system.slope)) for system in summary.systems]
+    return Table(("system", f"BLEU lost per {WORDS} {summary.length_unit}", "share of its BLEU"), tuple(rows))
+
+
+def beside_table(summary: Summary, metric: str) -> Table:
+    """The scores under a metric beside BLEU: a row for each bucket and one for all, a column for each system."""
+    curves = [curve for system in summary.systems for curve in system.beside if curve.metric == metric]
+    by_bucket = zip(*(curve.buckets for curve in curves), strict=True)
+    rows = [
+        (buckets[0].label, f"{buckets[0].n:,}", *map(_score_text, scores))
+        for buckets, scores in zip(_rows_of_buckets(summary), by_bucket, strict=True)
+    ]
+    rows.append(("all", f"{summary.systems[0].n_sentences:,}", *(_score_text(curve.overall) for curve in curves)))
+    return Table(_header(summary), tuple(rows))
+
+
+def difference_table(summary: Summary, metric: str) -> Table:
+    """Each system against the baseline under one metric: a row for each of them and each bucket it was compared on."""
+    rows = [
+        (
+            one.system,
+            "all" if (one.low, one.high) == EVERY_LENGTH else Range(one.low, one.high).label,
+            f"{one.n:,}",
+            f"{signed(one.value)} ({signed(one.value_low)} to {signed(one.value_high)})",
+            p_value_text(one.p_randomisation_corrected),
+            p_value_text(one.p_bootstrap_corrected),
+        )
+        for system in summary.systems
+        for one in summary.differences
+        if (one.system, one.metric) == (system.name, metric)
+    ]
+    header = ("system", length_name(summary), "sentences", f"{metric} above the baseline's")
+    return Table((*header, "p, randomisation", "p, bootstrap"), tuple(rows))
+
+
+def rich_table(table: Table, title: str) -> rich.table.Table:
+    """Any table for `rich` to print."""
+    shown = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
+    for place, heading in enumerate(table.header):
+        shown.add_column(Text(heading), justify="right" if place and table.numeric else "left")
+    for row in table.rows:
+        shown.add_row(*map(Text, row))
+    return shown
+
+
 def to_csv(summary: Summary) -> str:
     """One line for each system and bucket, under a header; an empty field where there is no end or no score."""
     stream = io.StringIO()
@@ -82,6 +132,23 @@ def to_csv(summary: Summary) -> str:
         described = [system.name, system.run, system.kind, system.attention, system.parameters]
         writer.writerows([*described, *_bucket_fields(bucket)] for bucket in system.buckets)
     return stream.getvalue()
+
+
+def _slope_text(slope: Slope | None) -> str:
+    return "–" if slope is None else f"{signed(slope.loss)} ({signed(slope.loss_low)} to {signed(slope.loss_high)})"
+
+
+def _slope_share_text(slope: Slope | None) -> str:
+    if slope is None or slope.share is None or slope.share_low is None or slope.share_high is None:
+        return "–"
+    share, low, high = (f"{signed(100 * one)} %" for one in (slope.share, slope.share_low, slope.share_high))
+    return f"{share} ({low} to {high})"
+
+
+def _score_text(score: Score | None) -> str:
+    if score is None:
+        return "–"
+    return f"{interval_text(score.value, score.low, score.high)}{spread_text(score.spread)}"
 
 
 def _bucket_fields(bucket: Bucket) -> list[object]:

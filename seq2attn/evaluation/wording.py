@@ -45,14 +45,14 @@ def measured(relation: Relation) -> str:
     """The value behind the relation, in the unit that suits it."""
     first, second = relation.first, relation.second
     if first is None or second is None:
-        return f"smallest gap {_signed(relation.value)} BLEU"
+        return f"smallest gap {signed(relation.value)} BLEU"
     match relation.kind:
         case "retention":
             return f"{percent(relation.value)} ({first:.1f} → {second:.1f} BLEU)"
         case "share_fall":
-            return f"{percent(first)} → {percent(second)} ({_signed(100 * relation.value, 0)} points)"
+            return f"{percent(first)} → {percent(second)} ({signed(100 * relation.value, 0)} points)"
         case _:
-            return f"{_signed(relation.value)} BLEU ({second:.1f} against {first:.1f})"
+            return f"{signed(relation.value)} BLEU ({second:.1f} against {first:.1f})"
 
 
 def interval(relation: Relation) -> str:
@@ -63,9 +63,9 @@ def interval(relation: Relation) -> str:
         case "retention":
             return f"{100 * relation.low:.0f} to {percent(relation.high)}"
         case "share_fall":
-            return f"{_signed(100 * relation.low, 0)} to {_signed(100 * relation.high, 0)} points"
+            return f"{signed(100 * relation.low, 0)} to {signed(100 * relation.high, 0)} points"
         case _:
-            return f"{_signed(relation.low)} to {_signed(relation.high)} BLEU"
+            return f"{signed(relation.low)} to {signed(relation.high)} BLEU"
 
 
 def p_value_text(p_value: float | None) -> str:
@@ -78,7 +78,8 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _signed(value: float, places: int = 1) -> str:
+def signed(value: float, places: int = 1) -> str:
+    """The number with its sign, a true minus."""
     return f"{value:+.{places}f}".replace("-", "−")
 
 

@@ -14,8 +14,9 @@ from seq2attn.data.corpus import Corpus, load_corpus
 from seq2attn.decoding.translate import Translator
 from seq2attn.errors import DataError, told_as_run_error
 from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.lengths import Binning, LengthOf, length_unit, sentence_lengths
+from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
 from seq2attn.evaluation.measure import Candidate, MeasuredSystem, MeasureSettings, measure
+from seq2attn.evaluation.metric import Metric
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.summary import Summary, System, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
@@ -38,8 +39,14 @@ class EvaluationSettings:
     """The command that makes the result again."""
     baseline: str | None = None
     """The system that all others are held against; none: the first."""
-    seeds_of: Mapping[Path, str] = field(default_factory=dict)
-    """Runs that are seeds of one model, with the model's name."""
+    names: Mapping[Path, str] = field(default_factory=dict)
+    """What runs are called in place of their own names; those of one name are seeds of one model."""
+    length_unit: LengthUnit | None = None
+    """None: that of the language."""
+    subwords_model: Path | None = None
+    """The SentencePiece model of lengths in subwords."""
+    beside: tuple[Metric, ...] = ()
+    """Metrics beside BLEU."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +94,14 @@ def _score(
 ) -> Evaluation:
     corpus = text.corpus
     of_source = settings.length_of == "source"
-    unit = length_unit(corpus.source_language if of_source else corpus.target_language)
-    lengths = sentence_lengths(text.sources if of_source else text.references, unit)
-    models = _models(runs, settings.seeds_of)
+    unit = settings.length_unit or length_unit(corpus.source_language if of_source else corpus.target_language)
+    lengths = sentence_lengths(text.sources if of_source else text.references, unit, settings.subwords_model)
+    models = _models(runs, settings.names)
     candidates = [
         Candidate(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
     ]
     bleu = Bleu(tokenizer_for(corpus.target_language))
-    how = MeasureSettings(settings.bins, bleu, baseline=settings.baseline)
+    how = MeasureSettings(settings.bins, bleu, settings.beside, settings.baseline)
     measurement = measure(candidates, [text.references], lengths, how)
     members = [[runs[run_name] for run_name in names] for names in models.values()]
     relations = find_relations(
@@ -115,15 +122,16 @@ def _score(
         relations=relations,
         length_unit=unit,
         differences=measurement.differences,
+        signatures={one.name: one.signature(1, how.n_resamples, how.seed) for one in how.beside},
     )
     return Evaluation(summary, text, tuple(lengths.tolist()), translations)
 
 
-def _models(runs: Mapping[str, TrainedRun], seeds_of: Mapping[Path, str]) -> dict[str, list[str]]:
+def _models(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
     """The names of the runs that belong to each model, a run by itself being one, in the order of the first runs."""
     models: dict[str, list[str]] = {}
     for name, run in runs.items():
-        models.setdefault(seeds_of.get(run.folder.path, name), []).append(name)
+        models.setdefault(names.get(run.folder.path, name), []).append(name)
     return models
 
 

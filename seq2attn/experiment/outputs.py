@@ -10,9 +10,8 @@ from typing import Any
 
 from seq2attn.data.catalog import find
 from seq2attn.errors import told_as_run_error
-from seq2attn.evaluation.plot import draw_length_curve
+from seq2attn.evaluation.outputs import write_scores
 from seq2attn.evaluation.report import Example, ReportDetails, write_report
-from seq2attn.evaluation.tables import to_csv
 from seq2attn.experiment.evaluate import Evaluation
 
 _SHORT = range(6, 13)
@@ -27,13 +26,8 @@ def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 
 
 def _write(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    summary = evaluation.summary
-    paths = {"summary": folder / "summary.json", "table": folder / "curve.csv"}
-    paths["summary"].write_text(summary.to_json(), encoding="utf-8")
-    paths["table"].write_text(to_csv(summary), encoding="utf-8")
-    paths["figure"], paths["vector figure"] = draw_length_curve(summary, folder / "curve")
-    paths["report"] = write_report(summary, paths["figure"], folder, _details(evaluation))
+    paths = write_scores(evaluation.summary, folder)
+    paths["report"] = write_report(evaluation.summary, paths["figure"], folder, _details(evaluation))
     paths["translations"] = _write_translations(evaluation, folder / "translations")
     return paths
 

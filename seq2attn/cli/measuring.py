@@ -1,0 +1,88 @@
+"""Words and options of the command line that `eval` and `score` share: systems, lengths, certainty."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from seq2attn.evaluation.lengths import Binning
+    from seq2attn.evaluation.metric import Metric
+
+NAMES_HELP = "NAME=PATH calls it NAME; several paths of one NAME are seeds of one model."
+
+
+class LengthOf(StrEnum):
+    """The side whose length makes the buckets."""
+
+    source = "source"
+    reference = "reference"
+
+
+class LengthUnit(StrEnum):
+    """What lengths are counted in."""
+
+    words = "words"
+    characters = "characters"
+    subwords = "subwords"
+
+
+class MetricName(StrEnum):
+    """A metric beside BLEU."""
+
+    chrf = "chrf"
+    chrf_plus_plus = "chrf++"
+    ter = "ter"
+
+
+BinsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="First lengths of the buckets, or width:10, or count:6. [default: 0,10,20,30,40,50,60]", show_default=False
+    ),
+]
+ByLengthOption = Annotated[bool, typer.Option("--by-length", help="Scores in buckets of sentence length.")]
+LengthOfOption = Annotated[LengthOf, typer.Option(help="Whose length.")]
+LengthUnitOption = Annotated[
+    LengthUnit | None, typer.Option(help="What it is counted in. [default: the language's]", show_default=False)
+]
+SubwordsModelOption = Annotated[
+    Path | None, typer.Option(help="The SentencePiece model that makes subwords.", show_default=False)
+]
+MetricOption = Annotated[list[MetricName] | None, typer.Option(help="A metric beside BLEU.", show_default=False)]
+BaselineOption = Annotated[
+    str | None, typer.Option(help="The system to hold the others against. [default: the first]", show_default=False)
+]
+
+
+def parse_system(word: str) -> tuple[str | None, Path]:
+    """The name that a word gives, if any, and the path; a path that is there as it stands has no name in it."""
+    name, equals, path = word.partition("=")
+    if not equals or not name or Path(word).exists():
+        return None, Path(word)
+    return name, Path(path)
+
+
+def choose_binning(bins: str | None, by_length: bool) -> Binning:
+    """The bins that were asked for; without any, one over everything."""
+    from seq2attn.evaluation.lengths import DEFAULT_BINS, Bins, parse_binning
+
+    if bins is not None:
+        return parse_binning(bins)
+    return DEFAULT_BINS if by_length else Bins((0,))
+
+
+def metrics_beside(names: list[MetricName] | None) -> tuple[Metric, ...]:
+    """The metrics with these names, each once."""
+    from seq2attn.evaluation.chrf import Chrf
+    from seq2attn.evaluation.ter import Ter
+
+    metrics: dict[MetricName, Metric] = {
+        MetricName.chrf: Chrf(),
+        MetricName.chrf_plus_plus: Chrf(word_order=2),
+        MetricName.ter: Ter(),
+    }
+    return tuple(metrics[name] for name in dict.fromkeys(names or []))

@@ -1,0 +1,110 @@
+"""Translations of any system, from plain files, to scores by sentence length. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2attn.data.sentences import Role, read_sentences
+from seq2attn.errors import ConfigError, DataError
+from seq2attn.evaluation.lengths import LengthOf, Lengths, LengthUnit, sentence_lengths
+from seq2attn.evaluation.measure import Candidate, MeasureSettings, measure
+from seq2attn.evaluation.summary import Summary, System
+
+
+@dataclass(frozen=True)
+class ScoredFiles:
+    """The files of one test set: what was translated, into what, and by whom."""
+
+    source: Path | None
+    """Needed only where its length makes the buckets."""
+    references: tuple[Path, ...]
+    systems: tuple[tuple[str | None, Path], ...]
+    """Translations; files with one name are outputs of one system, those without are called by their files."""
+
+
+@dataclass(frozen=True)
+class LengthSettings:
+    """What the length of a sentence is."""
+
+    of: LengthOf
+    unit: LengthUnit
+    subwords_model: Path | None = None
+    """The SentencePiece model that makes subwords."""
+
+
+def score_files(files: ScoredFiles, lengths: LengthSettings, how: MeasureSettings, command: str) -> Summary:
+    """Score the translations against the references, by the length of the source or of the first reference.
+
+    Raises: DataError where a file cannot be read, or files differ in their number of lines.
+    """
+    first, *others = files.references
+    references = [list(read_sentences(first, "reference"))]
+    references += [_aligned(path, "reference", references[0], first) for path in others]
+    n_words = _lengths(files, lengths, references[0])
+    outputs = [_aligned(path, "hypothesis", references[0], first) for _, path in files.systems]
+    groups = _groups(files.systems)
+    candidates = [Candidate(name, tuple(outputs[place] for place in places)) for name, places in groups.items()]
+    measurement = measure(candidates, references, n_words, how)
+    return Summary(
+        corpus=first.name,
+        split="",
+        length_of=lengths.of,
+        machine=platform.platform(),
+        command=command,
+        signature=how.bleu.signature(len(references), how.n_resamples, how.seed),
+        systems=tuple(
+            System.of(system, [str(files.systems[place][1]) for place in places])
+            for system, places in zip(measurement.systems, groups.values(), strict=True)
+        ),
+        length_unit=lengths.unit,
+        differences=measurement.differences,
+        signatures={one.name: one.signature(len(references), how.n_resamples, how.seed) for one in how.beside},
+    )
+
+
+def _lengths(files: ScoredFiles, lengths: LengthSettings, reference: Sequence[str]) -> Lengths:
+    """The length of each sentence; of the source no more than that is kept in memory."""
+    if lengths.of == "reference":
+        return sentence_lengths(reference, lengths.unit, lengths.subwords_model)
+    if files.source is None:
+        raise ConfigError("lengths of the source: give its file, --source FILE, or --length-of reference")
+    counted = sentence_lengths(read_sentences(files.source, "source"), lengths.unit, lengths.subwords_model)
+    _check_lines(files.source, len(counted), files.references[0], len(reference))
+    return counted
+
+
+def _aligned(path: Path, role: Role, reference: Sequence[str], reference_path: Path) -> list[str]:
+    sentences = list(read_sentences(path, role))
+    _check_lines(path, len(sentences), reference_path, len(reference))
+    return sentences
+
+
+def _check_lines(path: Path, n_lines: int, reference: Path, expected: int) -> None:
+    if n_lines != expected:
+        raise DataError(
+            f"{path}: {n_lines:,} line(s) where {reference} has {expected:,}; line N of one must translate line N of "
+            "the other"
+        )
+
+
+def _groups(systems: Sequence[tuple[str | None, Path]]) -> dict[str, list[int]]:
+    """The places of the files of each system, by its name.
+
+    Raises: ConfigError where two systems would have one name.
+    """
+    stems = [_stem(path) for _, path in systems]
+    groups: dict[str, list[int]] = {}
+    for place, (name, path) in enumerate(systems):
+        own = stems[place] if stems.count(stems[place]) == 1 else str(path)
+        if name is None and own in groups:
+            raise ConfigError(f"{path}: a system called {own} is there already; give it a name, as in NAME={path}")
+        groups.setdefault(name or own, []).append(place)
+    return groups
+
+
+def _stem(path: Path) -> str:
+    """The file's name without the ends that tell its form and not what is in it."""
+    return path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".txt")
