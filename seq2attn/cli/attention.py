@@ -31,14 +31,16 @@ def attention(
     source: Annotated[str, typer.Option(help="The sentence to translate.")],
     target: Annotated[
         str | None,
-        typer.Option(help="A translation that the models are made to write. [default: their own]", show_default=False),
+        typer.Option(
+            help="A translation that the models are made to write; without it, their own.", show_default=False
+        ),
     ] = None,
     kind: Annotated[Kind, typer.Option(help="From the translation to the source, or within either.")] = Kind.cross,
     layer: Annotated[
-        int | None, typer.Option(min=1, help="Counted from 1. [default: the last but one]", show_default=False)
+        int | None, typer.Option(min=1, help="Counted from 1; without it, the last but one.", show_default=False)
     ] = None,
     head: Annotated[
-        int | None, typer.Option(min=1, help="Counted from 1. [default: the mean of all]", show_default=False)
+        int | None, typer.Option(min=1, help="Counted from 1; without it, the mean of all.", show_default=False)
     ] = None,
     subwords: Annotated[bool, typer.Option("--subwords", help="Subwords apart, not merged into words.")] = False,
     out: Annotated[

@@ -184,9 +184,7 @@ def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedR
     Raises: RunError, DataError, CheckpointError.
     """
     runs = [load_run(path, device) for path in paths]
-    names = [
-        run.name if run.folder.finished else f"{run.name} (unfinished, step {run.about['step']})" for run in runs
-    ]
+    names = [run.name if run.folder.finished else f"{run.name} (unfinished, step {run.about['step']})" for run in runs]
     return {
         name if names.count(name) == 1 else f"{name} ({run.folder.path})": run
         for name, run in zip(names, runs, strict=True)
