@@ -16,7 +16,7 @@ from seq2attn.benchmark import growth, machine, speed
 from seq2attn.benchmark.growth import Growth, measure_growth
 from seq2attn.benchmark.plot import draw_growth
 from seq2attn.benchmark.speed import Bench, Effort, measure_speed
-from seq2attn.benchmark.step_cost import _measure_here, measure_steps
+from seq2attn.benchmark.step_cost import measure_steps, measure_steps_here
 from seq2attn.benchmark.subject import Subject
 from seq2attn.benchmark.tables import growth_table, speed_tables
 from seq2attn.benchmark.timing import Spread, alternate
@@ -157,7 +157,7 @@ def _small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_PRODUCT_SIZE", {"cpu": 64})
     monkeypatch.setattr(speed, "_START_UP", {"seq2attn --help": machine.start_help})
     for module in (speed, growth):
-        monkeypatch.setattr(module, "measure_steps", lambda c, b, d, repeats: _measure_here(c, b, str(d), repeats))
+        monkeypatch.setattr(module, "measure_steps", measure_steps_here)
 
 
 def printed(table: object) -> str:

@@ -50,7 +50,7 @@ def measure_steps(config: Config, batches: Sequence[Lengths], device: torch.devi
     silent = (signal.SIGINT, signal.SIG_DFL)
     with ProcessPoolExecutor(1, new_process, initializer=signal.signal, initargs=silent) as pool:
         try:
-            return pool.submit(_measure_here, config, batches, str(device), repeats).result()
+            return pool.submit(measure_steps_here, config, batches, device, repeats).result()
         except BrokenProcessPool as error:
             raise TrainingError(
                 f"{config.name}: the process that measured its training step was killed, most likely for want of "
@@ -58,8 +58,8 @@ def measure_steps(config: Config, batches: Sequence[Lengths], device: torch.devi
             ) from error
 
 
-def _measure_here(config: Config, batches: Sequence[Lengths], device_name: str, repeats: int) -> StepCost:
-    device = torch.device(device_name)
+def measure_steps_here(config: Config, batches: Sequence[Lengths], device: torch.device, repeats: int) -> StepCost:
+    """The same in this process, whose peak may be older than the steps."""
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     torch.manual_seed(config.train.seed)
