@@ -8,7 +8,8 @@ Seq2AttnError          exit code 1
 │   └── DiskError      1   a place that cannot be written: a full disk, a missing right
 ├── CheckpointError    1   a checkpoint that is damaged or missing
 │   └── MismatchError  2   a whole checkpoint that belongs to another model or version
-└── TrainingError      1   a training that cannot go on
+├── TrainingError      1   a training that cannot go on
+└── MissingExtraError  1   an optional package that is not installed
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class MismatchError(CheckpointError):
 
 class TrainingError(Seq2AttnError):
     """A training that cannot go on."""
+
+
+class MissingExtraError(Seq2AttnError):
+    """An optional package that is not installed."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

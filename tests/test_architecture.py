@@ -25,10 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decoding": {"config", "errors", "data", "models.seq2seq", "explorer.maps", "explorer.words"},
     "training": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding"},
     "experiment": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training"},
+    "export": {"config", "errors", "data", "models", "training"},
     "benchmark": {"config", "errors", "data", "models", "evaluation.style", "decoding", "training"},
     "cli": {
         *{"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training", "experiment"},
-        "benchmark",
+        *{"benchmark", "export"},
     },
     "__main__": {"cli"},
     "__init__": set(),

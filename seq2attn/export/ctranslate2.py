@@ -1,0 +1,142 @@
+"""A trained transformer as a model of CTranslate2, which translates faster than any training framework.
+
+CTranslate2 describes a model by a specification, a tree of named weights; its own classes check and write it. What they
+expect: the projections of queries, keys and values as one matrix (of keys and values in cross-attention), positions as
+a table, and each normalisation with the sub-layer that it belongs to, before or after.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2attn.config.schema import TransformerConfig
+from seq2attn.data.cache import build_once
+from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Subwords
+from seq2attn.errors import MissingExtraError, RunError
+from seq2attn.models.attention import MultiHeadAttention
+from seq2attn.models.transformer import DecoderLayer, EncoderLayer, FeedForward, TransformerSeq2Seq
+from seq2attn.training.run_folder import TrainedRun
+
+# Positions of a model that has no last one; CTranslate2 refuses sentences that are longer than its table.
+_ENDLESS_POSITIONS = 2048
+# The logit of a token that is never written: probability 0 in float32, and still a number in float16.
+_NEVER = -1e4
+
+
+def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
+    """Write the model of `run` with its vocabularies and subwords into the new folder `folder`, in float32.
+
+    Raises: RunError where the model is no transformer or the folder is there already; MissingExtraError without
+    CTranslate2; DiskError where the folder cannot be written.
+    """
+    config, model = run.config.model, run.model
+    if not isinstance(config, TransformerConfig) or not isinstance(model, TransformerSeq2Seq):
+        raise RunError(
+            f"{run.folder.path}: model.kind is {config.kind}, and CTranslate2 has transformers only; "
+            "export a run with model.kind: transformer"
+        )
+    if folder.exists():
+        raise RunError(f"{folder}: is there already; name a new folder, or delete it")
+    specification = _specify(model, config, run.subwords)
+
+    def write(draft: Path) -> None:
+        specification.save(str(draft))
+        run.subwords.save(draft)
+
+    build_once(folder, write)
+
+
+@torch.no_grad()
+def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Subwords) -> Any:
+    """The specification of `model`, checked and with weights that are shared kept once."""
+    try:
+        from ctranslate2.specs import Activation, TransformerSpec
+    except ImportError as error:
+        raise MissingExtraError("ctranslate2 is not installed; pip install 'seq2attn[export]' brings it") from error
+    specification = TransformerSpec.from_config(
+        config.n_layers, config.n_heads, pre_norm=config.norm == "pre", activation=Activation.RELU
+    )
+    positions = _position_table(model, config.d_model)
+    encoder, decoder = specification.encoder, specification.decoder
+    encoder.embeddings[0].weight = model.embeddings.source.weight
+    decoder.embeddings.weight = model.embeddings.target.weight
+    for stack, norm in ((encoder, model.encoder_norm), (decoder, model.decoder_norm)):
+        stack.scale_embeddings = True  # by √d_model
+        stack.position_encodings.encodings = positions
+        if isinstance(norm, nn.LayerNorm):
+            _set_norm(stack.layer_norm, norm)
+    for of_layer, layer in zip(encoder.layer, model.encoder, strict=True):
+        assert isinstance(layer, EncoderLayer)
+        _set_self_attention(of_layer.self_attention, layer.self_attention, layer.around_self.norm)
+        _set_feed_forward(of_layer.ffn, layer.feed_forward, layer.around_feed_forward.norm)
+    for of_layer, layer in zip(decoder.layer, model.decoder, strict=True):
+        assert isinstance(layer, DecoderLayer)
+        _set_self_attention(of_layer.self_attention, layer.self_attention, layer.around_self.norm)
+        _set_cross_attention(of_layer.attention, layer.cross_attention, layer.around_cross.norm)
+        _set_feed_forward(of_layer.ffn, layer.feed_forward, layer.around_feed_forward.norm)
+    decoder.projection.weight = model.output_weight
+    decoder.projection.bias = _output_bias(model)
+    _set_vocabularies(specification, subwords)
+    specification.config.layer_norm_epsilon = next(
+        module.eps for module in model.modules() if isinstance(module, nn.LayerNorm)
+    )
+    specification.validate()
+    specification.optimize()
+    return specification
+
+
+def _position_table(model: TransformerSeq2Seq, d_model: int) -> Tensor:
+    """(positions, d_model) what is added to the embeddings at each position, zeros where nothing is."""
+    length = model.max_target_len or _ENDLESS_POSITIONS
+    table: Tensor = model.positions(model.output_weight.new_zeros(1, length, d_model))
+    return table[0].contiguous()
+
+
+def _output_bias(model: TransformerSeq2Seq) -> Tensor:
+    """(vocab_size,) the bias of the logits, against PAD and BOS, which search never writes."""
+    bias = model.output_bias.clone()
+    bias[[PAD_ID, BOS_ID]] = _NEVER
+    return bias
+
+
+def _set_self_attention(specification: Any, attention: MultiHeadAttention, norm: nn.LayerNorm) -> None:
+    projections = (attention.query_projection, attention.key_value_projection)
+    specification.linear[0].weight = torch.cat([projection.weight for projection in projections])
+    specification.linear[0].bias = torch.cat([projection.bias for projection in projections])
+    _set_linear(specification.linear[1], attention.output_projection)
+    _set_norm(specification.layer_norm, norm)
+
+
+def _set_cross_attention(specification: Any, attention: MultiHeadAttention, norm: nn.LayerNorm) -> None:
+    _set_linear(specification.linear[0], attention.query_projection)
+    _set_linear(specification.linear[1], attention.key_value_projection)
+    _set_linear(specification.linear[2], attention.output_projection)
+    _set_norm(specification.layer_norm, norm)
+
+
+def _set_feed_forward(specification: Any, feed_forward: FeedForward, norm: nn.LayerNorm) -> None:
+    _set_linear(specification.linear_0, feed_forward.expand)
+    _set_linear(specification.linear_1, feed_forward.contract)
+    _set_norm(specification.layer_norm, norm)
+
+
+def _set_linear(specification: Any, linear: nn.Linear) -> None:
+    specification.weight, specification.bias = linear.weight, linear.bias
+
+
+def _set_norm(specification: Any, norm: nn.LayerNorm) -> None:
+    specification.gamma, specification.beta = norm.weight, norm.bias
+
+
+def _set_vocabularies(specification: Any, subwords: Subwords) -> None:
+    """The subwords of both sides, which of them are special, and that a source ends with EOS."""
+    specification.register_source_vocabulary(subwords.pieces(range(subwords.source_size), "source"))
+    specification.register_target_vocabulary(subwords.pieces(range(subwords.target_size), "target"))
+    settings = specification.config
+    settings.unk_token, settings.bos_token, settings.eos_token = subwords.pieces([UNK_ID, BOS_ID, EOS_ID], "target")
+    settings.decoder_start_token = settings.bos_token
+    settings.add_source_eos = True
