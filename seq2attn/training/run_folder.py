@@ -157,6 +157,11 @@ class TrainedRun:
         """What the run is called in tables and figures."""
         return self.config.name or self.folder.path.name
 
+    @property
+    def has_final_weights(self) -> bool:
+        """Whether these are the weights of a finished run, whose checkpoint tells how they were chosen."""
+        return "weights" in self.about
+
 
 def load_run(path: Path, device: torch.device) -> TrainedRun:
     """The run in `path`, with its final weights, or its newest ones while it is in training.
@@ -184,7 +189,9 @@ def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedR
     Raises: RunError, DataError, CheckpointError.
     """
     runs = [load_run(path, device) for path in paths]
-    names = [run.name if run.folder.finished else f"{run.name} (unfinished, step {run.about['step']})" for run in runs]
+    names = [
+        run.name if run.has_final_weights else f"{run.name} (unfinished, step {run.about['step']})" for run in runs
+    ]
     return {
         name if names.count(name) == 1 else f"{name} ({run.folder.path})": run
         for name, run in zip(names, runs, strict=True)
