@@ -28,7 +28,7 @@ def draw_growth(growth: Growth, path_without_suffix: Path) -> tuple[Path, Path]:
 def _growth_figure(growth: Growth) -> Figure:
     figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
     time, memory = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.075, right=0.98, bottom=0.12, top=0.72, wspace=0.24)
+    figure.subplots_adjust(left=0.075, right=0.98, bottom=0.15, top=0.72, wspace=0.24)
     _draw(time, growth, lambda point: point.seconds, 1e3, "milliseconds a step")
     _draw(memory, growth, lambda point: point.added_bytes, 1e-6, "megabytes that the step adds")
     lines, names = time.get_legend_handles_labels()
@@ -37,9 +37,9 @@ def _growth_figure(growth: Growth) -> Figure:
     notes = [
         f"{growth.sentences} sentence pairs, targets as long as sources",
         f"median of {growth.rounds} processes, bars from the lowest to the highest",
-        growth.setting.machine.partition(";")[0],
     ]
     figure.text(0.02, 0.88, "  ·  ".join(notes), fontsize=10, color=FAINT)
+    figure.text(0.02, 0.02, f"{growth.setting.machine}; device {growth.setting.device}", fontsize=8, color=FAINT)
     return figure
 
 
