@@ -14,10 +14,10 @@ import torch
 from seq2attn.config.schema import Config
 from seq2attn.errors import CheckpointError, ConfigError, DataError, RunError
 from seq2attn.training import loop
-from seq2attn.training.checkpoint import load_state, load_weights
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.train import train
+from tests.faults.trainings import assert_same_run
 from tests.training_samples import FAMILIES, make_config, read_metrics, write_copy_task
 
 EPOCHS = 3
@@ -69,29 +69,6 @@ def call_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], obj
 
 def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
-
-
-def assert_same(found: Any, expected: Any, where: str = "state") -> None:
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys(), where
-        for key, value in expected.items():
-            if key != "seconds":
-                assert_same(found[key], value, f"{where}.{key}")
-    elif isinstance(expected, torch.Tensor):
-        assert torch.equal(found, expected), where
-    else:
-        assert found == expected, where
-
-
-def assert_same_run(found: Path, expected: Path) -> None:
-    """The same weights at the end, the same state of everything, the same figures at every update."""
-    found_run, expected_run = RunFolder(found), RunFolder(expected)
-    assert read_metrics(found) == read_metrics(expected)
-    assert found_run.steps()[-1] == expected_run.steps()[-1]
-    last = expected_run.steps()[-1]
-    assert_same(load_weights(found_run.step(last)), load_weights(expected_run.step(last)), "weights")
-    assert_same(load_state(found_run.step(last)), load_state(expected_run.step(last)))
-    assert_same(load_weights(found_run.final), load_weights(expected_run.final), "final weights")
 
 
 STOPS = {"mid-epoch": EPOCH_BATCHES + 4, "end of an epoch": EPOCH_BATCHES, "first batch": EPOCH_BATCHES + 1}

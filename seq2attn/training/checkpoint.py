@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def save_checkpoint(
             torch.save(dict(state), aside / _STATE)
         files = {path.name: _digest(path) for path in sorted(aside.iterdir())}
         manifest = {"format": FORMAT, "files": files, **about}
+        manifest["checksum"] = _checksum(manifest)
         (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         for path in (*aside.iterdir(), aside):
             sync(path)
@@ -107,7 +109,8 @@ def load_state(folder: Path) -> dict[str, Any]:
     if _STATE not in read_manifest(folder)["files"]:
         raise CheckpointError(f"{folder}: holds weights alone, no training state to go on from")
     try:
-        state = torch.load(folder / _STATE, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write, before it refuses them
+            state = torch.load(folder / _STATE, weights_only=True, map_location="cpu")
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise CheckpointError(f"{folder / _STATE}: refused, it holds more than tensors and plain values") from error
     if not isinstance(state, dict):
@@ -125,6 +128,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise MismatchError(f"{folder}: format is {manifest['format']}; expected {FORMAT}, as this version writes")
+        # Those of the first versions have no checksum, and do not say what they were made for.
+        if {"checksum", "made_for"} & manifest.keys() and manifest["checksum"] != _checksum(manifest):
+            raise CheckpointError(f"{folder / _MANIFEST}: damaged, its checksum is not that of its content")
         if not {_MODEL} <= manifest["files"].keys() <= {_MODEL, _STATE}:
             raise CheckpointError(f"{folder / _MANIFEST}: lists {', '.join(manifest['files']) or 'no file'}")
         for name, digest in manifest["files"].items():
@@ -170,7 +176,7 @@ def check_made_for(folder: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     Raises: CheckpointError where it is damaged; MismatchError naming what differs.
     """
     manifest = read_manifest(folder)
-    # Those of the first versions do not say it; their weights are still compared by name and shape.
+    # Where it does not say it, its weights are still compared by name and shape.
     if "made_for" in manifest and (differing := differences(manifest["made_for"], now)):
         raise MismatchError(f"{folder}: belongs to another model: {', '.join(differing)}")
     return manifest
@@ -180,6 +186,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The keys whose values differ, each in words: `train.seed was 1 and is 2`."""
     keys = sorted(key for key in before if before[key] != now.get(key)) + sorted(now.keys() - before.keys())
     return [f"{key} was {before.get(key)} and is {now.get(key)}" for key in keys]
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

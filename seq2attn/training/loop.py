@@ -97,7 +97,8 @@ class Trainer:
             while (share := self._progress()) < 1.0 and not self._out_of_patience():
                 self._update(share, log)
                 self._report(log)
-                if self.step % self.settings.validate_every_steps == 0:
+                # The last step's too before its checkpoint, so that what is resumed from that validates once.
+                if self.step % self.settings.validate_every_steps == 0 or self._progress() >= 1.0:
                     self._validate(log)
                 if self.step % self.settings.checkpoint_every_steps == 0:
                     self._save()
