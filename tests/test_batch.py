@@ -60,3 +60,14 @@ def test_moving_a_batch_keeps_what_it_holds() -> None:
         tensor = getattr(moved, name)
         assert tensor.device.type == "meta"
         assert tensor.shape == getattr(batch, name).shape
+
+
+@given(targets=SENTENCES.filter(lambda targets: len(targets) > 1))
+def test_halves_hold_every_pair_once_and_in_order(targets: list[list[int]]) -> None:
+    sources = [[number + 4, EOS_ID] for number in range(len(targets))]
+    batch = collate(sources, targets)
+    halves = batch.halves()
+    assert abs(len(halves[0].source_ids) - len(halves[1].source_ids)) <= 1
+    assert sum(half.target_tokens for half in halves) == batch.target_tokens
+    for name in ("source_ids", "source_valid", "target_input", "target_output"):
+        assert torch.equal(torch.cat([getattr(half, name) for half in halves]), getattr(batch, name))

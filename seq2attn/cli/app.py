@@ -17,7 +17,7 @@ from seq2attn.cli.reproduce import reproduce
 from seq2attn.cli.score import score
 from seq2attn.cli.train import train
 from seq2attn.cli.translate import translate
-from seq2attn.errors import Seq2AttnError
+from seq2attn.errors import Seq2AttnError, is_out_of_memory
 
 app = typer.Typer(
     name="seq2attn",
@@ -55,9 +55,15 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one line on stderr."""
+    """Run the command line. A user's mistake is one line on stderr, and so is a memory that is too small."""
     try:
         app(prog_name="seq2attn")
     except Seq2AttnError as error:
         print(f"seq2attn: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        advice = "free some, or make the batches smaller (train.batch_tokens, decode.batch_tokens, --beam)"
+        print(f"seq2attn: memory does not suffice; {advice}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,156 @@
+"""Losses that are not finite, trainings that diverge, and batches that memory does not hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from seq2attn.models.build import build_model
+from seq2attn.training.checkpoint import load_state, load_weights, read_manifest
+from seq2attn.training.log import TrainingLog
+from seq2attn.training.loop import Trainer
+from seq2attn.training.prepare import prepare_text
+from seq2attn.training.run_folder import RunFolder
+from tests.command_line import call
+from tests.faults.conftest import Fault, config_of, write_config
+from tests.training_samples import write_copy_task
+
+CPU = torch.device("cpu")
+
+
+def test_a_learning_rate_that_overflows(text: Path, tmp_path: Path, fault: Fault) -> None:
+    """The first update throws the weights so far that no later loss is a number."""
+    config = config_of(text, max_epochs=None, max_steps=200, learning_rate=1e38, warmup_steps=0, decay="none")
+    run = RunFolder(tmp_path / "run")
+    with fault():
+        done = call("train", write_config(tmp_path, config), "--run-dir", run.path)
+        assert done.code == 1
+        complaint = done.stderr.splitlines()[-1]
+        assert complaint.startswith("seq2attn: 10 updates in a row failed; the last was update 11: the loss is ")
+        assert "a lower train.learning_rate" in complaint
+        assert complaint.endswith(f"The state is kept in {run.step(11)}")
+        before, after = (load_weights(run.step(step)) for step in (9, 11))
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        counts = load_state(run.step(9))["guard"]
+        assert (counts["skipped"], counts["failed_in_a_row"]) == (8, 8)
+        pairs = [json.loads(line) for line in run.failed_batch_file.read_text(encoding="utf-8").splitlines()]
+        assert f"{run.failed_batch_file}: {pairs[0]['pair']}, {pairs[1]['pair']}, " in complaint
+        assert all(pair.keys() == {"pair", "source", "target"} for pair in pairs)
+
+
+def poisoned(trainer: Trainer, word: str) -> None:
+    """Make the loss of every batch that holds the subword of `word` infinite."""
+    ((subword, _),) = trainer.text.subwords.encode_source([word])
+    with torch.no_grad():
+        trainer.model.embeddings.source.weight[subword] = math.inf  # type: ignore[union-attr, index]
+
+
+def test_batches_that_are_not_finite_are_skipped_and_the_others_train(text: Path, tmp_path: Path, fault: Fault) -> None:
+    config = config_of(text, "transformer", max_epochs=None, max_steps=24, batch_tokens=20, validate_every_steps=99)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"tie_embeddings": False})})
+    run = RunFolder(tmp_path / "run")
+    run.make()
+    prepared = prepare_text(config, run, resume=False)
+    subwords = prepared.subwords
+    model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
+    trainer = Trainer(config, prepared, model, run, CPU)
+    poisoned(trainer, "ga")
+    with fault(), TrainingLog(run, 0, quiet=True) as log:
+        trainer.run(log)
+        skipped = trainer.guard.skipped
+        assert 3 <= skipped < 24
+        assert read_manifest(run.final)["updates/skipped"] == skipped
+        said = run.log_file.read_text(encoding="utf-8")
+        assert said.count("It was skipped; its pairs are in") == skipped
+        words = {line.split("\t")[0] for line in (text / "train.tsv").read_text().splitlines()}
+        for pair in map(json.loads, run.failed_batch_file.read_text(encoding="utf-8").splitlines()):
+            assert pair["source"] in words
+        weights = load_weights(run.final)
+        assert not any(torch.isnan(value).any() for value in weights.values())
+
+
+@pytest.mark.parametrize("family", ["fixed", "transformer"])
+def test_a_training_that_diverges_is_stopped(family: str, text: Path, tmp_path: Path, fault: Fault) -> None:
+    config = config_of(
+        text,
+        family,
+        max_epochs=None,
+        max_steps=1000,
+        learning_rate=30.0,
+        decay="none",
+        validate_every_steps=500,
+        checkpoint_every_steps=500,
+    )
+    run = RunFolder(tmp_path / "run")
+    with fault():
+        done = call("train", write_config(tmp_path, config), "--run-dir", run.path)
+        assert done.code == 1
+        complaint = done.stderr.splitlines()[-1]
+        assert f"in 100 updates in a row the loss was above that of a uniform guess, {math.log(27):.2f}" in complaint
+        assert "Train anew in another --run-dir with another train.learning_rate" in complaint
+        (step,) = run.steps()
+        assert step < 300
+        read_manifest(run.step(step))
+
+
+# Loads everything, lets the process grow by so many bytes at most from there on, and calls the command.
+LIMITED = """
+import resource, sys, torch
+from seq2attn.training.train import train
+from seq2attn.cli.app import main
+torch.set_num_threads(1)
+used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData"))
+limit = used + int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+main()
+"""
+
+
+def with_memory_for(mebibytes: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process that may take so much memory more than it does when all is loaded."""
+    command = [sys.executable, "-c", LIMITED, str(mebibytes * 2**20), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def large_batches(folder: Path) -> list[str | Path]:
+    """A training whose batches, of all pairs at once, take some hundred MiB."""
+    text = write_copy_task(folder / "text", pairs=2000)
+    settings = {"batch_tokens": 100_000, "max_epochs": None, "max_steps": 6, "checkpoint_every_steps": 99}
+    config = config_of(text, "additive", **settings, validate_every_steps=99)
+    model = config.model.model_copy(update={"d_model": 256, "n_layers": 1})
+    return ["train", write_config(folder, config.model_copy(update={"model": model}))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA") or sys.platform != "linux", reason="needs Linux's RLIMIT_DATA")
+def test_batches_that_memory_does_not_hold_are_split(tmp_path: Path, fault: Fault) -> None:
+    words = large_batches(tmp_path)
+    with fault():
+        done = with_memory_for(400, *words, "--run-dir", tmp_path / "run", "--set", "train.max_failed_updates=100")
+        assert done.returncode == 0, done.stderr
+        assert "memory sufficed only for parts of its batch; lower train.batch_tokens" in done.stderr
+        assert read_manifest(RunFolder(tmp_path / "run").final)["updates/split"] > 0
+    with fault():
+        done = with_memory_for(400, *words, "--run-dir", tmp_path / "second", "--set", "train.max_failed_updates=2")
+        assert done.returncode == 1
+        complaint = done.stderr.splitlines()[-1]
+        assert complaint.startswith("seq2attn: 2 updates in a row failed; the last was update 2: memory sufficed only")
+        read_manifest(RunFolder(tmp_path / "second").step(2))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA") or sys.platform != "linux", reason="needs Linux's RLIMIT_DATA")
+def test_memory_that_suffices_for_nothing(tmp_path: Path, fault: Fault) -> None:
+    with fault():
+        done = with_memory_for(40, *large_batches(tmp_path), "--run-dir", tmp_path / "run")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("seq2attn: ")
+        assert "memory" in done.stderr.splitlines()[-1]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from seq2attn.config.schema import TrainConfig
+from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.update import FailedUpdateError, update_weights
+from tests.conftest import MODELS, make_batch, make_model
+
+SETTINGS = TrainConfig(max_steps=1)
+BATCH = make_batch([7, 3, 5, 4, 6], [2, 6, 4, 5, 3])
+
+
+class Narrow:
+    """Lets a model take so many pairs at once, and says what a processor's memory says where there are more."""
+
+    def __init__(self, model: Seq2Seq, most_pairs: int) -> None:
+        self.taken: list[int] = []
+        self.most_pairs = most_pairs
+        model.register_forward_pre_hook(self.check)
+
+    def check(self, model: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+        (batch,) = arguments
+        if len(batch.source_ids) > self.most_pairs:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        self.taken.append(len(batch.source_ids))
+
+
+@pytest.mark.parametrize("name", ["additive_gru", "transformer_pre"])
+def test_a_split_batch_gives_the_weights_of_the_whole_one(name: str) -> None:
+    whole, split = make_model(MODELS[name]), make_model(MODELS[name])
+    narrow = Narrow(split, most_pairs=2)
+    updates = [
+        update_weights(model, build_optimizer(model, SETTINGS), [BATCH, BATCH], SETTINGS, 1, 0.01)
+        for model in (whole, split)
+    ]
+    assert [update.was_split for update in updates] == [False, True]
+    # Twice five pairs: 2 + 3 do not fit, so that the threes are 1 + 2, and the twos 1 + 1.
+    assert narrow.taken[-8:] == [1, 1, 1, 2] * 2
+    assert updates[1].loss == pytest.approx(updates[0].loss, rel=1e-6)
+    assert updates[1].norm == pytest.approx(updates[0].norm, rel=1e-9)
+    for before, after in zip(whole.parameters(), split.parameters(), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-6, atol=1e-9)
+
+
+def test_memory_that_holds_no_pair_changes_nothing() -> None:
+    model = make_model(MODELS["fixed_gru"])
+    before = [parameter.clone() for parameter in model.parameters()]
+    Narrow(model, most_pairs=0)
+    with pytest.raises(FailedUpdateError, match="update 5: memory does not suffice even for single pairs"):
+        update_weights(model, build_optimizer(model, SETTINGS), [BATCH], SETTINGS, 5, 0.01)
+    assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_another_error_of_the_model_is_not_taken_for_want_of_memory() -> None:
+    model = make_model(MODELS["fixed_gru"])
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("shapes differ")
+
+    model.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        update_weights(model, build_optimizer(model, SETTINGS), [BATCH], SETTINGS, 1, 0.01)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_are_not_finite_change_nothing(value: float) -> None:
+    model = make_model(MODELS["additive_gru"])
+    with torch.no_grad():
+        model.output_bias[5] = value
+    before = [parameter.clone() for parameter in model.parameters()]
+    with pytest.raises(FailedUpdateError, match=r"update 2: the loss is nan"):
+        update_weights(model, build_optimizer(model, SETTINGS), [BATCH], SETTINGS, 2, 0.01)
+    pairs = zip(model.parameters(), before, strict=True)
+    assert all(torch.equal(now.nan_to_num(), then.nan_to_num()) for now, then in pairs)
+    assert all(parameter.grad is None for parameter in model.parameters())
