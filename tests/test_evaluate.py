@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,16 @@ def test_two_runs_of_one_name_are_told_apart_by_their_folders(run: Path, tiny_ru
     names = [f"RNN, attention ({folder})" for folder in (tiny_run, run)]
     assert [system.name for system in evaluation.summary.systems] == names
     assert evaluation.translations[names[0]] == evaluation.translations[names[1]]
+
+
+def test_runs_of_one_name_are_seeds_of_one_model(run: Path, tiny_run: Path) -> None:
+    named = replace(SETTINGS, names={run: "both", tiny_run: "both"})
+    evaluation, _ = evaluate(tiny_run, run, settings=named)
+    (system,) = evaluation.summary.systems
+    assert (system.name, system.run, system.attention) == ("both", str(tiny_run), "general")
+    assert [output.run for output in system.outputs] == [str(tiny_run), str(run)]
+    # The one is a copy of the other.
+    assert system.bleu == system.outputs[0].bleu == system.outputs[1].bleu
+    assert system.bleu_spread == 0.0
+    (alone,) = evaluate(tiny_run)[0].summary.systems
+    assert (alone.bleu, alone.outputs, alone.bleu_spread) == (system.bleu, (), None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.plot import bucket_spans, draw_length_curve, spread_apart
+from seq2attn.evaluation.smoothing import SmoothedPoint
 from seq2attn.evaluation.summary import System
 from tests.evaluation_samples import ATTENTION, COUNTS, FIXED, a_summary, a_system
 
@@ -102,3 +103,16 @@ def test_labels_lie_in_the_axis_one_above_the_other(labels: list[tuple[float, fl
 
 def test_labels_with_room_stay_where_they_are() -> None:
     assert spread_apart([20.0, 80.0, 50.0], [10.0, 10.0, 10.0], 0.0, 100.0) == [20.0, 80.0, 50.0]
+
+
+def test_a_smoothed_curve_is_dotted_beside_the_buckets(tmp_path: Path) -> None:
+    smoothed = tuple(SmoothedPoint(length, 100, 20.0) for length in range(5, 60))
+    texts = _texts(draw_length_curve(a_summary(replace(FIXED, smoothed=smoothed)), tmp_path / "curve")[1])
+    assert "dotted: windows of 10 lengths" in texts
+    assert "dotted" not in _texts(draw_length_curve(a_summary(), tmp_path / "curve")[1])
+
+
+def test_few_sentences_have_a_point_and_no_interval(tmp_path: Path) -> None:
+    few = replace(FIXED, buckets=tuple(replace(bucket, n=12).as_claimed() for bucket in FIXED.buckets))
+    texts = _texts(draw_length_curve(a_summary(few), tmp_path / "curve")[1])
+    assert "hollow: fewer than 30 sentences" in texts

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.document import Code, Heading, Paragraph, Picture, Table, to_markdown
 from seq2attn.evaluation.report import Example, ReportDetails, report_blocks, write_report
+from seq2attn.evaluation.slope import Slope
 from seq2attn.evaluation.summary import Relation, Summary
 from seq2attn.evaluation.wording import three_sentences
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary
@@ -125,3 +127,24 @@ def test_no_text_has_a_meaning_in_markdown() -> None:
         "| n | x |\n| :-- | --: |\n| a\\|b | 1 |",
         "````\necho ```\n````\n",
     ]
+
+
+def test_slopes_and_differences_are_told_with_how_sure_they_are() -> None:
+    slope = Slope(2.1, 1.8, 2.4, 0.121, 0.10, 0.14)
+    fixed = replace(FIXED, slope=slope)
+    difference = Difference(
+        *("BLEU", "rnn_attention", "rnn_fixed", 10, 20, 640),
+        value=7.6,
+        value_low=6.9,
+        value_high=8.2,
+        p_bootstrap=0.0001,
+        p_randomisation=None,
+        p_bootstrap_corrected=0.0007,
+        p_randomisation_corrected=None,
+    )
+    summary = replace(a_summary(fixed, ATTENTION), differences=(difference,))
+    text = to_markdown(report_blocks(summary, "x.png", ReportDetails()))
+    assert "| rnn\\_fixed | +2.1 (+1.8 to +2.4) | +12.1 % (+10.0 % to +14.0 %) |" in text
+    assert "| rnn\\_attention | – | – |" in text
+    assert "## Each system against rnn\\_fixed" in text
+    assert "| rnn\\_attention | 10–19 | 640 | +7.6 (+6.9 to +8.2) | – | 0.0007 |" in text

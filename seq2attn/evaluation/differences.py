@@ -26,17 +26,17 @@ class Difference:
     high: int | None
     """The range of length; from 0 without end it is all sentences."""
     n: int
-    value: float = 0.0
-    value_low: float = 0.0
-    value_high: float = 0.0
+    value: float
+    value_low: float
+    value_high: float
     """The 95 % interval, by paired bootstrap."""
-    p_bootstrap: float = 1.0
+    p_bootstrap: float
     """Paired bootstrap, two-sided."""
-    p_randomisation: float | None = None
+    p_randomisation: float | None
     """Paired approximate randomisation, two-sided; none where a system has several outputs: swapping sentences between
     them says nothing about training again."""
-    p_bootstrap_corrected: float = 1.0
-    p_randomisation_corrected: float | None = None
+    p_bootstrap_corrected: float
+    p_randomisation_corrected: float | None
     """Corrected for the number of differences under one metric (Holm 1979)."""
 
 
@@ -63,9 +63,14 @@ def find_differences(
         for place, name in enumerate(names):
             if place == baseline:
                 continue
-            about = Difference(panel.metric.name, name, names[baseline], *span, n=int(np.count_nonzero(group)))
-            value = scores[place] - scores[baseline]
-            found.append(_tested(about, value, resampled[place] - resampled[baseline], swapped.get(place)))
+            value, differences = scores[place] - scores[baseline], resampled[place] - resampled[baseline]
+            n = int(np.count_nonzero(group))
+            low, high = expanded_interval(differences, n)
+            # Without a true difference these lie around 0 as the resampled ones do around their mean.
+            p_bootstrap = _two_sided(differences - differences.mean(), value)
+            p_swaps = _two_sided(swapped[place], value) if place in swapped else None
+            who = (panel.metric.name, name, names[baseline])
+            found.append(Difference(*who, *span, n, value, low, high, p_bootstrap, p_swaps, p_bootstrap, p_swaps))
     return _corrected(found)
 
 
@@ -81,19 +86,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = highest
     return corrected
-
-
-def _tested(about: Difference, value: float, resampled: Scores, swapped: Scores | None) -> Difference:
-    low, high = expanded_interval(resampled, about.n)
-    return replace(
-        about,
-        value=value,
-        value_low=low,
-        value_high=high,
-        # Under the null hypothesis the differences lie around 0 as the resampled ones do around their mean.
-        p_bootstrap=_two_sided(resampled - resampled.mean(), value),
-        p_randomisation=None if swapped is None else _two_sided(swapped, value),
-    )
 
 
 def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:

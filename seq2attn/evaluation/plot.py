@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
+from seq2attn.evaluation.smoothing import WINDOW
 from seq2attn.evaluation.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 from seq2attn.evaluation.summary import Summary, System
 
@@ -92,6 +93,9 @@ def _draw_system(axes: Axes, system: System, middles: NDArray[np.float64], colou
     )
     axes.fill_between(middles, low, high, color=colour, alpha=0.16, linewidth=0)
     axes.plot(middles, bleu, color=colour, linewidth=2.2)
+    if system.smoothed:
+        lengths, smooth = zip(*((point.length, point.bleu) for point in system.smoothed), strict=True)
+        axes.plot(lengths, smooth, color=colour, linewidth=1.1, alpha=0.8, linestyle=(0, (1, 1.2)))
     few = np.array([bucket.has_few_sentences for bucket in system.buckets])
     # A band is invisible where its neighbours are empty: bars show the interval at every point.
     axes.vlines(middles, low, high, color=colour, alpha=0.45, linewidth=1.2)
@@ -198,7 +202,9 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
 
 
 def _write_titles(figure: Figure, summary: Summary) -> None:
-    notes = [f"{summary.text_name}", "bands: 95 % bootstrap intervals"]
+    notes = [summary.text_name, "bands: 95 % bootstrap intervals"]
+    if any(system.smoothed for system in summary.systems):
+        notes.append(f"dotted: windows of {WINDOW} lengths")
     if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
         notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
     figure.text(0.02, 0.945, _title(summary), fontsize=15, fontweight="bold")

@@ -11,7 +11,7 @@ from seq2attn.evaluation.document import Block, Code, Heading, Paragraph, Pictur
 from seq2attn.evaluation.length_curve import FEW_SENTENCES
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
 from seq2attn.evaluation.summary import Summary, System
-from seq2attn.evaluation.tables import bleu_table, length_ratio_table
+from seq2attn.evaluation.tables import bleu_table, difference_table, length_ratio_table, slope_table
 from seq2attn.evaluation.wording import claim, interval, measured, p_value_text, three_sentences
 
 
@@ -54,7 +54,9 @@ def report_blocks(summary: Summary, figure_address: str, details: ReportDetails)
         Picture(figure_address, _description(summary)),
         *_measurement(summary),
         *_scores(summary),
+        *_slopes(summary),
         *_relations(summary),
+        *_differences(summary),
         *_systems(summary),
         *_corpus(details),
         *_examples(details.examples, summary),
@@ -79,7 +81,7 @@ def _measurement(summary: Summary) -> list[Block]:
         Paragraph(
             f"Sentences are grouped by the length of the raw {summary.length_of} in {summary.length_unit}. Each point "
             f"is the corpus BLEU of a group, never a mean over sentences; intervals hold 95 % of {N_RESAMPLES:,} "
-            f"bootstrap resamples. A group of fewer than {FEW_SENTENCES} sentences is drawn hollow and proves little."
+            f"bootstrap resamples. A group of fewer than {FEW_SENTENCES} sentences is drawn hollow and has no interval."
         ),
     ]
 
@@ -98,6 +100,33 @@ def _scores(summary: Summary) -> list[Block]:
             "penalty: the system stops too early."
         ),
         length_ratio_table(summary),
+    ]
+
+
+def _slopes(summary: Summary) -> list[Block]:
+    if not any(system.slope for system in summary.systems):
+        return []
+    return [
+        Heading("BLEU lost as sentences grow", 2),
+        slope_table(summary),
+        Paragraph(
+            "The falling slope of the straight line through the groups' BLEU at the mean length of their sentences, by "
+            f"least squares weighted by their number; groups of fewer than {FEW_SENTENCES} are left out."
+        ),
+    ]
+
+
+def _differences(summary: Summary) -> list[Block]:
+    if not summary.differences:
+        return []
+    metrics = dict.fromkeys(one.metric for one in summary.differences)
+    return [
+        Heading(f"Each system against {summary.differences[0].baseline}", 2),
+        *(difference_table(summary, metric) for metric in metrics),
+        Paragraph(
+            f"Intervals by paired bootstrap; p-values, two-sided, by approximate randomisation and by paired bootstrap "
+            f"with {N_PAIRED_RESAMPLES:,} trials each, corrected for the number of rows (Holm)."
+        ),
     ]
 
 
