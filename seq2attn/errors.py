@@ -85,6 +85,8 @@ def told_as_run_error(path: Path) -> Iterator[None]:
     """While it is entered, a failure to write into `path` (a full disk, a missing right) becomes a DiskError."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # a reader that has seen enough
     except OSError as error:
         raise DiskError(
             f"{error.filename or path}: cannot be written ({error.strerror or error}); choose another folder or free "

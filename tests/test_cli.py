@@ -144,7 +144,7 @@ class TestTranslate:
         words = ["translate", tiny_run, write(tmp_path / "text", self.TEXT), "--beam", "3", "--n-best", "2"]
         records = [json.loads(line) for line in call(*words, "--json").stdout.splitlines()]
         assert [len(record) for record in records] == [2, 1, 2, 1, 2]
-        assert records[0][0].keys() == {"text", "score", "log_probability", "tokens", "finished"}
+        assert records[0][0].keys() == {"text", "score", "log_probability", "tokens", "finished", "parts"}
         assert all(record[0]["score"] >= record[-1]["score"] for record in records)
 
     def test_text_has_as_many_lines_as_asked_for_of_each_sentence(self, tiny_run: Path, tmp_path: Path) -> None:

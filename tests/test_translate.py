@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seq2attn.config.schema import DecodeConfig, SubwordsConfig, TransformerConfig
 from seq2attn.data.batch import pad_sources
 from seq2attn.data.subwords import EOS_ID, Subwords
-from seq2attn.decoding.search import greedy_search
+from seq2attn.decoding.search import Hypothesis, greedy_search
 from seq2attn.decoding.translate import Translation, Translator
 from seq2attn.models.seq2seq import Seq2Seq
 from tests.conftest import MODELS, make_model
@@ -147,3 +147,44 @@ def test_learned_positions_cut_a_translation_off_where_they_end(subwords: Subwor
     for beam_size in (1, 3):
         (found,) = make_translator(model, subwords, beam_size=beam_size).stream([WORDS[0]])
         assert (next(iter(found)).tokens, next(iter(found)).finished) == (9, False)
+
+
+def test_a_line_that_is_too_long_is_translated_in_parts(untrained: Seq2Seq, subwords: Subwords) -> None:
+    long_line = " ".join(WORDS[number % 7] for number in range(50))
+    translator = make_translator(untrained, subwords, max_source_tokens=8)
+    finished: list[int] = []
+    found = translator.translate(["ba", long_line, "be"], finished.append)
+    assert sum(finished) == 3
+    # Seven words and EOS are eight subwords.
+    pieces = [" ".join(long_line.split()[start : start + 7]) for start in range(0, 50, 7)]
+    assert found == [
+        translator.translate(["ba"])[0],
+        " ".join(translator.translate(pieces)),
+        *translator.translate(["be"]),
+    ]
+    ((best, second), *_) = translator.stream([long_line], n_best=2)
+    assert best.parts == second.parts == len(pieces)
+    assert best.score >= second.score
+
+
+def test_positions_do_not_run_out(subwords: Subwords) -> None:
+    sizes = {"source_vocab_size": subwords.source_size, "target_vocab_size": subwords.target_size}
+    config = TransformerConfig(d_model=12, n_heads=2, positions="learned", max_positions=16)
+    translator = make_translator(make_model(config, **sizes), subwords)
+    (line,) = translator.stream([" ".join(WORDS * 20)])
+    assert line[0].parts == 240 // 15
+
+
+def test_what_is_read_ahead_is_bounded_by_its_length_too(untrained: Seq2Seq, subwords: Subwords) -> None:
+    read = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal read
+        for _ in range(20):
+            read += 1
+            yield "ba " * 300_000
+
+    translator = make_translator(untrained, subwords, beam_size=1, max_length_ratio=0.01)
+    translator.search = lambda sources, n_best=1: [[Hypothesis([], 0.0, 0.0, True)] for _ in sources]  # type: ignore[method-assign]
+    next(iter(translator.stream(lines())))
+    assert read < 5

@@ -1,13 +1,16 @@
-"""Progress on stderr: bars on a terminal, nothing elsewhere."""
+"""Progress on stderr: bars on a terminal; elsewhere nothing, or a line a minute where nobody knows how much is left."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 Report = Callable[[str, int, int], None]
 """Is told the name of a part, how much of it is finished, and of how much."""
+
+_PLAIN_LINE_SECONDS = 60.0
 
 
 def translation_progress() -> AbstractContextManager[Report]:
@@ -37,3 +40,28 @@ def named_progress(doing: str) -> Iterator[Report]:
     finally:
         if tasks:
             bar.stop()
+
+
+@contextmanager
+def line_progress() -> Iterator[Callable[[int], None]]:
+    """A function that is told how many lines are translated, of a number that nobody knows.
+
+    It shows a count on a terminal, unless the translations appear there themselves.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} lines translated"))
+    hidden = not sys.stderr.isatty() or sys.stdout.isatty()
+    last_line = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as count:
+        task = count.add_task("", total=None)
+
+        def report(lines: int) -> None:
+            nonlocal last_line
+            count.update(task, completed=lines)
+            if not sys.stderr.isatty() and time.monotonic() - last_line > _PLAIN_LINE_SECONDS:
+                last_line = time.monotonic()
+                print(f"{lines:,} lines translated", file=sys.stderr)
+
+        yield report

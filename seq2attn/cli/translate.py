@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from seq2attn.cli.progress import line_progress
 from seq2attn.cli.train import Device
 
 
@@ -33,6 +34,7 @@ def translate(
 
     from seq2attn.data.files import STANDARD_INPUT, read_lines
     from seq2attn.decoding.translate import Translator
+    from seq2attn.errors import told_as_run_error
     from seq2attn.training.run_folder import choose_device, load_run
 
     trained = load_run(run, choose_device(device.value))
@@ -44,12 +46,16 @@ def translate(
     lines = _prompt(trained.name) if at_prompt else read_lines(file)
     # A person waits for each answer; a file is read ahead, so that sentences of one length can go together.
     streamed = translator.stream(lines, n_best, read_ahead=1) if at_prompt else translator.stream(lines, n_best)
-    for translations in streamed:
-        if as_json:
-            typer.echo(json.dumps([asdict(one) for one in translations], ensure_ascii=False))
-        else:
-            texts = [one.text for one in translations]
-            typer.echo("\n".join(texts + [""] * (n_best - len(texts))))
+    with line_progress() as report, told_as_run_error(Path("standard output")):
+        for number, translations in enumerate(streamed, start=1):
+            if (parts := translations[0].parts) > 1:
+                typer.echo(f"line {number}: very long, so that it was translated in {parts} parts", err=True)
+            if as_json:
+                typer.echo(json.dumps([asdict(one) for one in translations], ensure_ascii=False))
+            else:
+                texts = [one.text for one in translations]
+                typer.echo("\n".join(texts + [""] * (n_best - len(texts))))
+            report(number)
 
 
 def _prompt(name: str) -> Iterator[str]:

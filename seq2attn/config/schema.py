@@ -225,6 +225,8 @@ class DecodeConfig(_Section):
     """
     max_length_ratio: Annotated[float, Field(gt=0.0)] = 2.0
     """A translation ends at this many times its source's subwords plus 10, if it does not end itself."""
+    max_source_tokens: Annotated[int, Field(ge=2)] = 512
+    """Longer lines are translated in parts of at most so many subwords, divided between words, with a warning."""
     batch_tokens: PositiveInt = 12_000
     """Source tokens times beam in a batch of sentences."""
 

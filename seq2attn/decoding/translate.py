@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 
 from seq2attn.config.schema import DecodeConfig
 from seq2attn.data.batch import pad_sources
 from seq2attn.data.subwords import Subwords
+from seq2attn.decoding.parts import split_ids
 from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
 from seq2attn.models.seq2seq import Seq2Seq
 
-# Sentences that are read ahead and sorted by length together: enough for batches without padding, and a bound on
-# memory for input without end.
-_READ_AHEAD = 4096
+# What is read ahead and sorted by length together: enough for batches without padding, and a bound on memory for
+# input without end.
+_READ_AHEAD = 4096  # lines
+_READ_AHEAD_CHARACTERS = 2_000_000
 _EXTRA_LENGTH = 10
+_WORD_BEGINS = "\N{LOWER ONE EIGHTH BLOCK}"  # as SentencePiece writes a space
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Translation:
     """Subwords, without EOS."""
     finished: bool
     """False: cut off at the largest length."""
+    parts: int = 1
+    """In how many parts the sentence was translated, being too long; the figures are sums over them."""
 
 
 class Translator:
@@ -51,24 +55,39 @@ class Translator:
         self, sentences: Iterable[str], n_best: int = 1, read_ahead: int = _READ_AHEAD
     ) -> Iterator[list[Translation]]:
         """Up to `n_best` translations of each sentence, best first; at most `read_ahead` sentences are in memory."""
-        iterator = iter(sentences)
-        while chunk := list(islice(iterator, read_ahead)):
-            yield from self._translate_chunk(chunk, n_best, None)
+        chunk: list[str] = []
+        characters = 0
+        for sentence in sentences:
+            chunk.append(sentence)
+            characters += len(sentence)
+            if len(chunk) == read_ahead or characters > _READ_AHEAD_CHARACTERS:
+                yield from self._translate_chunk(chunk, n_best, None)
+                chunk, characters = [], 0
+        yield from self._translate_chunk(chunk, n_best, None)
 
     def _translate_chunk(
         self, sentences: Sequence[str], n_best: int, done: Callable[[int], object] | None
     ) -> list[list[Translation]]:
-        sources = self.subwords.encode_source(sentences)
-        results: list[list[Translation]] = [[] for _ in sentences]
+        most = min(self.config.max_source_tokens, self.model.max_target_len or self.config.max_source_tokens)
+        parts = [split_ids(ids, most, self._begin_words) for ids in self.subwords.encode_source(sentences)]
+        sources = [ids for of_sentence in parts for ids in of_sentence]
+        sentence_of = [sentence for sentence, of_sentence in enumerate(parts) for _ in of_sentence]
+        missing = [len(of_sentence) for of_sentence in parts]
+        results: list[list[Translation]] = [[] for _ in sources]
         beam_size = max(self.config.beam_size, n_best)
         for rows in self._batches([len(source) * beam_size for source in sources]):
             found = self.search([sources[row] for row in rows], n_best)
             for row, hypotheses in zip(rows, found, strict=True):
                 # A sentence without a word has nothing to translate, whatever the model makes of a lone EOS.
                 results[row] = self._texts(hypotheses) if len(sources[row]) > 1 else [_NOTHING]
+                missing[sentence_of[row]] -= 1
             if done is not None:
-                done(len(rows))
-        return results
+                done(len({sentence_of[row] for row in rows if not missing[sentence_of[row]]}))
+        remaining = iter(results)
+        return [_join([next(remaining) for _ in of_sentence]) for of_sentence in parts]
+
+    def _begin_words(self, ids: list[int]) -> list[bool]:
+        return [piece.startswith(_WORD_BEGINS) for piece in self.subwords.pieces(ids, "source")]
 
     def _batches(self, costs: list[int]) -> Iterator[list[int]]:
         """Rows in batches of similar length, longest first: what does not fit into memory fails at once.
@@ -100,6 +119,23 @@ class Translator:
             Translation(text, found.score, found.log_probability, len(found.token_ids), found.finished)
             for text, found in zip(texts, hypotheses, strict=True)
         ]
+
+
+def _join(parts: list[list[Translation]]) -> list[Translation]:
+    """The translations of a sentence from those of its parts: the best of each, the second best of each, …"""
+    if len(parts) == 1:
+        return parts[0]
+    return [
+        Translation(
+            " ".join(one.text for one in ranked if one.text),
+            sum(one.score for one in ranked),
+            sum(one.log_probability for one in ranked),
+            sum(one.tokens for one in ranked),
+            all(one.finished for one in ranked),
+            len(ranked),
+        )
+        for ranked in zip(*parts, strict=False)
+    ]
 
 
 _NOTHING = Translation("", score=0.0, log_probability=0.0, tokens=0, finished=True)

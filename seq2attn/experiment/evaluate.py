@@ -206,7 +206,7 @@ def _system(runs: Sequence[TrainedRun], measured: MeasuredSystem) -> System:
         attention=model.attention,
         parameters=run.model.count_parameters(),
         max_source_words=run.config.data.max_source_words,
-        training=_training(run) if run.folder.finished else None,
+        training=_training(run) if run.has_final_weights else None,
     )
 
 
