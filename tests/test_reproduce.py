@@ -108,7 +108,7 @@ def test_the_smoke_preset_shows_what_attention_changed(data_folder: Path, tmp_pa
     assert attention["bleu"] > fixed["bleu"]
 
 
-@pytest.mark.parametrize("script", ["reproduce.sh", "test.sh"])
+@pytest.mark.parametrize("script", ["reproduce.sh", "test.sh", "bench_peers.sh"])
 @pytest.mark.parametrize(("version", "found"), [("Python 3.9.2", "Python 3.9.2"), (None, "nothing")])
 def test_the_scripts_say_which_python_they_need(
     script: str, version: str | None, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

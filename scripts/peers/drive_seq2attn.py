@@ -1,0 +1,56 @@
+"""Rounds of seq2attn itself: its update of the weights and its beam search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+import seq2attn
+from scripts.peers.serving import Assignment, Tool, serve
+from seq2attn.config.schema import Config
+from seq2attn.data.batch import collate, pad_sources
+from seq2attn.data.subwords import EOS_ID
+from seq2attn.decoding.search import beam_search
+from seq2attn.models.build import build_model
+from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.update import update_weights
+
+
+def build_own_model(config: Config, vocab_size: int) -> Seq2Seq:
+    """A new model, the same weights every time."""
+    torch.manual_seed(config.train.seed)
+    return build_model(config.model, vocab_size, vocab_size, config.subwords.joint)
+
+
+def build(assignment: Assignment, _: Sequence[str]) -> Tool:
+    """The tool, with one model that trains and one that translates."""
+    torch.set_num_threads(assignment.threads)
+    config = Config.model_validate(assignment.config)
+    trained, translating = (build_own_model(config, len(assignment.pieces)) for _ in range(2))
+    # No translation ends before its largest length.
+    translating.eval().output_bias.data[EOS_ID] = float("-inf")
+    optimizer = build_optimizer(trained.train(), config.train)
+    batches = [collate(batch.sources, batch.targets) for batch in assignment.training]
+
+    def train() -> int:
+        for batch in batches:
+            update_weights(trained, optimizer, [batch], config.train, 1, config.train.learning_rate)
+        return sum(batch.tokens for batch in assignment.training)
+
+    @torch.inference_mode()
+    def translate() -> int:
+        for batch in assignment.decoding:
+            memory = translating.encode(*pad_sources(batch.sources))
+            limits = [batch.steps] * len(batch.sources)
+            found = beam_search(translating, memory, limits, config.decode.beam_size, config.decode.length_penalty)
+            assert all(len(best[0].token_ids) == batch.steps for best in found)
+        return sum(batch.tokens for batch in assignment.decoding)
+
+    versions = {"seq2attn": seq2attn.__version__, "torch": torch.__version__}
+    return Tool(versions, trained.count_parameters(), {"training": train, "beam": translate})
+
+
+if __name__ == "__main__":
+    serve(build)
