@@ -24,6 +24,7 @@ from seq2attn.benchmark.workload import Workload, make_up_text
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError, DataError
+from seq2attn.training.memory import peak_memory_bytes
 from tests.command_line import CONFIGS, RNN_ATTENTION, call
 
 CPU = torch.device("cpu")
@@ -138,8 +139,8 @@ def test_accumulated_batches_make_one_update(workload: Workload) -> None:
 def test_a_process_of_its_own_is_charged_for_its_own_memory_alone() -> None:
     ballast = np.ones(600_000_000 // 8)
     cost = measure_steps(tiny(), [[(200, 200)] * 8], CPU, repeats=1)
-    assert machine.peak_memory_bytes(CPU) > ballast.nbytes + 200_000_000
-    assert cost.peak_bytes < machine.peak_memory_bytes(CPU) - 300_000_000
+    assert peak_memory_bytes(CPU) > ballast.nbytes + 200_000_000
+    assert cost.peak_bytes < peak_memory_bytes(CPU) - 300_000_000
     # At least the logits of all target tokens.
     assert cost.added_bytes > 4 * 8 * 200 * tiny().subwords.vocab_size
     assert cost.seconds > 0

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from seq2attn.data.subwords import PAD_ID
-from seq2attn.training.loss import cross_entropy_sum
+from seq2attn.training.loss import cross_entropy_sum, cross_entropy_sums
 from tests.conftest import MODELS, VOCAB_SIZE, make_batch, make_model
 
 
@@ -49,6 +49,16 @@ def test_fused_gradients_are_autograd_s(label_smoothing: float) -> None:
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], msg=name)
+
+
+def test_the_unsmoothed_loss_comes_along_without_a_gradient() -> None:
+    model, batch = make_model(MODELS["additive_gru"]), make_batch([5, 3], [4, 2])
+    smoothed, unsmoothed = cross_entropy_sums(model, model(batch), batch.target_output, 0.1)
+    with torch.no_grad():
+        expected = cross_entropy_sum(model, model(batch), batch.target_output, label_smoothing=0.0)
+    torch.testing.assert_close(unsmoothed, expected)
+    assert smoothed > unsmoothed
+    assert not unsmoothed.requires_grad
 
 
 def test_a_model_that_knows_nothing_has_the_loss_of_a_uniform_guess() -> None:

@@ -1,14 +1,12 @@
-"""What this machine can do: its rate of matrix products, the start of the command, memory; and what it is."""
+"""What this machine can do: its rate of matrix products, the start of the command; and what it is."""
 
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -72,20 +70,6 @@ def start_help() -> Timing:
 def start_training() -> Timing:
     """Everything that `seq2attn train` imports, in a new process."""
     return _time_python("-c", "import seq2attn.training.train")
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory that this process has held so far: of a CUDA device what torch has held there, else resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
-    # Linux hands getrusage's figure down from the process that started this one; this line is of this process alone.
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return 1024 * int(line.split()[1])
 
 
 def _time_python(*arguments: str) -> Timing:

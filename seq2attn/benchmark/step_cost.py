@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import torch
 
-from seq2attn.benchmark.machine import peak_memory_bytes, synchronize
+from seq2attn.benchmark.machine import synchronize
 from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch, collate
 from seq2attn.errors import TrainingError
 from seq2attn.models.build import build_model
+from seq2attn.training.memory import peak_memory_bytes
 from seq2attn.training.optimizer import build_optimizer
 from seq2attn.training.update import update_weights
 

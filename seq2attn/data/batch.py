@@ -30,6 +30,11 @@ class Batch:
     target_tokens: int
     """Real tokens in `target_output`."""
 
+    @property
+    def positions(self) -> int:
+        """Positions of both sides, padding included."""
+        return self.source_ids.numel() + self.target_output.numel()
+
     def halves(self) -> tuple[Batch, Batch]:
         """The first and the second half of the pairs; there must be two at least."""
         first = self.source_ids.shape[0] // 2

@@ -24,8 +24,18 @@ def cross_entropy_sum(model: Seq2Seq, hidden: Tensor, target_output: Tensor, lab
     if not torch.is_grad_enabled():
         logits = model.project(rows)
         return F.cross_entropy(logits, targets, ignore_index=PAD_ID, reduction="sum", label_smoothing=label_smoothing)
-    apply: Callable[..., Tensor] = _FusedCrossEntropy.apply
-    return apply(rows, model.output_weight, model.output_bias, targets, label_smoothing)
+    return cross_entropy_sums(model, hidden, target_output, label_smoothing)[0]
+
+
+def cross_entropy_sums(
+    model: Seq2Seq, hidden: Tensor, target_output: Tensor, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """What `cross_entropy_sum` gives, to be trained on, and beside it the same without label smoothing.
+
+    The second falls out on the way to the first and has no gradient; its mean is the logarithm of the perplexity.
+    """
+    apply: Callable[..., tuple[Tensor, Tensor]] = _FusedCrossEntropy.apply
+    return apply(hidden.flatten(0, 1), model.output_weight, model.output_bias, target_output.flatten(), label_smoothing)
 
 
 class _FusedCrossEntropy(torch.autograd.Function):
@@ -38,7 +48,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         log_p = torch.addmm(bias, hidden, weight.t())
         torch.log_softmax(log_p, dim=-1, out=log_p)
         real = targets != PAD_ID
@@ -51,10 +61,12 @@ class _FusedCrossEntropy(torch.autograd.Function):
         gradient.scatter_add_(1, targets[:, None], gradient.new_full((len(targets), 1), label_smoothing - 1.0))
         gradient[~real] = 0.0
         ctx.save_for_backward(gradient @ weight, gradient.t() @ hidden, gradient.sum(dim=0))
-        return losses.masked_fill(~real, 0.0).sum()
+        unsmoothed = -picked.masked_fill(~real, 0.0).sum()
+        ctx.mark_non_differentiable(unsmoothed)
+        return losses.masked_fill(~real, 0.0).sum(), unsmoothed
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        (scale,) = upstream
+        scale, _ = upstream
         hidden, weight, bias = ctx.saved_tensors
         return hidden * scale, weight * scale, bias * scale, None, None

@@ -12,7 +12,7 @@ from seq2attn.config.schema import TrainConfig
 from seq2attn.data.batch import Batch
 from seq2attn.errors import TrainingError, is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.loss import cross_entropy_sum
+from seq2attn.training.loss import cross_entropy_sums
 from seq2attn.training.optimizer import set_learning_rate
 
 
@@ -25,6 +25,8 @@ class Update(NamedTuple):
 
     loss: float
     """Nats for a target token, label smoothing included."""
+    unsmoothed_loss: float
+    """The same without label smoothing: the logarithm of the perplexity."""
     norm: float
     """Of the gradient, before it was clipped."""
     target_tokens: int
@@ -47,13 +49,14 @@ def update_weights(
     Raises: FailedUpdateError where loss or gradient is not finite, or there is no memory even for a single pair.
     """
     parts = list(batches)
-    while (loss := _add_gradients(model, parts, settings.label_smoothing)) is None:
+    while (losses := _add_gradients(model, parts, settings.label_smoothing)) is None:
         optimizer.zero_grad(set_to_none=True)  # an unknown share of them was added up
         if all(len(part.source_ids) == 1 for part in parts):
             raise FailedUpdateError(
                 f"update {step}: memory does not suffice even for single pairs; free some, or set data.max_source_words"
             )
         parts = [half for part in parts for half in (part.halves() if len(part.source_ids) > 1 else (part,))]
+    loss, unsmoothed_loss = losses
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm).item()
     if not math.isfinite(loss + norm):
         optimizer.zero_grad(set_to_none=True)
@@ -65,19 +68,23 @@ def update_weights(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     tokens = sum(batch.target_tokens for batch in batches)
-    return Update(loss, norm, tokens, was_split=len(parts) > len(batches))
+    return Update(loss, unsmoothed_loss, norm, tokens, was_split=len(parts) > len(batches))
 
 
-def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], label_smoothing: float) -> float | None:
-    """The loss of `batches`, its gradients added to those of `model`; None where memory does not suffice."""
+def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], label_smoothing: float) -> tuple[float, float] | None:
+    """The loss of `batches` with label smoothing, its gradients added to those of `model`, and the one without.
+
+    None where memory does not suffice.
+    """
     tokens = sum(batch.target_tokens for batch in batches)
-    total = torch.zeros((), device=batches[0].source_ids.device)
+    total = torch.zeros(2, device=batches[0].source_ids.device)
     try:
         for batch in batches:
-            loss = cross_entropy_sum(model, model(batch), batch.target_output, label_smoothing) / tokens
-            loss.backward()
-            total += loss.detach()
-        return total.item()
+            sums = cross_entropy_sums(model, model(batch), batch.target_output, label_smoothing)
+            (sums[0] / tokens).backward()
+            total += torch.stack(sums).detach() / tokens
+        loss, unsmoothed_loss = total.tolist()
+        return loss, unsmoothed_loss
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
