@@ -25,11 +25,14 @@ _NAME_POINTS = 10.0
 def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tuple[Path, Path]:
     """The figure as `.png` and `.svg`; their paths, in this order. Buckets without sentences leave a gap."""
     with house_style():
-        return save_figure(_length_curve_figure(summary), Path(path_without_suffix), _title(summary))
+        return save_figure(length_curve_figure(summary), Path(path_without_suffix), _title(summary))
 
 
-def _length_curve_figure(summary: Summary) -> Figure:
-    """The figure itself; nothing of it is registered with pyplot, and no display is needed."""
+def length_curve_figure(summary: Summary) -> Figure:
+    """The figure itself, to be drawn in the `house_style` that it is made in.
+
+    Nothing of it is registered with pyplot, and no display is needed.
+    """
     figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
     grid = figure.add_gridspec(2, 1, height_ratios=(6, 1), hspace=0.06, left=0.07, right=0.775, bottom=0.1, top=0.83)
     curves, counts = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
