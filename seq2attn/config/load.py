@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +18,11 @@ from seq2attn.errors import ConfigError
 
 _MODEL_KINDS: dict[str, type[BaseModel]] = {"rnn": RnnConfig, "transformer": TransformerConfig}
 
+_LONGEST_FOUND = 80
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 3
+_REPR.maxstring = _REPR.maxother = _LONGEST_FOUND
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """The configuration in `path` with `overrides` (`train.seed=2`) applied, checked.
@@ -28,8 +34,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{file}: no such configuration file")
     try:
         tree = _parse_yaml(file.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid YAML: {_first_line(error)}") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: a configuration is a mapping with the sections {', '.join(Config.model_fields)}")
     for override in overrides:
@@ -94,7 +102,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: expected key.path=value, as in train.seed=2")
     try:
         value = _parse_yaml(text) if text.strip() else None
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {_first_line(error)}") from error
     section = tree
     for key in keys[:-1]:
@@ -120,7 +128,9 @@ def _explain(details: dict[str, Any], tree: Mapping[str, Any]) -> str:
         hint = f", did you mean {near[0]}?" if near else f" (known: {', '.join(_keys_at(location[:-1], tree))})"
         return f"unknown key {path}{hint}"
     if details["type"] == "union_tag_invalid":
-        return f"{path}.kind: expected one of {', '.join(_MODEL_KINDS)}, found {details['input'].get('kind')!r}"
+        return (
+            f"{path}.kind: expected one of {', '.join(_MODEL_KINDS)}, found {_in_short(details['input'].get('kind'))}"
+        )
     if details["type"] == "union_tag_not_found":
         return f"{path}.kind: missing; expected one of {', '.join(_MODEL_KINDS)}"
     if details["type"] == "missing":
@@ -128,7 +138,13 @@ def _explain(details: dict[str, Any], tree: Mapping[str, Any]) -> str:
     if details["type"] == "value_error":
         return f"{path}: {details['ctx']['error']}"
     message = details["msg"][0].lower() + details["msg"][1:]
-    return f"{path}: {message}, found {details['input']!r}"
+    return f"{path}: {message}, found {_in_short(details['input'])}"
+
+
+def _in_short(value: object) -> str:
+    """The beginning of a value, which aliases can make as large as memory when it is written out."""
+    text = _REPR.repr(value)
+    return text if len(text) <= _LONGEST_FOUND else f"{text[:_LONGEST_FOUND]}…"
 
 
 def _keys_at(location: Iterable[str], tree: Mapping[str, Any]) -> list[str]:

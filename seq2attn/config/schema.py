@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
+# Sizes have a ceiling far above any use, so that a slip of the pen is an error and not a memory that is full.
+Width = Annotated[int, Field(gt=0, le=65_536)]
+Count = Annotated[int, Field(gt=0, le=1024)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -19,6 +22,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_written(cls, value: object) -> object:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text):
+                raise ValueError("holds NUL or half of a surrogate pair, which no file can hold")
+        return value
 
 
 class DataConfig(_Section):
@@ -61,7 +72,7 @@ class DataConfig(_Section):
 class SubwordsConfig(_Section):
     """SentencePiece, trained on the training split alone."""
 
-    vocab_size: Annotated[int, Field(ge=16)] = 4000
+    vocab_size: Annotated[int, Field(ge=16, le=1_000_000)] = 4000
     """Number of subwords, the four special ones included."""
     kind: Literal["bpe", "unigram"] = "bpe"
     """Byte-pair encoding, or the unigram language model."""
@@ -74,9 +85,9 @@ class SubwordsConfig(_Section):
 class _ModelConfig(_Section):
     """What all models have in common."""
 
-    d_model: PositiveInt = 256
+    d_model: Width = 256
     """Width of embeddings, encoder states and decoder states."""
-    n_layers: PositiveInt = 1
+    n_layers: Count = 1
     """Layers of the encoder, and of the decoder."""
     dropout: Share = 0.1
     """Share of activations set to zero while training."""
@@ -118,15 +129,15 @@ class TransformerConfig(_ModelConfig):
     """The family of models."""
     attention: Literal["scaled_dot"] = "scaled_dot"
     """The score; a transformer has this one."""
-    n_heads: PositiveInt = 4
+    n_heads: Count = 4
     """Heads of every attention; must divide `d_model`."""
-    d_ff: PositiveInt | None = None
+    d_ff: Width | None = None
     """Width of the feed-forward layers; four times `d_model` where it is not given."""
     norm: Literal["pre", "post"] = "pre"
     """Layer normalisation before each sub-layer, or after it as in the paper."""
     positions: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
     """How the order of the words is given to the model."""
-    max_positions: PositiveInt = 1024
+    max_positions: Annotated[int, Field(gt=0, le=1_000_000)] = 1024
     """Number of positions that `positions: learned` has; longer input is an error."""
 
     @model_validator(mode="after")
@@ -198,7 +209,7 @@ class TrainConfig(_Section):
     """Seed of the weights, the data order and dropout."""
     deterministic: bool = False
     """On a GPU too, take only operations that give the same bits every time, some of which are slower."""
-    threads: PositiveInt | None = None
+    threads: Count | None = None
     """CPU threads; torch's own choice where it is not given."""
 
     @model_validator(mode="after")
@@ -217,7 +228,7 @@ class TrainConfig(_Section):
 class DecodeConfig(_Section):
     """How sentences are translated."""
 
-    beam_size: PositiveInt = 5
+    beam_size: Count = 5
     """Hypotheses kept at each position; 1 is greedy search."""
     length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
     """Exponent of the length by which a hypothesis' log-probability is divided: 0 favours short ones, 1 is the mean

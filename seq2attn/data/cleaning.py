@@ -14,7 +14,14 @@ from seq2attn.data.files import Pair
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 _SPARED_WORDS = 5
+# What is longer is no sentence, but a file without line ends or a piece of another; it would take all memory.
+_LONGEST_CHARACTERS = 20_000
 _TOO_LONG = ("too_long_source", "too_long_target")
+
+
+def is_no_sentence(source: str, target: str) -> bool:
+    """Whether a side is longer than any sentence."""
+    return max(len(source), len(target)) > _LONGEST_CHARACTERS
 
 
 def normalise(text: str) -> str:
@@ -57,6 +64,8 @@ class TrainingRules:
         """Why the normalised pair is left out, None where it stays."""
         if not source or not target:
             return "empty"
+        if is_no_sentence(source, target):
+            return "no_sentence"
         source_words, target_words = self.count_both(source, target)
         if self.max_source_words is not None and source_words > self.max_source_words:
             return _TOO_LONG[0]
@@ -78,13 +87,15 @@ class TrainingRules:
 
 
 def clean_held_out(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]:
-    """Validation or test pairs, normalised, without the empty ones; `counts` is filled on the way."""
+    """Validation or test pairs, normalised, without the empty ones and what is no sentence; fills `counts`."""
     for source, target in _normalised(pairs, counts):
-        if source and target:
+        if not source or not target:
+            counts.drop("empty")
+        elif is_no_sentence(source, target):
+            counts.drop("no_sentence")
+        else:
             counts.kept += 1
             yield source, target
-        else:
-            counts.drop("empty")
 
 
 def clean_training(pairs: Iterable[Pair], rules: TrainingRules, counts: SplitCounts) -> Iterator[Pair]:

@@ -52,11 +52,17 @@ def resolve_files(spec: str | list[str], source_language: str, target_language: 
 
     Of `text/train.de` and `text/train.de.gz` the plain one is taken.
 
-    Raises: DataError where a file is missing.
+    Raises: DataError where a file is missing, or two are named as those of the other language each.
     """
     if isinstance(spec, list):
         if len(spec) != 2:
             raise DataError(f"{spec}: {len(spec)} file names; expected {_FORMS}")
+        endings = tuple(Path(name.removesuffix(".gz")).suffix.removeprefix(".") for name in spec)
+        if endings == (target_language, source_language) != endings[::-1]:
+            raise DataError(
+                f"{spec[0]}: named as {target_language}, and it is the source, which is {source_language}; "
+                "swap the two files, or the two languages"
+            )
         return _existing(spec[0]), _existing(spec[1])
     if _table_kind(Path(spec)) is not None:
         return (_existing(spec),)

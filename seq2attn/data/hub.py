@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -70,7 +71,8 @@ def load_tables(
     """
     import datasets
 
-    if local is None:
+    offline = _offline_variable() if local is None else None
+    if local is None and offline is None:
         _probe(repository)
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
@@ -80,6 +82,10 @@ def load_tables(
     try:
         return datasets.load_dataset(str(local or repository), revision=revision if not local else None, **chosen)
     except Exception as error:  # the errors of five libraries come through here
+        if offline is not None:
+            raise FetchError(
+                f"{repository}: {offline} is set and {_cached()}; unset it to go to the hub, or {_OTHERWISE}"
+            ) from error
         raise FetchError(f"{local or repository}: {_one_line(error)}; {_OTHERWISE}") from error
 
 
@@ -87,12 +93,25 @@ def _probe(repository: str) -> None:
     """Ask the hub once, with a short timeout: the client itself would try for minutes."""
     import huggingface_hub
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        return  # the user wants the cache or nothing, and the client answers that at once
     try:
         huggingface_hub.HfApi().dataset_info(repository, timeout=_PROBE_SECONDS)
     except Exception as error:  # the errors of the client and of the library under it
         raise FetchError(f"{repository}: the hub does not give it ({_one_line(error)}); {_OTHERWISE}") from error
+
+
+def _offline_variable() -> str | None:
+    """The environment variable that keeps the hub's client from the network; None where none does."""
+    names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return next((name for name in names if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")), None)
+
+
+def _cached() -> str:
+    """In words, which data sets are in the cache."""
+    import datasets
+
+    folder = Path(datasets.config.HF_DATASETS_CACHE)
+    names = sorted(path.name.replace("___", "/") for path in folder.glob("*") if path.is_dir())
+    return f"the cache {folder} holds {', '.join(names) or 'no data set'}"
 
 
 def _one_line(error: Exception) -> str:
