@@ -1,0 +1,99 @@
+"""A text without end, and lines far beyond any sentence: memory stays bounded, and every line has its line."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import PROGRAM, spawn, write
+from tests.faults.conftest import Fault
+
+MANY = 100_000
+# Starts the command and says on stderr how much memory it took at most, in KiB.
+MEASURED = """
+import resource, sys
+from seq2attn.cli.app import main
+try:
+    main()
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def translate(run: Path, text: Path, output: Path) -> int:
+    """Translate a file; the most memory that it took, in MiB."""
+    command = [PROGRAM[0], "-c", MEASURED, "translate", str(run), str(text)]
+    with output.open("wb") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr.split()[-1]) // 1024
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_lines_take_the_memory_of_a_few_thousand(
+    tiny_run: Path, tmp_path: Path, fault: Fault
+) -> None:
+    few = write(tmp_path / "few", "ba be bi\n" * 5000)
+    many = write(tmp_path / "many", "ba be bi\n" * MANY)
+    with fault():
+        least = translate(tiny_run, few, tmp_path / "few.out")
+        most = translate(tiny_run, many, tmp_path / "many.out")
+        assert most < least + 100
+        lines = (tmp_path / "many.out").read_bytes().splitlines()
+        assert len(lines) == MANY
+        assert len(set(lines)) == 1
+
+
+@pytest.mark.slow
+def test_a_line_of_ten_megabytes_is_one_line(tiny_run: Path, tmp_path: Path, fault: Fault) -> None:
+    long_line = "ba be bi bo " * 870_000
+    with fault():
+        done = spawn("translate", tiny_run, write(tmp_path / "text", f"ba\n{long_line}\nbe\n"))
+        assert done.code == 0, done.stderr
+        assert done.stdout.count("\n") == 3
+        (warning,) = done.stderr.splitlines()
+        assert warning.startswith("line 2: very long, so that it was translated in ")
+
+
+def test_progress_is_shown_on_a_terminal(tiny_run: Path, tmp_path: Path, fault: Fault) -> None:
+    """Standard error is a terminal, standard output a file."""
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        while True:
+            try:
+                shown.extend(os.read(ours, 4096))
+            except OSError:  # how Linux says that the other side is closed
+                return
+
+    reader = threading.Thread(target=read)
+    text = write(tmp_path / "text", "ba be bi\n" * 12_000)
+    with fault(), (tmp_path / "out").open("wb") as output:
+        environment = os.environ | {"TERM": "xterm"}
+        process = subprocess.Popen(
+            [*PROGRAM, "translate", str(tiny_run), str(text)], stdout=output, stderr=theirs, env=environment
+        )
+        os.close(theirs)
+        reader.start()
+        assert process.wait(timeout=120) == 0
+        reader.join()
+        os.close(ours)
+        assert b" lines translated" in shown
+        assert (tmp_path / "out").read_bytes().count(b"\n") == 12_000
+
+
+def test_an_output_that_is_full_is_one_line(tiny_run: Path, tmp_path: Path, fault: Fault) -> None:
+    text = write(tmp_path / "text", "ba be bi\n" * 5000)
+    with fault(), Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, "translate", str(tiny_run), str(text)], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+        assert done.returncode == 1
+        (complaint,) = done.stderr.decode().splitlines()
+        assert "standard output: cannot be written (No space left on device)" in complaint
