@@ -99,3 +99,34 @@ def test_a_pair_too_long_to_train_on_gives_its_clauses() -> None:
     counts = SplitCounts()
     assert list(clean_training([("a b. c d.", "x y; z w!")], rules, counts)) == [("a b.", "x y;"), ("c d.", "z w!")]
     assert counts == SplitCounts(read=1, kept=2, clauses=2, dropped={"too_long_source": 1})
+
+
+SIDES = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(["a", "b.", "c,", "d;"]), max_size=30).map(" ".join))
+
+
+@given(
+    pairs=st.lists(st.tuples(SIDES, SIDES), max_size=10),
+    limit=st.one_of(st.none(), st.integers(1, 20)),
+    split_clauses=st.booleans(),
+    held_out=st.frozensets(SIDES.map(normalise), max_size=3),
+)
+def test_whatever_comes_is_kept_or_counted(
+    pairs: list[tuple[str, str]], limit: int | None, split_clauses: bool, held_out: frozenset[str]
+) -> None:
+    rules = replace(RULES, max_source_words=limit, split_clauses=split_clauses, held_out_sources=held_out)
+    counts = SplitCounts()
+    kept = list(clean_training(pairs, rules, counts))
+    assert counts.read == len(pairs)
+    assert counts.kept == len(kept)
+    assert counts.read == counts.kept - counts.clauses + sum(counts.dropped.values())
+    assert all(rules.reason_to_drop(*pair) is None for pair in kept)
+    assert all(normalise(side) == side for pair in kept for side in pair)
+
+
+@pytest.mark.parametrize(("length", "reason"), [(20_000, None), (20_001, "no_sentence")])
+def test_what_is_longer_than_any_sentence_is_dropped_everywhere(length: int, reason: str | None) -> None:
+    pair = "a" * length, "b" * 20_000
+    assert RULES.reason_to_drop(*pair) == reason
+    counts = SplitCounts()
+    assert list(clean_held_out([pair], counts)) == ([pair] if reason is None else [])
+    assert counts.dropped == ({} if reason is None else {reason: 1})

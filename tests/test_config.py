@@ -1,11 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from seq2attn.config.load import dump_config, load_config, parse_config, replace_budget
+from seq2attn.config.schema import (
+    Config,
+    DataConfig,
+    DecodeConfig,
+    RnnConfig,
+    SubwordsConfig,
+    TrainConfig,
+    TransformerConfig,
+)
 from seq2attn.errors import ConfigError
+
+_SECTIONS = (Config, DataConfig, SubwordsConfig, RnnConfig, TransformerConfig, TrainConfig, DecodeConfig)
+ALL_KEYS = sorted({key for section in _SECTIONS for key in section.model_fields})
 
 MINIMAL = "data: {corpus: bible-fr-en}\nmodel: {kind: rnn}\ntrain: {max_steps: 10}\n"
 
@@ -94,3 +111,43 @@ def test_missing_file_and_wrong_shape(tmp_path: Path) -> None:
         load_config(tmp_path / "list.yaml")
     with pytest.raises(ConfigError, match=r"x: data: missing; model: missing; train: missing"):
         parse_config({}, "x")
+
+
+def loaded_or_told(load: Callable[[], Config]) -> Config | str:
+    try:
+        return load()
+    except ConfigError as error:
+        return str(error)
+
+
+YAML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8"), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(ALL_KEYS) | st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    text=st.text(st.characters(codec="utf-8"), max_size=60)
+    | st.text(st.sampled_from("data:{}[]&*!- \n\"'|>#"), max_size=60)
+)
+def test_any_text_is_a_configuration_or_one_line(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text, encoding="utf-8", newline="")
+    loaded = loaded_or_told(lambda: load_config(path))
+    assert isinstance(loaded, Config) or "\n" not in loaded
+
+
+@given(value=YAML_VALUES, key=st.sampled_from(ALL_KEYS), section=st.sampled_from(["", *Config.model_fields]))
+def test_any_value_under_any_key_is_taken_as_written_or_one_line(value: object, key: str, section: str) -> None:
+    tree: dict[str, Any] = {"data": {"corpus": "x"}, "model": {"kind": "rnn"}, "train": {"max_steps": 1}}
+    if section in ("", "name"):
+        tree[key] = value
+    else:
+        tree[section] = tree.get(section, {}) | {key: value}
+    loaded = loaded_or_told(lambda: parse_config(tree, "x"))
+    if isinstance(loaded, Config):
+        assert parse_config(YAML(typ="safe", pure=True).load(dump_config(loaded)), "x") == loaded
+    else:
+        assert "\n" not in loaded
+        assert len(loaded) < 4000

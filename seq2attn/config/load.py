@@ -55,7 +55,8 @@ def parse_config(tree: Mapping[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(dict(details), tree) for details in error.errors(include_url=False)]
+        # A key may hold a line end too.
+        lines = [" ".join(_explain(dict(details), tree).split()) for details in error.errors(include_url=False)]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from error
 
 
