@@ -40,21 +40,19 @@ class MetricName(StrEnum):
 
 BinsOption = Annotated[
     str | None,
-    typer.Option(
-        help="First lengths of the buckets, or width:10, or count:6. [default: 0,10,20,30,40,50,60]", show_default=False
-    ),
+    typer.Option(help="First lengths of the buckets, or width:10, or count:6.", show_default="0,10,20,30,40,50,60"),
 ]
 ByLengthOption = Annotated[bool, typer.Option("--by-length", help="Scores in buckets of sentence length.")]
 LengthOfOption = Annotated[LengthOf, typer.Option(help="Whose length.")]
 LengthUnitOption = Annotated[
-    LengthUnit | None, typer.Option(help="What it is counted in. [default: the language's]", show_default=False)
+    LengthUnit | None, typer.Option(help="What it is counted in.", show_default="the language's")
 ]
 SubwordsModelOption = Annotated[
     Path | None, typer.Option(help="The SentencePiece model that makes subwords.", show_default=False)
 ]
 MetricOption = Annotated[list[MetricName] | None, typer.Option(help="A metric beside BLEU.", show_default=False)]
 BaselineOption = Annotated[
-    str | None, typer.Option(help="The system to hold the others against. [default: the first]", show_default=False)
+    str | None, typer.Option(help="The system to hold the others against.", show_default="the first")
 ]
 
 

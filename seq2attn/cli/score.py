@@ -36,9 +36,7 @@ def score(
     target_language: Annotated[
         str | None, typer.Option(help="Two-letter code, for tokenizer and lengths.", show_default=False)
     ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="SacreBLEU's, for BLEU. [default: the language's]", show_default=False)
-    ] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="SacreBLEU's, for BLEU.", show_default="the language's")] = None,
     by_length: ByLengthOption = False,
     bins: BinsOption = None,
     length_of: LengthOfOption = LengthOf.source,
