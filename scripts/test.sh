@@ -18,6 +18,6 @@ python=.venv/bin/python
 "$python" -m ruff format --check .
 "$python" -m mypy
 
-# The tests' models are so small that a second thread costs more than it gives, and much more on a busy machine.
+# The tests' models are so small that a second thread costs more than it gives. The cores share the files of tests.
 export OMP_NUM_THREADS=1
-exec "$python" -m pytest ${selection[@]+"${selection[@]}"} "$@"
+exec "$python" -m pytest -n auto --dist loadfile ${selection[@]+"${selection[@]}"} "$@"
