@@ -169,7 +169,8 @@ def test_losses_that_are_no_numbers_change_no_weight_and_end_the_run(text: Path,
         model.output_bias[5] = float("inf")
     before = {name: value.clone() for name, value in weights_of(model).items()}
     trainer = Trainer(config, prepared, model, run, CPU)
-    with TrainingLog(run, 0, quiet=True) as log, pytest.raises(TrainingError, match=r"^3 updates in a row .* loss is nan"):
+    reason = r"^3 updates in a row .* loss is nan"
+    with TrainingLog(run, 0, quiet=True) as log, pytest.raises(TrainingError, match=reason):
         trainer.run(log)
     assert all(torch.equal(value, before[name]) for name, value in weights_of(model).items())
     assert (trainer.step, run.steps()) == (3, [3])
