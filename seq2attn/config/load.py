@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import reprlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from seq2attn.config.schema import Config, DataConfig, RnnConfig, TransformerConfig
 from seq2attn.errors import ConfigError
@@ -33,9 +33,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     if not file.is_file():
         raise ConfigError(f"{file}: no such configuration file")
     try:
-        tree = _parse_yaml(file.read_text(encoding="utf-8"))
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: not valid YAML: {_first_line(error)}") from error
+        tree = _parse_yaml(file.read_text(encoding="utf-8"), f"{file}: not valid YAML")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not valid YAML: not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
     if not isinstance(tree, dict):
@@ -92,8 +92,12 @@ def _with_whole_paths(data: DataConfig) -> DataConfig:
     return data.model_copy(update=whole)
 
 
-def _parse_yaml(text: str) -> Any:
-    return YAML(typ="safe", pure=True).load(text)
+def _parse_yaml(text: str, complaint: str) -> Any:
+    try:
+        with warnings.catch_warnings(action="error"):  # an anchor that is set twice is a slip of the pen
+            return YAML(typ="safe", pure=True).load(text)
+    except Exception as error:  # over some text the parser itself stumbles, with a TypeError and the like
+        raise ConfigError(f"{complaint}: {_first_line(error)}") from error
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:
@@ -101,10 +105,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise ConfigError(f"--set {override}: expected key.path=value, as in train.seed=2")
-    try:
-        value = _parse_yaml(text) if text.strip() else None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML: {_first_line(error)}") from error
+    value = _parse_yaml(text, f"--set {override}: the value is not valid YAML") if text.strip() else None
     section = tree
     for key in keys[:-1]:
         if not isinstance(section.setdefault(key, {}), dict):

@@ -29,6 +29,8 @@ HOSTILE_YAML = {
     "anchors that explode": (f"{BOMB}{BASE}name: *i\n", "name: input should be a valid string, found [[[["),
     "anchors as files": (f"{BOMB}data: {{train: *i}}\nmodel: {{kind: rnn}}\n", "data.train"),
     "an anchor in itself": ("data: &a {corpus: *a}\nmodel: {kind: rnn}\ntrain: {max_steps: 1}\n", "data.corpus: "),
+    "an anchor twice": (f"{BASE}name: &a x\nextra: &a y\n", "not valid YAML: found duplicate anchor 'a'"),
+    "a mapping for a key": ("{{a: 1}: 2}\n", "not valid YAML"),
     "deep lists": ("[" * 100_000, "not valid YAML"),
     "deep mappings": ("{a: " * 100_000, "not valid YAML"),
     "a number without end": (BASE.replace("10", "9" * 10_000), "not valid YAML"),

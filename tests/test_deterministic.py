@@ -1,0 +1,32 @@
+"""`train.deterministic` on a processor: every family can be trained with it, and it changes no bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from seq2attn.training.checkpoint import load_weights
+from seq2attn.training.run_folder import RunFolder
+from seq2attn.training.train import train
+from tests.training_samples import FAMILIES, make_config, write_copy_task
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_changes_no_bit_where_everything_is_deterministic_already(family: str, tmp_path: Path) -> None:
+    text = write_copy_task(tmp_path / "text", pairs=120)
+    weights = []
+    for deterministic in (False, True):
+        config = make_config(text, FAMILIES[family] | {"dropout": 0.2}, max_steps=4, deterministic=deterministic)
+        train(config, tmp_path / f"run_{deterministic}", "cpu", quiet=True)
+        assert torch.are_deterministic_algorithms_enabled() is deterministic
+        weights.append(load_weights(RunFolder(tmp_path / f"run_{deterministic}").final))
+    assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())
