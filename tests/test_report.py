@@ -7,6 +7,7 @@ import pytest
 
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.document import Code, Heading, Paragraph, Picture, Table, to_markdown
+from seq2attn.evaluation.length_curve import MetricCurve, Score
 from seq2attn.evaluation.report import Example, ReportDetails, report_blocks, write_report
 from seq2attn.evaluation.slope import Slope
 from seq2attn.evaluation.summary import Relation, Summary
@@ -148,3 +149,14 @@ def test_slopes_and_differences_are_told_with_how_sure_they_are() -> None:
     assert "| rnn\\_attention | – | – |" in text
     assert "## Each system against rnn\\_fixed" in text
     assert "| rnn\\_attention | 10–19 | 640 | +7.6 (+6.9 to +8.2) | – | 0.0007 |" in text
+
+
+def test_metrics_beside_bleu_have_their_own_tables_and_signatures() -> None:
+    buckets = (*(Score(61.0, 60.0, 62.5) for _ in FIXED.buckets[:-1]), Score(70.0, None, None))
+    fixed = replace(FIXED, beside=(MetricCurve("TER", True, Score(63.25, 62.0, 64.0), buckets),))
+    summary = replace(a_summary(fixed), signatures={"TER": "nrefs:1|tok:tercom"})
+    text = to_markdown(report_blocks(summary, "x.png", ReportDetails()))
+    assert "## TER, lower is better" in text
+    assert "| 60+ | 88 | 70.0 (n too small) |" in text
+    assert "| all | 3,150 | 63.2 (62.0–64.0) |" in text
+    assert "Of TER: nrefs:1\\|tok:tercom" in text

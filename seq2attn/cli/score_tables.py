@@ -18,8 +18,8 @@ def print_scores(summary: Summary) -> None:
 
     console = results_console()
     console.print(tables.terminal_table(summary))
-    for metric in summary.signatures:
-        console.print(tables.rich_table(tables.beside_table(summary, metric), metric))
+    for curve in summary.systems[0].beside:
+        console.print(tables.rich_table(tables.beside_table(summary, curve.metric), tables.metric_title(curve)))
     if any(system.slope for system in summary.systems):
         console.print(tables.rich_table(tables.slope_table(summary), "BLEU lost as sentences grow"))
     for metric in dict.fromkeys(one.metric for one in summary.differences):

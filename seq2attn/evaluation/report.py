@@ -11,7 +11,14 @@ from seq2attn.evaluation.document import Block, Code, Heading, Paragraph, Pictur
 from seq2attn.evaluation.length_curve import FEW_SENTENCES
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
 from seq2attn.evaluation.summary import Summary, System
-from seq2attn.evaluation.tables import bleu_table, difference_table, length_ratio_table, slope_table
+from seq2attn.evaluation.tables import (
+    beside_table,
+    bleu_table,
+    difference_table,
+    length_ratio_table,
+    metric_title,
+    slope_table,
+)
 from seq2attn.evaluation.wording import claim, interval, measured, p_value_text, three_sentences
 
 
@@ -62,7 +69,8 @@ def report_blocks(summary: Summary, figure_address: str, details: ReportDetails)
         *_examples(details.examples, summary),
         Heading("Make it again", 2),
         Code(summary.command),
-        Paragraph(f"SacreBLEU's signature of every score: {summary.signature}"),
+        Paragraph(f"SacreBLEU's signature of every BLEU: {summary.signature}"),
+        *(Paragraph(f"Of {metric}: {signature}") for metric, signature in summary.signatures.items()),
     ]
 
 
@@ -100,6 +108,11 @@ def _scores(summary: Summary) -> list[Block]:
             "penalty: the system stops too early."
         ),
         length_ratio_table(summary),
+        *(
+            block
+            for curve in summary.systems[0].beside
+            for block in (Heading(metric_title(curve), 2), beside_table(summary, curve.metric))
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.text import Text
 
 from seq2attn.evaluation.document import Table
-from seq2attn.evaluation.length_curve import Bucket, Score
+from seq2attn.evaluation.length_curve import Bucket, MetricCurve, Score
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
 from seq2attn.evaluation.slope import WORDS, Slope
 from seq2attn.evaluation.summary import Summary
@@ -92,6 +92,11 @@ def beside_table(summary: Summary, metric: str) -> Table:
     ]
     rows.append(("all", f"{summary.systems[0].n_sentences:,}", *(_score_text(curve.overall) for curve in curves)))
     return Table(_header(summary), tuple(rows))
+
+
+def metric_title(curve: MetricCurve) -> str:
+    """The name of a metric beside BLEU, with which way it counts where that is the other way."""
+    return f"{curve.metric}, lower is better" if curve.lower_is_better else curve.metric
 
 
 def difference_table(summary: Summary, metric: str) -> Table:
