@@ -77,6 +77,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or "DefaultCPUAllocator" in str(error)
+        or "Cannot allocate memory" in str(error)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -67,3 +68,6 @@ def main() -> None:
         advice = "free some, or make the batches smaller (train.batch_tokens, decode.batch_tokens, --beam)"
         print(f"seq2attn: memory does not suffice; {advice}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        # What is left is the interpreter's own end, where Python would show a KeyboardInterrupt as a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

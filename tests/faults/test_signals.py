@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from tests.command_line import PROGRAM, call, wait_for
 from tests.faults.conftest import Fault, config_of, write_config
 
 
-def start(text: Path, folder: Path) -> tuple[RunFolder, list[str | Path], subprocess.Popen[bytes]]:
+def start(text: Path, folder: Path, **train: object) -> tuple[RunFolder, list[str | Path], subprocess.Popen[bytes]]:
     """A training without end, its folder, and its command."""
-    config = config_of(text, max_epochs=None, max_steps=1_000_000, checkpoint_every_steps=50, validate_every_steps=500)
+    often = {"checkpoint_every_steps": 50, "validate_every_steps": 500} | train
+    config = config_of(text, max_epochs=None, max_steps=1_000_000, **often)
     run = RunFolder(folder / "run")
     words: list[str | Path] = ["train", write_config(folder, config), "--run-dir", run.path]
     command = [*PROGRAM, *map(str, words)]
@@ -42,18 +44,29 @@ def test_a_signal_saves_and_leaves(number: signal.Signals, code: int, text: Path
 
 
 def test_the_second_ctrl_c_leaves_at_once(text: Path, tmp_path: Path, fault: Fault) -> None:
-    run, _, process = start(text, tmp_path)
-    wait_for(run.step(50), process)
+    # An update of seconds stands between the first signal and the end of the step.
+    run, _, process = start(text, tmp_path, batch_tokens=100, accumulate=1500, checkpoint_every_steps=1)
+    wait_for(run.step(1), process)
     with fault():
-        # Both wait while the process is stopped, and are taken one after the other when it goes on.
-        for _ in range(2):
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(0.02)
-            except subprocess.TimeoutExpired:
-                continue
-        _, errors = process.communicate(timeout=60)
+        # Half a second each: for the checkpoint's end, and for the first signal to be taken.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
         assert process.returncode == 130
         assert b"Traceback" not in errors
-        for step in run.steps():
-            read_manifest(run.step(step))
+        assert run.steps() == [1]
+        read_manifest(run.step(1))
+
+
+def test_a_ctrl_c_while_the_program_ends_shows_no_traceback(fault: Fault) -> None:
+    with fault():
+        late = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT)"
+        program = f"{late}; from seq2attn.cli.app import main; import sys; sys.argv[1:] = ['--version']; main()"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+        assert done.stdout.startswith(b"seq2attn ")
+        assert done.returncode == -signal.SIGINT
+        assert done.stderr == b""
