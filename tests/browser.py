@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
+import select
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -43,3 +49,93 @@ def run_in_page(page: Path, program: str) -> Any:
     found = _TOLD.search(done.stdout)
     assert found, "the program did not come to its end"
     return json.loads(unescape(found[1]))
+
+
+class Tab:
+    """A tab of a headless Chromium that stays while a test looks at it, by the DevTools protocol over two pipes."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self.complaints: list[str] = []
+        self._commands, self._answers = commands, answers
+        self._received = b""
+        self._number = 0
+        self._session: dict[str, str] = {}
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = {"sessionId": session}
+        self._call("Runtime.enable")
+
+    def open(self, address: str) -> None:
+        """Go to `address`."""
+        self._call("Page.navigate", url=address)
+
+    def run(self, expression: str) -> Any:
+        """The value of a JavaScript expression on the page."""
+        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def wait_for_text(self, *wanted: str) -> None:
+        """Wait until all of `wanted` stand on the page, in its components too."""
+        deadline = time.monotonic() + 60
+        while missing := [words for words in wanted if words not in (text := str(self.run(_ALL_TEXT)))]:
+            assert time.monotonic() < deadline, f"{missing} not in: {text}"
+            time.sleep(0.1)
+
+    def screenshot(self, path: Path, width: int, height: int) -> None:
+        """The page as a PNG."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters} | self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while (answer := self._receive()).get("id") != self._number:
+            if answer.get("method") == "Runtime.exceptionThrown":
+                self.complaints.append(str(answer["params"]["exceptionDetails"]))
+        assert "error" not in answer, answer
+        return dict(answer["result"])
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._received:
+            assert select.select([self._answers], [], [], 60)[0], "the browser does not answer"
+            some = os.read(self._answers, 1 << 20)
+            assert some, "the browser has ended"
+            self._received += some
+        message, _, self._received = self._received.partition(b"\0")
+        return dict(json.loads(message))
+
+
+_ALL_TEXT = """(() => {
+  const read = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) return node.data;
+    if (["STYLE", "SCRIPT", "TEMPLATE"].includes(node.nodeName)) return "";
+    return [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes].map(read).join(" ");
+  };
+  return document.body ? read(document.body) : "";
+})()"""
+
+
+@contextmanager
+def open_tab(folder: Path) -> Iterator[Tab]:
+    """A tab of a browser that keeps its profile in `folder`, and ends with the block."""
+    assert _CHROMIUM is not None
+    (for_browser, commands), (answers, for_us) = os.pipe(), os.pipe()
+    # The browser reads from descriptor 3 and writes to 4; a shell puts the pipes there.
+    wiring = f'exec "$@" 3<&{for_browser} 4>&{for_us}'
+    options = (*_OPTIONS, "--remote-debugging-pipe", f"--user-data-dir={folder / 'browser'}")
+    browser = subprocess.Popen(
+        ["bash", "-c", wiring, "bash", _CHROMIUM, *options],
+        pass_fds=(for_browser, for_us),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(for_browser)
+    os.close(for_us)
+    try:
+        yield Tab(commands, answers)
+    finally:
+        browser.terminate()
+        browser.wait(30)
+        os.close(commands)
+        os.close(answers)

@@ -21,7 +21,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 HELD_OUT = 40
-TIMINGS = {"speed/target_tokens_per_second"}
+MEASURED = {"speed/target_tokens_per_second", "memory/peak_gib"}
 
 
 def write_copy_task(folder: Path, pairs: int) -> Path:
@@ -59,9 +59,9 @@ def make_config(text: Path, model: dict[str, Any], **train: Any) -> Config:
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl without what a clock has measured."""
+    """The lines of metrics.jsonl without what was measured of the machine."""
     lines = RunFolder(run).metrics_file.read_text(encoding="utf-8").splitlines()
-    return [{name: value for name, value in json.loads(line).items() if name not in TIMINGS} for line in lines]
+    return [{name: value for name, value in json.loads(line).items() if name not in MEASURED} for line in lines]
 
 
 def loss_curve(run: Path) -> list[float]:

@@ -11,6 +11,7 @@ import typer
 import seq2attn
 from seq2attn.cli.attention import attention
 from seq2attn.cli.bench import bench
+from seq2attn.cli.dashboard import dashboard
 from seq2attn.cli.data import data_app
 from seq2attn.cli.eval import evaluate
 from seq2attn.cli.export import export
@@ -35,6 +36,7 @@ app.command(rich_help_panel=_EXPERIMENT)(score)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)
+app.command(rich_help_panel=_MODEL)(dashboard)
 app.command(rich_help_panel=_MODEL)(export)
 app.add_typer(data_app, name="data", rich_help_panel=_TEXT)
 app.command(rich_help_panel=_MACHINE)(bench)

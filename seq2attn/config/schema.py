@@ -197,6 +197,8 @@ class TrainConfig(_Section):
     """Newest checkpoints that are kept, beside the best ones."""
     average_checkpoints: PositiveInt = 4
     """Best checkpoints whose average is tried as the final model; the best single one is used where it is better."""
+    histograms: bool = False
+    """Write histograms of all weights for TensorBoard at each validation."""
     best_by: Literal["loss", "bleu"] = "loss"
     """The validation figure that ranks checkpoints and stops early."""
     max_failed_updates: PositiveInt = 10

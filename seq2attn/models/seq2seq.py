@@ -13,6 +13,8 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2attn.models.embedding import Embeddings
+
 
 class TeacherForcedBatch(Protocol):
     """What a model reads of a batch of sentence pairs."""
@@ -87,6 +89,8 @@ class AttentionMaps:
 class Seq2Seq(nn.Module, ABC):
     """A sequence-to-sequence model."""
 
+    embeddings: Embeddings
+    """The vectors of the subwords."""
     output_weight: nn.Parameter
     """(vocab_size, d_model) the vocabulary projection, kept apart so that the loss can be fused with it."""
     output_bias: nn.Parameter

@@ -14,10 +14,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from torch.utils.tensorboard import SummaryWriter
 
 from seq2attn.data.durable import write_whole
+from seq2attn.training.board import Board
 from seq2attn.training.run_folder import RunFolder
+from seq2attn.training.update import Update
+from seq2attn.training.validation import perplexity
 
 _PLAIN_LINE_SECONDS = 60.0
 
@@ -29,7 +31,7 @@ class TrainingLog:
         self._drop_lines_after(folder, first_step)
         self._metrics = folder.metrics_file.open("a", encoding="utf-8")
         self._words = folder.log_file.open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)
+        self.board = Board(folder.tensorboard, first_step)
         self.display = _Display(quiet)
 
     def __enter__(self) -> TrainingLog:
@@ -41,7 +43,7 @@ class TrainingLog:
     ) -> None:
         self.display.close()
         try:
-            self._events.close()
+            self.board.close()
             self._metrics.close()
             self._words.close()
         finally:
@@ -55,12 +57,7 @@ class TrainingLog:
         finite = {name: value for name, value in figures.items() if math.isfinite(value)}
         self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
         self._metrics.flush()
-        for name, value in finite.items():
-            self._events.add_scalar(name, value, step)
-
-    def text(self, step: int, name: str, text: str) -> None:
-        """Keep a text of update `step` for TensorBoard."""
-        self._events.add_text(name, text, step)
+        self.board.figures(step, finite)
 
     def say(self, words: str) -> None:
         """A line for people."""
@@ -96,15 +93,21 @@ class Window:
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.losses: list[float] = []
+        self.unsmoothed_losses: list[float] = []
         self.norms: list[float] = []
         self.tokens = 0
+        self.padding = 0
+        self.positions = 0
         self.learning_rate = 0.0
 
-    def add(self, loss: float, tokens: int, norm: float, learning_rate: float) -> None:
-        """Count one update: its loss in nats for a target token, and the norm of its gradient before clipping."""
-        self.losses.append(loss)
-        self.norms.append(norm)
-        self.tokens += tokens
+    def add(self, update: Update, learning_rate: float, source_tokens: int, positions: int) -> None:
+        """Count one update, of batches with `positions` on both sides, `source_tokens` of them real on the source's."""
+        self.losses.append(update.loss)
+        self.unsmoothed_losses.append(update.unsmoothed_loss)
+        self.norms.append(update.norm)
+        self.tokens += update.target_tokens
+        self.padding += positions - source_tokens - update.target_tokens
+        self.positions += positions
         self.learning_rate = learning_rate
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,9 +138,11 @@ class Window:
             return {}
         return {
             "loss/train": self.loss(),
-            "gradient_norm": sum(self.norms) / len(self.norms),
-            "learning_rate": self.learning_rate,
+            "perplexity/train": perplexity(sum(self.unsmoothed_losses) / len(self.unsmoothed_losses)),
+            "optimizer/gradient_norm": sum(self.norms) / len(self.norms),
+            "optimizer/learning_rate": self.learning_rate,
             "speed/target_tokens_per_second": self.rate(),
+            "speed/padding_share": self.padding / self.positions,
         }
 
 

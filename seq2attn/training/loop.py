@@ -23,7 +23,9 @@ from seq2attn.training.checkpoint import check_made_for, load_state, load_weight
 from seq2attn.training.guard import Guard
 from seq2attn.training.keeper import CheckpointKeeper
 from seq2attn.training.log import TrainingLog, Window
+from seq2attn.training.memory import peak_memory_bytes
 from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.pictures import Pictures
 from seq2attn.training.prepare import PreparedText
 from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.schedule import Spent, learning_rate, progress
@@ -73,6 +75,7 @@ class Trainer:
         self.device = device
         self.optimizer = build_optimizer(model, config.train)
         self.validator = Validator(text, config, device)
+        self.pictures = Pictures(self.validator, config)
         self.keeper = CheckpointKeeper(folder, config.train.keep_checkpoints, made_for(config.model, text.subwords))
         self.guard = Guard(config.train, text.subwords.target_size)
         self.stream = BatchStream(text.train, config.train, device)
@@ -193,7 +196,8 @@ class Trainer:
             self.guard.note(self.step, None, was_split=False)
         else:
             self.target_tokens += update.target_tokens
-            self._window.add(update.loss, update.target_tokens, update.norm, rate)
+            source_tokens = int(self.text.train.source_lengths[group.pairs].sum())
+            self._window.add(update, rate, source_tokens, sum(batch.positions for batch in group.batches))
             self.guard.note(self.step, update.loss, update.was_split)
             if update.was_split:
                 trouble = f"update {self.step}: memory sufficed only for parts of its batch; lower train.batch_tokens"
@@ -219,18 +223,17 @@ class Trainer:
         log.display.advance(share, words, left)
         if self.step % _REPORT_STEPS == 0:
             figures = {**self._window.figures(), **self.guard.figures(), "progress/epoch": self.stream.epochs}
+            figures["memory/peak_gib"] = peak_memory_bytes(self.device) / 2**30
             log.figures(self.step, figures)
             self._window = Window()
 
     def _validate(self, log: TrainingLog) -> None:
         """Validate, and keep the checkpoint if it is among the best."""
         result = self.validator.validate(self.model)
-        figures = {"loss/validation": result.loss, "perplexity/validation": math.exp(min(result.loss, 50.0))}
-        if result.bleu is not None:
-            figures["bleu/validation"] = result.bleu
-        log.figures(self.step, figures)
-        if result.translations:
-            log.text(self.step, "translation", _side_by_side(self.validator, result))
+        log.figures(self.step, result.figures())
+        # The last validation comes on top of the budget, and may take its time.
+        seconds = self.seconds if self._progress() < 1.0 else math.inf
+        self.pictures.show(log.board, self.step, seconds, self.model, result)
         ranked = sorted([*self.ranking, _Ranked(self._figure(result), self.step, result.loss, result.bleu)])
         self.validated_step = self.step
         self.validations_since_best = 0 if ranked[0].step == self.step else self.validations_since_best + 1
@@ -266,14 +269,9 @@ class Trainer:
         spent = {"seconds": self.seconds, "target_tokens": self.target_tokens}
         self.keeper.save_final(self.model, {**about, **spent, **self.guard.figures()})
         log.say(f"final weights: {chosen}; {result}")
+        log.figures(self.step, result.final_figures())
+        log.board.end(self.model, self.text.subwords)
         return result
 
     def _result(self, validation: ValidationResult | None, stopped_by: int | None = None) -> TrainingResult:
         return TrainingResult(self.step, self.target_tokens, self.seconds, validation, stopped_by)
-
-
-def _side_by_side(validator: Validator, result: ValidationResult, count: int = 5) -> str:
-    """The first few validation sentences with their translations, as a Markdown table."""
-    lines = ["| source | reference | translation |", "| --- | --- | --- |"]
-    shown = list(zip(validator.sources, validator.references, result.translations, strict=True))[:count]
-    return "\n".join([*lines, *("| " + " | ".join(cells) + " |" for cells in shown)])

@@ -23,7 +23,8 @@ from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.checkpoint import check_made_for, load_weights, made_for, newest_whole, set_weights
 
-_RUNS = Path("runs")
+RUNS = Path("runs")
+"""Where runs lie that are given no other folder."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class RunFolder:
         Raises: ConfigError where `name` is no name of a folder, but leads out of the folder of runs.
         """
         if name in ("", ".", "..") or not set(name).isdisjoint("/\\\0"):
-            raise ConfigError(f"name: {name!r} cannot name a folder in {_RUNS}; give one with --run-dir")
-        return cls(_RUNS / name)
+            raise ConfigError(f"name: {name!r} cannot name a folder in {RUNS}; give one with --run-dir")
+        return cls(RUNS / name)
 
     @property
     def config_file(self) -> Path:

@@ -16,6 +16,7 @@ from seq2attn.errors import ConfigError, DataError, RunError, told_as_run_error
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.checkpoint import differences
+from seq2attn.training.hyperparameters import flat_settings
 from seq2attn.training.lock import locked
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
@@ -25,7 +26,7 @@ from seq2attn.training.run_folder import RunFolder, choose_device, describe_mach
 # What a resumed run may change: how long it goes on and how often it looks up, never what it computes.
 _FREE_ON_RESUME = {
     *(f"train.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "threads")),
-    *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints", "max_failed_updates")),
+    *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints", "max_failed_updates", "histograms")),
     *(f"decode.{key}" for key in ("beam_size", "length_penalty", "batch_tokens")),
     "data.folder",
 }
@@ -70,6 +71,7 @@ def _train(config: Config, folder: RunFolder, device: torch.device, resume: bool
     if resume:
         trainer.resume(notes.append)
     with TrainingLog(folder, trainer.step, quiet) as log:
+        log.board.begin(config)
         pairs, parameters = len(text.train), model.count_parameters()
         log.say(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {describe_machine(device)}")
         for note in notes:
@@ -87,19 +89,15 @@ def _check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
         raise RunError(f"{folder.path}: already holds a run; go on with --resume, or choose another --run-dir")
     if folder.finished:
         raise RunError(f"{folder.path}: this run is finished; train longer in another --run-dir")
-    before, now = (_without_free(one) for one in (load_config(folder.config_file), config))
+    before, now = (_decided(one) for one in (load_config(folder.config_file), config))
     if changes := differences(before, now):
         raise ConfigError(f"--resume: {folder.path} was begun with another configuration: {', '.join(changes)}")
     return True
 
 
-def _without_free(config: Config) -> dict[str, Any]:
+def _decided(config: Config) -> dict[str, Any]:
     """The settings by dotted key that a resumed run must share."""
-    flat: dict[str, Any] = {"name": config.name}
-    for section in ("data", "subwords", "model", "train", "decode"):
-        values = getattr(config, section).model_dump()
-        flat |= {f"{section}.{key}": value for key, value in values.items()}
-    return {key: value for key, value in flat.items() if key not in _FREE_ON_RESUME}
+    return {key: value for key, value in flat_settings(config).items() if key not in _FREE_ON_RESUME}
 
 
 def _environment(config: Config, text: PreparedText, model: Seq2Seq, device: torch.device) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""TensorBoard on a folder of runs, in threads of this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorboard import program
+
+from seq2attn.errors import ConfigError, RunError
+
+_EVENT_FILES = "events.out.tfevents.*"
+# Validations of a run that can be gone through; TensorBoard's own 10 would be a sample of them.
+_SAMPLES = "images=100,text=100"
+
+
+def start_dashboard(runs: Path, port: int | None) -> str:
+    """Start TensorBoard on the runs in `runs`, or on that one run, and return its address.
+
+    It ends with this process. Without `port` it takes the first free one from 6006.
+
+    Raises: RunError where there is nothing to show; ConfigError where the port cannot be had.
+    """
+    if not runs.is_dir():
+        raise RunError(f"{runs}: no such folder; expected one with runs in it, which `seq2attn train` makes")
+    if next(runs.rglob(_EVENT_FILES), None) is None:
+        raise RunError(f"{runs}: no run in it has anything to show; `seq2attn train` writes a run's folder")
+    board = program.TensorBoard()
+    # Without the separate reader, which would be one more process to end and knows nothing of resumed runs.
+    options = [f"--logdir={runs}", f"--samples_per_plugin={_SAMPLES}", "--load_fast=false"]
+    board.configure(argv=["seq2attn dashboard", *options, *([] if port is None else [f"--port={port}"])])
+    try:
+        return str(board.launch())
+    except program.TensorBoardServerException as error:
+        where = "no port from 6006 on is free" if port is None else f"--port {port}: cannot be had"
+        raise ConfigError(f"{where} ({error.msg}); give another --port, or 0 for any that is free") from error
