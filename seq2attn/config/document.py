@@ -8,21 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from seq2attn.config.schema import (
-    Config,
-    DataConfig,
-    DecodeConfig,
-    RnnConfig,
-    SubwordsConfig,
-    TrainConfig,
-    TransformerConfig,
-)
+from seq2attn.config.schema import MODEL_KINDS, Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "data": DataConfig,
     "subwords": SubwordsConfig,
-    "model (kind: rnn)": RnnConfig,
-    "model (kind: transformer)": TransformerConfig,
+    **{f"model (kind: {kind})": config for kind, config in MODEL_KINDS.items()},
     "train": TrainConfig,
     "decode": DecodeConfig,
 }

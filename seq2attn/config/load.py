@@ -13,10 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
-from seq2attn.config.schema import Config, DataConfig, RnnConfig, TransformerConfig
+from seq2attn.config.schema import MODEL_KINDS, Config, DataConfig
 from seq2attn.errors import ConfigError
-
-_MODEL_KINDS: dict[str, type[BaseModel]] = {"rnn": RnnConfig, "transformer": TransformerConfig}
 
 _LONGEST_FOUND = 80
 _REPR = reprlib.Repr()
@@ -122,7 +120,7 @@ def _explain(details: dict[str, Any], tree: Mapping[str, Any]) -> str:
     """One pydantic error as `key.path: what is wrong`, with the nearest key where one is unknown."""
     # The union of models puts its tag ("rnn") into the path; the user never wrote it.
     location = [str(part) for part in details["loc"]]
-    if len(location) > 1 and location[0] == "model" and location[1] in _MODEL_KINDS:
+    if len(location) > 1 and location[0] == "model" and location[1] in MODEL_KINDS:
         del location[1]
     path = ".".join(location) or "the configuration"
     if details["type"] == "extra_forbidden":
@@ -130,11 +128,9 @@ def _explain(details: dict[str, Any], tree: Mapping[str, Any]) -> str:
         hint = f", did you mean {near[0]}?" if near else f" (known: {', '.join(_keys_at(location[:-1], tree))})"
         return f"unknown key {path}{hint}"
     if details["type"] == "union_tag_invalid":
-        return (
-            f"{path}.kind: expected one of {', '.join(_MODEL_KINDS)}, found {_in_short(details['input'].get('kind'))}"
-        )
+        return f"{path}.kind: expected one of {', '.join(MODEL_KINDS)}, found {_in_short(details['input'].get('kind'))}"
     if details["type"] == "union_tag_not_found":
-        return f"{path}.kind: missing; expected one of {', '.join(_MODEL_KINDS)}"
+        return f"{path}.kind: missing; expected one of {', '.join(MODEL_KINDS)}"
     if details["type"] == "missing":
         return f"{path}: missing"
     if details["type"] == "value_error":
@@ -155,7 +151,7 @@ def _keys_at(location: Iterable[str], tree: Mapping[str, Any]) -> list[str]:
     for part in location:
         if part == "model":
             model = tree.get("model")
-            section = _MODEL_KINDS[model["kind"] if isinstance(model, dict) else "rnn"]
+            section = MODEL_KINDS[model["kind"] if isinstance(model, dict) else "rnn"]
             continue
         annotation = section.model_fields[part].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

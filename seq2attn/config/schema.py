@@ -5,7 +5,8 @@ The docstring under a field is its documentation (`docs/configuration.md` is gen
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -150,6 +151,11 @@ class TransformerConfig(_ModelConfig):
 
 
 ModelConfig = Annotated[RnnConfig | TransformerConfig, Field(discriminator="kind")]
+
+MODEL_KINDS: Mapping[str, type[BaseModel]] = {
+    config.model_fields["kind"].default: config for config in get_args(get_args(ModelConfig)[0])
+}
+"""The configuration of each kind of model, by what stands under `model.kind`."""
 
 
 class TrainConfig(_Section):

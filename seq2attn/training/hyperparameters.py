@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from seq2attn.config.schema import Config, RnnConfig, TransformerConfig
+from seq2attn.config.schema import MODEL_KINDS, Config
 
 
 def flat_settings(config: Config) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def all_hyperparameters(config: Config) -> dict[str, float | str]:
 
     TensorBoard takes the columns of its table from any one run, and runs of all kinds are to have theirs in it.
     """
-    others = (RnnConfig(), TransformerConfig())
+    others = (kind() for kind in MODEL_KINDS.values())
     return {key: value for model in others for key, value in _columns("model", model).items()} | hyperparameters(config)
 
 
