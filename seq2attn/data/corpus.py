@@ -30,13 +30,16 @@ _ROWS_PER_BATCH = 10_000
 _SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string())])
 _CARD = "card.json"
 
+OWN = "own"
+"""What a corpus from a user's own files is called."""
+
 
 @dataclass(frozen=True)
 class Corpus:
     """Cleaned sentence pairs of one direction of translation."""
 
     name: str
-    """The catalogue's name, or "own"."""
+    """The catalogue's name, or `OWN`."""
     source_language: str
     target_language: str
     splits: Mapping[str, datasets.Dataset]
@@ -117,7 +120,7 @@ def _find_origin(config: DataConfig) -> _Origin:
     if config.source_language is None or config.target_language is None:
         raise ConfigError("data.source_language and data.target_language: your own files need both, as in de and en")
     files = {split: spec for split, spec in own.items() if spec is not None}
-    return _Origin("own", config.source_language, config.target_language, files)
+    return _Origin(OWN, config.source_language, config.target_language, files)
 
 
 def _catalogue_origin(config: DataConfig, name: str) -> _Origin:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from seq2attn.data.catalog import find
+from seq2attn.data.card import count_pairs, describe_origin
 from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.outputs import write_scores
 from seq2attn.evaluation.report import Example, ReportDetails, write_report
@@ -46,18 +43,7 @@ def _write_translations(evaluation: Evaluation, folder: Path) -> Path:
 
 def _details(evaluation: Evaluation) -> ReportDetails:
     corpus = evaluation.text.corpus
-    counts = {split: _flat(counts) for split, counts in corpus.counts.items()}
-    card: dict[str, str] = {}
-    if corpus.name != "own":
-        entry = asdict(find(corpus.name))
-        card = {key: str(entry[key]) for key in ("title", "origin", "licence", "citation") if entry.get(key)}
-    return ReportDetails(card, counts, _examples(evaluation))
-
-
-def _flat(counts: Mapping[str, Any]) -> dict[str, int]:
-    """Counts of a split with the reasons for dropping spelled out."""
-    dropped = {f"dropped: {reason.replace('_', ' ')}": number for reason, number in counts["dropped"].items()}
-    return {name: number for name, number in counts.items() if name != "dropped"} | dropped
+    return ReportDetails(describe_origin(corpus.name), count_pairs(corpus.counts), _examples(evaluation))
 
 
 def _examples(evaluation: Evaluation) -> list[Example]:
