@@ -20,7 +20,9 @@ from seq2attn.evaluation.metric import Metric
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.summary import Summary, System, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
+from seq2attn.training.model_card import write_card
 from seq2attn.training.run_folder import TrainedRun, describe_machine, load_runs
+from seq2attn.training.scores import KeptScore, keep_scores
 
 Report = Callable[[str, int, int], object]
 """Told a system's name, how many sentences it has translated, and of how many."""
@@ -68,6 +70,8 @@ class Evaluation:
     lengths: tuple[int, ...]
     translations: Mapping[str, tuple[str, ...]]
     """By the run's name."""
+    runs: Mapping[str, TrainedRun]
+    """The runs themselves, by the same names."""
 
 
 def evaluate_runs(
@@ -75,14 +79,20 @@ def evaluate_runs(
 ) -> Evaluation:
     """Translate the split with every run, and score it by length.
 
-    Translations are kept in the run's folder and reused while the weights, the text and the search are the same.
+    Translations are kept in the run's folder and reused while the weights, the text and the search are the same. The
+    scores of finished runs are kept there too, and stand in its model card.
 
     Raises: RunError where a path is no run; DataError where the runs are of different text.
     """
     runs = load_runs(paths, device)
     text = _common_text(runs, settings.split)
     translations = {name: _translations(run, name, settings, text, report) for name, run in runs.items()}
-    return _score(runs, text, translations, settings, describe_machine(device))
+    evaluation = _score(runs, text, translations, settings, describe_machine(device))
+    for run in runs.values():
+        if run.has_final_weights:
+            keep_scores(run.folder, _scores_of(run, evaluation, settings))
+            write_card(run.folder)
+    return evaluation
 
 
 def _score(
@@ -124,7 +134,7 @@ def _score(
         differences=measurement.differences,
         signatures={one.name: one.signature(1, how.n_resamples, how.seed) for one in how.beside},
     )
-    return Evaluation(summary, text, tuple(lengths.tolist()), translations)
+    return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs)
 
 
 def _models(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
@@ -193,6 +203,28 @@ def _read_kept(path: Path, key: Mapping[str, object]) -> tuple[str, ...] | None:
         return None
     translations = tuple(kept.pop("translations", ()))
     return translations if kept == key else None
+
+
+def _scores_of(run: TrainedRun, evaluation: Evaluation, settings: EvaluationSettings) -> list[KeptScore]:
+    """The scores of `run` alone; where it is one seed of several, its BLEU without an interval."""
+    summary, path = evaluation.summary, str(run.folder.path)
+
+    def kept(metric: str, value: float, low: float | None, high: float | None, signature: str) -> KeptScore:
+        beam_size = settings.beam_size or run.config.decode.beam_size
+        n = len(evaluation.lengths)
+        return KeptScore(metric, summary.split, beam_size, n, value, low, high, signature, summary.command)
+
+    scores = []
+    for system in summary.systems:
+        if system.run == path and not system.outputs and system.bleu is not None:
+            scores.append(kept("BLEU", system.bleu, system.bleu_low, system.bleu_high, summary.signature))
+            scores += [
+                kept(curve.metric, one.value, one.low, one.high, summary.signatures[curve.metric])
+                for curve in system.beside
+                if (one := curve.overall) is not None
+            ]
+        scores += [kept("BLEU", one.bleu, None, None, summary.signature) for one in system.outputs if one.run == path]
+    return scores
 
 
 def _system(runs: Sequence[TrainedRun], measured: MeasuredSystem) -> System:

@@ -59,6 +59,16 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def scores_file(self) -> Path:
+        """What evaluations found, for programs."""
+        return self.path / "scores.json"
+
+    @property
+    def card_file(self) -> Path:
+        """The model card, for people."""
+        return self.path / "README.md"
+
+    @property
     def log_file(self) -> Path:
         """What the training told the terminal."""
         return self.path / "log.txt"

@@ -20,6 +20,7 @@ from seq2attn.training.hyperparameters import flat_settings
 from seq2attn.training.lock import locked
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
+from seq2attn.training.model_card import write_card
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.run_folder import RunFolder, choose_device, describe_machine
 
@@ -66,6 +67,7 @@ def _train(config: Config, folder: RunFolder, device: torch.device, resume: bool
     subwords = text.subwords
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     folder.write_env(_environment(config, text, model, device))
+    write_card(folder)
     trainer = Trainer(config, text, model, folder, device)
     notes: list[str] = []
     if resume:
@@ -78,7 +80,9 @@ def _train(config: Config, folder: RunFolder, device: torch.device, resume: bool
             log.say(note)
         if trainer.step:
             log.say(f"goes on after step {trainer.step}")
-        return trainer.run(log)
+        result = trainer.run(log)
+    write_card(folder)
+    return result
 
 
 def _check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:

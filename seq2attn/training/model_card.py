@@ -1,0 +1,217 @@
+"""The model card of a run, `README.md` in its folder: what the model is, what it was made of, and what it is good for.
+
+It is written anew from what the folder holds, so that nothing in it is kept twice: when a training begins and ends, and
+when the run is evaluated. In outline it follows Mitchell et al. 2019, "Model Cards for Model Reporting".
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seq2attn.config.schema import Config
+from seq2attn.data.card import count_pairs, describe_origin
+from seq2attn.data.corpus import OWN
+from seq2attn.data.durable import write_whole
+from seq2attn.errors import told_as_run_error
+from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.document import Block, Code, Heading, Paragraph, Table, to_markdown
+from seq2attn.evaluation.tables import interval_text
+from seq2attn.evaluation.tokenizers import tokenizer_for
+from seq2attn.training.checkpoint import read_manifest
+from seq2attn.training.run_folder import RunFolder
+from seq2attn.training.scores import KeptScore, read_scores
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a run's folder holds."""
+
+    folder: RunFolder
+    config: Config
+    env: Mapping[str, Any]
+    """As `RunFolder.read_env` gives it."""
+    final: Mapping[str, Any] | None
+    """What the final weights say of themselves; None while there are none."""
+    scores: list[KeptScore]
+
+
+def write_card(folder: RunFolder) -> None:
+    """Write the card of the run in `folder`, where it differs from the one that is there.
+
+    Raises: CheckpointError where the final weights are damaged; DiskError where it cannot be written.
+    """
+    final = read_manifest(folder.final) if folder.finished else None
+    card = to_markdown(_blocks(_Facts(folder, folder.read_config(), folder.read_env(), final, read_scores(folder))))
+    if not folder.card_file.is_file() or folder.card_file.read_text(encoding="utf-8") != card:
+        with told_as_run_error(folder.path):
+            write_whole(folder.card_file, card.encode())
+
+
+def _blocks(facts: _Facts) -> list[Block]:
+    return [
+        Heading(str(facts.config.name or facts.folder.path.name), 1),
+        *_introduction(facts),
+        Heading("Model", 2),
+        _model(facts),
+        Heading("Data", 2),
+        *_data(facts),
+        Heading("Training", 2),
+        _training(facts),
+        Heading("Scores", 2),
+        *_scores(facts),
+        Heading("Intended use, and limits", 2),
+        *_use(facts),
+        Heading("Make it again", 2),
+        *_again(facts),
+    ]
+
+
+def _introduction(facts: _Facts) -> list[Block]:
+    model, env = facts.config.model, facts.env
+    source, target, version = (env.get(key, "–") for key in ("source_language", "target_language", "seq2attn"))
+    what = f"A sequence-to-sequence model (kind: {model.kind}, attention: {model.attention})"
+    made = f"translates from {source} to {target}, trained by seq2attn {version} on {_corpus_name(facts)}"
+    blocks: list[Block] = [Paragraph(f"{what} that {made}.")]
+    if facts.final is None:
+        blocks.append(
+            Paragraph("Its training had not ended when this was written; this page is written again when it has.")
+        )
+    return blocks
+
+
+def _model(facts: _Facts) -> Table:
+    subwords = facts.config.subwords
+    vocabulary = "one vocabulary for both languages" if subwords.joint else "a vocabulary for each language"
+    rows = {
+        "parameters": f"{facts.env['parameters']:,}" if "parameters" in facts.env else "–",
+        **{key: _in_yaml(value) for key, value in facts.config.model.model_dump().items()},
+        "subwords": f"{subwords.vocab_size:,} ({subwords.kind}, {vocabulary})",
+    }
+    if facts.final is not None:
+        rows["sha256 of the weights"] = facts.final["files"]["model.safetensors"]
+    return Table(("model", ""), tuple(rows.items()), numeric=False)
+
+
+def _data(facts: _Facts) -> list[Block]:
+    data, name = facts.config.data, str(facts.env.get("corpus", OWN))
+    if name == OWN:
+        files = {split: _in_yaml(getattr(data, split)) for split in ("train", "validation", "test")}
+        rows = {**files, "licence": "that of the files, which this program does not know"}
+    else:
+        rows = {"corpus": name, **describe_origin(name)}
+    rows["sha256 of the pairs after cleaning"] = str(facts.env.get("corpus_digest", "–"))
+    blocks: list[Block] = [Table(("data", ""), tuple(rows.items()), numeric=False)]
+    if counts := count_pairs(facts.env.get("corpus_counts", {})):
+        names = tuple(dict.fromkeys(name for of_split in counts.values() for name in of_split))
+        cells = ((split, *(f"{of_split.get(name, 0):,}" for name in names)) for split, of_split in counts.items())
+        blocks.append(Table(("pairs", *names), tuple(cells)))
+    return blocks
+
+
+def _training(facts: _Facts) -> Table:
+    train = facts.config.train
+    limits = {"updates": train.max_steps, "epochs": train.max_epochs, "minutes": train.max_minutes}
+    rows = {
+        "budget": ", ".join(f"{limit:g} {unit}" for unit, limit in limits.items() if limit is not None),
+        "seed": str(train.seed),
+        "tokens in a batch, at most": f"{train.batch_tokens:,}",
+        "peak of the learning rate": f"{train.learning_rate:g}",
+        "machine": str(facts.env.get("machine", "–")),
+    }
+    if (final := facts.final) is not None:
+        rows |= {
+            "updates made": f"{final['step']:,}",
+            "target tokens read": f"{final['target_tokens']:,}",
+            "minutes, validation included": f"{final['seconds'] / 60:.1f}",
+            "final weights": str(final["weights"]),
+        }
+    return Table(("training", ""), tuple(rows.items()), numeric=False)
+
+
+def _scores(facts: _Facts) -> list[Block]:
+    rows = [
+        (
+            f"{score.metric}, beam {score.beam_size}",
+            f"{score.split}, {score.sentences:,} sentences",
+            interval_text(score.value, score.low, score.high),
+            score.signature,
+        )
+        for score in facts.scores
+    ]
+    if facts.final is not None:
+        rows += _validation_rows(facts, facts.final)
+    blocks: list[Block] = []
+    if rows:
+        blocks.append(Table(("score", "of", "value", "signature"), tuple(rows), numeric=False))
+    if facts.scores:
+        blocks.append(
+            Paragraph("Intervals hold 95 % of bootstrap resamples of the sentences; they say nothing of other seeds.")
+        )
+    else:
+        blocks += [
+            Paragraph("Not evaluated on the test sentences yet. This does it, and writes the scores here:"),
+            Code(shlex.join(["seq2attn", "eval", str(facts.folder.path), "--by-length"])),
+        ]
+    return blocks
+
+
+def _validation_rows(facts: _Facts, final: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Loss and greedy BLEU of the final weights, as the training saw them."""
+    rows = [("loss, nats a target token", "validation, all sentences", f"{final['validation_loss']:.3f}", "–")]
+    if final["validation_bleu"] is not None:
+        signature = Bleu(tokenizer_for(str(facts.env.get("target_language", "")))).signature()
+        of = f"validation, up to {facts.config.train.validation_sentences:,} sentences"
+        rows.append(("BLEU, greedy", of, f"{final['validation_bleu']:.1f}", signature))
+    return rows
+
+
+def _use(facts: _Facts) -> list[Block]:
+    data = facts.config.data
+    cap = (
+        ""
+        if data.max_source_words is None
+        else f" It was trained on sentences of at most {data.max_source_words} words and is worse beyond."
+    )
+    return [
+        Paragraph(
+            "Made to be compared with other models on the same text: how translation quality depends on the length of "
+            "the sentence and on attention. It is no translator to rely on, and least of all where a mistake does harm."
+        ),
+        Paragraph(
+            f"It knows {_corpus_name(facts)} and nothing else: its words, its style, its errors and its bias. Its "
+            "scores say little about other text. It can leave out, repeat and invent, in fluent sentences, and the "
+            f"more so the longer the source is.{cap}"
+        ),
+        Paragraph(
+            "One training with one seed: another seed gives another score. Nobody has read its translations for bias, "
+            "offence or private data. Whoever hands it on has to heed the licence of its data."
+        ),
+    ]
+
+
+def _again(facts: _Facts) -> list[Block]:
+    path, env = facts.folder.path, facts.env
+    command = ["seq2attn", "train", str(facts.folder.config_file), "--run-dir", f"{path}-again"]
+    same = (
+        "A budget in minutes buys as many updates as the machine is fast: the numbers will differ."
+        if facts.config.train.max_minutes is not None
+        else "On the same machine, with as many threads, it gives the same bits."
+    )
+    return [
+        Code(shlex.join(command)),
+        Paragraph(f"With seq2attn {env.get('seq2attn', '–')} and torch {env.get('torch', '–')}. {same}"),
+    ]
+
+
+def _corpus_name(facts: _Facts) -> str:
+    name = str(facts.env.get("corpus", OWN))
+    return "the user's own files" if name == OWN else name
+
+
+def _in_yaml(value: object) -> str:
+    """A setting as YAML shows it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,69 @@
+"""The scores of a finished run, kept in its folder: `scores.json`, to which every evaluation adds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from seq2attn.data.durable import write_whole
+from seq2attn.errors import told_as_run_error
+from seq2attn.training.run_folder import RunFolder
+
+
+class _Subject(NamedTuple):
+    """What a score is of; a run keeps the newest of each."""
+
+    metric: str
+    split: str
+    beam_size: int
+
+
+@dataclass(frozen=True)
+class KeptScore:
+    """One score of one run on all sentences of a split."""
+
+    metric: str
+    split: str
+    beam_size: int
+    sentences: int
+    value: float
+    low: float | None
+    """End of the 95 % interval, and so is `high`; None where none is claimed."""
+    high: float | None
+    signature: str
+    """SacreBLEU's."""
+    command: str
+    """The command that scored it."""
+
+    @property
+    def subject(self) -> _Subject:
+        """What the score is of."""
+        return _Subject(self.metric, self.split, self.beam_size)
+
+
+_SCORES = TypeAdapter(list[KeptScore])
+
+
+def read_scores(folder: RunFolder) -> list[KeptScore]:
+    """The scores that are kept, in the order in which they first came; none where no evaluation has left any."""
+    try:
+        return _SCORES.validate_json(folder.scores_file.read_bytes())
+    except (OSError, ValidationError):
+        return []
+
+
+def keep_scores(folder: RunFolder, scores: Iterable[KeptScore]) -> None:
+    """Add `scores` to those that are kept, in place of older ones of the same.
+
+    Raises: DiskError where they cannot be written.
+    """
+    before = read_scores(folder)
+    kept = {score.subject: score for score in (*before, *scores)}
+    if list(kept.values()) != before:
+        with told_as_run_error(folder.path):
+            text = json.dumps([asdict(score) for score in kept.values()], indent=1, ensure_ascii=False)
+            write_whole(folder.scores_file, f"{text}\n".encode())
