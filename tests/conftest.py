@@ -27,6 +27,8 @@ MODELS: dict[str, ModelConfig] = {
     "transformer_pre": TransformerConfig(d_model=12, n_heads=3, n_layers=2),
     "transformer_post": TransformerConfig(d_model=12, n_heads=2, n_layers=1, norm="post", positions="learned"),
     "transformer_bag": TransformerConfig(d_model=12, n_heads=2, positions="none", tie_embeddings=False),
+    "transformer_rotary": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="rotary"),
+    "transformer_alibi": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="alibi"),
 }
 
 

@@ -29,6 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "pre-norm, sinusoidal": {},
     "post-norm, learned": {"norm": "post", "positions": "learned", "max_positions": 40},
     "no positions, untied": {"positions": "none", "tie_embeddings": False, "d_ff": 24},
+    "rotary": {"positions": "rotary"},
 }
 
 
@@ -138,6 +139,17 @@ def test_a_run_of_an_rnn_is_refused(tiny_run: Path, tmp_path: Path) -> None:
     assert done.complaint == (
         f"seq2attn: {tiny_run}: model.kind is rnn, and CTranslate2 has transformers only; export a run with "
         "model.kind: transformer"
+    )
+    assert not (tmp_path / "exported").exists()
+
+
+def test_an_encoder_with_alibi_is_refused(text: Path, tmp_path: Path) -> None:
+    train(make_config(text, SMALL | {"positions": "alibi"}, max_steps=1), tmp_path / "run", "cpu", quiet=True)
+    done = call("export", tmp_path / "run", "--to", "ctranslate2", "--out", tmp_path / "exported")
+    assert done.code == 2
+    assert done.complaint == (
+        f"seq2attn: {tmp_path / 'run'}: model.positions is alibi, and CTranslate2 has no such encoder; export a run "
+        "with model.positions: rotary, sinusoidal, learned or none"
     )
     assert not (tmp_path / "exported").exists()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seq2attn.config.schema import RnnConfig, TransformerConfig
-from seq2attn.data.batch import Batch, collate
+from seq2attn.data.batch import Batch
 from seq2attn.errors import DataError
 from seq2attn.models.dropout import Dropout, SharedDropout
 from seq2attn.models.rnn import RnnSeq2Seq
@@ -101,14 +101,6 @@ def test_without_attention_the_decoder_sees_the_summary_alone() -> None:
     expected, _ = model.advance(batch.target_input[:, 0], model.start(memory))
     seen, _ = model.advance(batch.target_input[:, 0], model.start(blind))
     torch.testing.assert_close(seen, expected)
-
-
-def test_a_bag_of_words_has_no_order_and_positions_give_it() -> None:
-    man_bites_dog = collate([[5, 6, 7, 3]], [[8]])
-    dog_bites_man = collate([[7, 6, 5, 3]], [[8]])
-    for positions, same in (("none", True), ("sinusoidal", False), ("learned", False)):
-        model = make_model(TransformerConfig(d_model=12, n_heads=2, positions=positions))
-        assert torch.allclose(model(man_bites_dog), model(dog_bites_man)) == same
 
 
 def test_learned_positions_end_with_a_clear_error() -> None:

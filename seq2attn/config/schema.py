@@ -136,8 +136,10 @@ class TransformerConfig(_ModelConfig):
     """Width of the feed-forward layers; four times `d_model` where it is not given."""
     norm: Literal["pre", "post"] = "pre"
     """Layer normalisation before each sub-layer, or after it as in the paper."""
-    positions: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
-    """How the order of the words is given to the model."""
+    positions: Literal["none", "sinusoidal", "learned", "rotary", "alibi"] = "sinusoidal"
+    """How the order of the words is given to the model: not at all, in the embeddings (`sinusoidal`, `learned`), or in
+    self-attention as distances (`rotary`, Su et al. 2021; `alibi`, Press et al. 2022).
+    """
     max_positions: Annotated[int, Field(gt=0, le=1_000_000)] = 1024
     """Number of positions that `positions: learned` has; longer input is an error."""
 
@@ -147,6 +149,10 @@ class TransformerConfig(_ModelConfig):
             raise ValueError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"d_model must be even for sinusoidal positions and is {self.d_model}")
+        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
+            raise ValueError(
+                f"d_model / n_heads must be even for rotary positions and is {self.d_model // self.n_heads}"
+            )
         return self
 
 

@@ -30,14 +30,19 @@ _NEVER = -1e4
 def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
     """Write the model of `run` with its vocabularies and subwords into the new folder `folder`, in float32.
 
-    Raises: RunError where the model is no transformer or the folder is there already; MissingExtraError without
-    CTranslate2; DiskError where the folder cannot be written.
+    Raises: RunError where the model is no transformer or has a part that CTranslate2 lacks, or the folder is there
+    already; MissingExtraError without CTranslate2; DiskError where the folder cannot be written.
     """
     config, model = run.config.model, run.model
     if not isinstance(config, TransformerConfig) or not isinstance(model, TransformerSeq2Seq):
         raise RunError(
             f"{run.folder.path}: model.kind is {config.kind}, and CTranslate2 has transformers only; "
             "export a run with model.kind: transformer"
+        )
+    if config.positions == "alibi":
+        raise RunError(
+            f"{run.folder.path}: model.positions is alibi, and CTranslate2 has no such encoder; export a run with "
+            "model.positions: rotary, sinusoidal, learned or none"
         )
     if folder.exists():
         raise RunError(f"{folder}: is there already; name a new folder, or delete it")
@@ -54,11 +59,20 @@ def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
 def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Subwords) -> Any:
     """The specification of `model`, checked and with weights that are shared kept once."""
     try:
-        from ctranslate2.specs import Activation, TransformerSpec
+        from ctranslate2.specs import Activation, TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
     except ImportError as error:
         raise MissingExtraError("ctranslate2 is not installed; pip install 'seq2attn[export]' brings it") from error
-    specification = TransformerSpec.from_config(
-        config.n_layers, config.n_heads, pre_norm=config.norm == "pre", activation=Activation.RELU
+    specification = TransformerSpec(
+        *(
+            stack(
+                config.n_layers,
+                config.n_heads,
+                pre_norm=config.norm == "pre",
+                activation=Activation.RELU,
+                rotary_dim=config.d_model // config.n_heads if config.positions == "rotary" else None,
+            )
+            for stack in (TransformerEncoderSpec, TransformerDecoderSpec)
+        )
     )
     positions = _position_table(model, config.d_model)
     encoder, decoder = specification.encoder, specification.decoder
@@ -66,7 +80,8 @@ def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Sub
     decoder.embeddings.weight = model.embeddings.target.weight
     for stack, norm in ((encoder, model.encoder_norm), (decoder, model.decoder_norm)):
         stack.scale_embeddings = True  # by √d_model
-        stack.position_encodings.encodings = positions
+        if hasattr(stack, "position_encodings"):  # a decoder with rotary positions has none
+            stack.position_encodings.encodings = positions
         if isinstance(norm, nn.LayerNorm):
             _set_norm(stack.layer_norm, norm)
     for of_layer, layer in zip(encoder.layer, model.encoder, strict=True):

@@ -13,13 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2attn.models.additive_scores import complement_of_tanh, exponentials_of
+from seq2attn.models.positions import NO_ORDER, Order
 from seq2attn.models.seq2seq import Memory
 
 
 def attention_weights(scores: Tensor, visible: Tensor | None) -> Tensor:
-    """Softmax of `scores` (..., source_len) over the visible positions; 0 where `visible` is False."""
+    """Softmax of `scores` (..., source_len) over the visible positions; 0 where `visible` is False.
+
+    A `visible` of numbers is added to the scores, −∞ where nothing is seen.
+    """
     if visible is not None:
-        scores = scores.masked_fill(~visible, float("-inf"))
+        scores = scores.masked_fill(~visible, float("-inf")) if visible.dtype == torch.bool else scores + visible
     return scores.softmax(dim=-1)
 
 
@@ -83,8 +88,7 @@ class Attention(Context):
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Context and weights."""
-        (keys,) = memory.projected
-        weights = attention_weights(self.score(query, keys), memory.source_valid[:, None, :])
+        weights = attention_weights(self.score(query, memory.projected[0]), memory.source_valid[:, None, :])
         return weights @ memory.states, weights
 
 
@@ -103,8 +107,20 @@ class AdditiveAttention(Attention):
         self.v = nn.Parameter(torch.empty(d_model).uniform_(-1, 1) / math.sqrt(d_model))
 
     def project(self, memory: Memory) -> tuple[Tensor, ...]:
-        """U h for every source position."""
-        return (self.key_projection(memory.states),)
+        """U h for every source position; without gradients also what makes `forward` fast."""
+        keys = self.key_projection(memory.states)
+        exponentials = None if torch.is_grad_enabled() else exponentials_of(keys)
+        return (keys,) if exponentials is None else (keys, exponentials)
+
+    def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Context and weights; in translation with other scores, which differ from `score` by a constant."""
+        if len(memory.projected) == 1:
+            return super().forward(query, memory)
+        keys, exponentials = (tensor[:, None] for tensor in memory.projected)
+        query = self.query_projection(query)[:, :, None, :]
+        scores = complement_of_tanh(query, keys, exponentials) @ (-2 * self.v)
+        weights = attention_weights(scores, memory.source_valid[:, None, :])
+        return weights @ memory.states, weights
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scores of every pair of query and key."""
@@ -160,10 +176,13 @@ class MultiHeadAttention(nn.Module):
         self.key_value_projection = nn.Linear(d_model, 2 * d_model)
         self.output_projection = nn.Linear(d_model, d_model)
 
-    def keys_and_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values, each (batch, heads, length, d_head), of `states` (batch, length, d_model)."""
+    def keys_and_values(self, states: Tensor, order: Order = NO_ORDER) -> tuple[Tensor, Tensor]:
+        """Keys and values, each (batch, heads, length, d_head), of `states` (batch, length, d_model).
+
+        Keys are turned as `order` says, once and for all queries that will meet them.
+        """
         keys, values = self.key_value_projection(states).chunk(2, dim=-1)
-        return self._split(keys), self._split(values)
+        return order.turn(self._split(keys)), self._split(values)
 
     def forward(
         self,
@@ -173,13 +192,15 @@ class MultiHeadAttention(nn.Module):
         visible: Tensor | None = None,
         causal: bool = False,
         maps: list[Tensor] | None = None,
+        order: Order = NO_ORDER,
     ) -> Tensor:
         """Outputs (batch, target_len, d_model) for the queries `inputs`, of the same shape.
 
-        `visible`: (batch, 1, 1 or target_len, source_len), True = may attend. `causal`: position i sees keys up to
-        i. The weights (batch, heads, target_len, source_len) are computed and added to `maps` only if it is given.
+        `visible`: (batch, 1 or heads, 1 or target_len, source_len), True = may attend; or numbers that are added to the
+        scores. `causal`: position i sees keys up to i. `order` turns the queries. The weights (batch, heads,
+        target_len, source_len) are computed and added to `maps` only if it is given.
         """
-        query = self._split(self.query_projection(inputs))
+        query = order.turn(self._split(self.query_projection(inputs)))
         if maps is None:
             context = F.scaled_dot_product_attention(query, keys, values, attn_mask=visible, is_causal=causal)
         else:

@@ -11,7 +11,7 @@ from seq2attn.config.schema import TransformerConfig
 from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.dropout import Dropout
 from seq2attn.models.embedding import Embeddings
-from seq2attn.models.positions import build_positions
+from seq2attn.models.positions import Order, build_positions
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 
 
@@ -54,12 +54,12 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.around_self, self.around_feed_forward = Residual(config), Residual(config)
 
-    def forward(self, states: Tensor, visible: Tensor, maps: list[Tensor] | None) -> Tensor:
+    def forward(self, states: Tensor, visible: Tensor, order: Order, maps: list[Tensor] | None) -> Tensor:
         """New states (batch, source_len, d_model)."""
 
         def look_around(inputs: Tensor) -> Tensor:
-            keys, values = self.self_attention.keys_and_values(inputs)
-            return self.self_attention(inputs, keys, values, visible, maps=maps)
+            keys, values = self.self_attention.keys_and_values(inputs, order)
+            return self.self_attention(inputs, keys, values, visible, maps=maps, order=order)
 
         return self.around_feed_forward(self.around_self(states, look_around), self.feed_forward)
 
@@ -78,6 +78,8 @@ class DecoderLayer(nn.Module):
         self,
         states: Tensor,
         past: tuple[Tensor, Tensor] | None,
+        seen: Tensor | None,
+        order: Order,
         cross: tuple[Tensor, Tensor],
         visible: Tensor,
         maps: AttentionMaps | None,
@@ -85,16 +87,18 @@ class DecoderLayer(nn.Module):
         """New states (batch, target_len, d_model), and the keys and values of all positions so far.
 
         `past` holds those of the positions before `states`, which are then a single position; `cross` the source's.
+        `seen`: what self-attention sees, where it is more than that no position sees a later one.
         """
         so_far: list[tuple[Tensor, Tensor]] = []
 
         def look_back(inputs: Tensor) -> Tensor:
-            keys, values = self.self_attention.keys_and_values(inputs)
+            keys, values = self.self_attention.keys_and_values(inputs, order)
             if past is not None:
                 keys, values = torch.cat((past[0], keys), dim=2), torch.cat((past[1], values), dim=2)
             so_far.append((keys, values))
+            causal = past is None and seen is None
             return self.self_attention(
-                inputs, keys, values, causal=past is None, maps=None if maps is None else maps.decoder
+                inputs, keys, values, seen, causal, None if maps is None else maps.decoder, order
             )
 
         def look_across(inputs: Tensor) -> Tensor:
@@ -128,10 +132,11 @@ class TransformerSeq2Seq(Seq2Seq):
 
     def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
         """The memory; for each decoder layer the keys and values of its cross-attention stand in `projected`."""
-        visible = source_valid[:, None, None, :]
         states = self.dropout(self.positions(self.embeddings.source(source_ids)))
+        order = self.positions.order(states)
+        visible = order.limit(source_valid[:, None, None, :])
         for layer in self.encoder:
-            states = layer(states, visible, None if maps is None else maps.encoder)
+            states = layer(states, visible, order, None if maps is None else maps.encoder)
         states = self.encoder_norm(states)
         projected: list[Tensor] = []
         for layer in self.decoder:
@@ -161,11 +166,18 @@ class TransformerSeq2Seq(Seq2Seq):
         memory = state.memory
         visible = memory.source_valid[:, None, None, :]
         states = self.dropout(self.positions(self.embeddings.target(target_input), state.position))
+        order = self.positions.order(states, state.position)
+        seen = None if order.bias is None else order.limit(_not_after(states.shape[1], state.position, states.device))
         history: list[Tensor] = []
         for index, layer in enumerate(self.decoder):
             pair = slice(2 * index, 2 * index + 2)
             past = state.history[pair] or None
-            states, so_far = layer(states, past, memory.projected[pair], visible, maps)
+            states, so_far = layer(states, past, seen, order, memory.projected[pair], visible, maps)
             history.extend(so_far)
         after = DecoderState(memory, tuple(history), state.position + target_input.shape[1])
         return self.decoder_norm(states), after
+
+
+def _not_after(length: int, first: int, device: torch.device) -> Tensor:
+    """(length, first + length) whether a key stands at a position up to the query's; queries begin at `first`."""
+    return torch.ones(length, first + length, dtype=torch.bool, device=device).tril(first)
