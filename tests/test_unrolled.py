@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from seq2attn.config.schema import RnnConfig
+from seq2attn.models.additive_scores import complement_of_tanh, exponentials_of
 from seq2attn.models.cells import CELLS
 from seq2attn.models.seq2seq import AttentionMaps
 from seq2attn.models.unrolled import (
     AdditiveUnrolled,
     InputFeedingUnrolled,
-    _AdditiveScores,
     softmax_backward,
 )
 from tests.conftest import make_batch, make_model
@@ -83,7 +83,8 @@ def test_it_computes_what_the_readable_loop_does(cell: str, attention: dict[str,
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_additive_scores_are_those_of_tanh_at_any_size(size: float, dtype: torch.dtype) -> None:
     keys, query = (torch.randn(*shape, dtype=torch.float64) * size for shape in ((2, 5, 8), (2, 8)))
-    w = _AdditiveScores(keys.to(dtype)).look(query.to(dtype))
+    keys_there = keys.to(dtype)
+    w = complement_of_tanh(query.to(dtype)[:, None, :], keys_there, exponentials_of(keys_there))
     expected = torch.tanh(keys + query[:, None, :])
     torch.testing.assert_close((1 - 2 * w).double(), expected, atol=2e-6, rtol=1e-5)
 

@@ -8,6 +8,7 @@ target ids ──> cells ──> readout <── Context (fixed vector, additive
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2attn.config.schema import RnnConfig
@@ -19,6 +20,7 @@ from seq2attn.models.attention import (
     GeneralAttention,
     ScaledDotAttention,
 )
+from seq2attn.models.cells import CELLS
 from seq2attn.models.dropout import SharedDropout
 from seq2attn.models.embedding import Embeddings
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
@@ -46,6 +48,22 @@ def recurrent_layer(kind: str, d_input: int, units: int) -> nn.GRU | nn.LSTM:
     return layer
 
 
+def whole_sequence(layer: nn.Module, inputs: Tensor, before: CellState) -> tuple[Tensor, CellState]:
+    """States (batch, length, units) of one layer over `inputs`, and the last ones, each (batch, units)."""
+    first = tuple(part[None].contiguous() for part in before)
+    states, last = layer(inputs, first if len(first) > 1 else first[0])
+    return states, tuple(part[0] for part in (last if isinstance(last, tuple) else (last,)))
+
+
+def one_step(layer: nn.Module, inputs: Tensor, before: CellState) -> tuple[Tensor, CellState]:
+    """The same for a length of 1, without gradients; the fused kernel would prepare its weights anew at each call."""
+    w_input, w_recurrent, b_input, b_recurrent = layer.parameters()
+    step, _ = CELLS["lstm" if isinstance(layer, nn.LSTM) else "gru"]
+    from_input = F.linear(inputs[:, 0], w_input, b_input)
+    hidden, cell, _ = step(from_input, F.linear(before[0], w_recurrent, b_recurrent), before[0], before[-1])
+    return hidden[:, None, :], (hidden, cell)[: len(before)]
+
+
 class RecurrentStack(nn.Module):
     """Layers of cells that read from left to right."""
 
@@ -71,10 +89,13 @@ class RecurrentStack(nn.Module):
         for index, layer in enumerate(self.layers):
             if index > 0:
                 inputs = inputs * kept[index - 1]
-            before = tuple(part[:, index][None].contiguous() for part in state)
-            inputs, last = layer(inputs, before if len(before) > 1 else before[0])
-            after.append(last if isinstance(last, tuple) else (last,))
-        return inputs, tuple(torch.cat(parts).transpose(0, 1) for parts in zip(*after, strict=True))
+            before = tuple(part[:, index] for part in state)
+            if inputs.shape[1] == 1 and not torch.is_grad_enabled():
+                inputs, last = one_step(layer, inputs, before)
+            else:
+                inputs, last = whole_sequence(layer, inputs, before)
+            after.append(last)
+        return inputs, tuple(torch.stack(parts, dim=1) for parts in zip(*after, strict=True))
 
 
 class BidirectionalEncoder(nn.Module):

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2attn.models.additive_scores import complement_of_tanh, exponentials_of
 from seq2attn.models.attention import AdditiveAttention, Context, DotAttention
 from seq2attn.models.cells import CELLS
 from seq2attn.models.seq2seq import DecoderState
@@ -39,7 +40,7 @@ def unroll(
     w_words, w_second = w_input.split(width, dim=1)
     from_words = F.linear(embedded.transpose(0, 1), w_words, b_input)
     padding = ~memory.source_valid
-    (keys,) = memory.projected
+    keys = memory.projected[0]
     recurrent = (w_recurrent, b_recurrent)
     if isinstance(context, AdditiveAttention):
         w_query, v = context.query_projection.weight, context.v
@@ -53,31 +54,6 @@ def unroll(
     weights = (w_second, *recurrent, readout.weight, readout.bias)
     attentional = feed(kind, from_words, hidden, cell, fed, memory.states, padding, keys * context.scale, *weights)
     return attentional.transpose(0, 1)
-
-
-class _AdditiveScores:
-    """v · tanh(q + k) for all source positions, by way of w = σ(−2 (q + k)) = (1 − tanh(q + k)) / 2.
-
-    Only differences of scores matter to the softmax, so that −2 v · w serves as well, and tanh' = 4 (w − w²). On a CPU,
-    where tanh costs as much as thirty multiplications, w = 1 / (1 + e^2q e^2k), with e^2k computed once for all
-    target positions.
-    """
-
-    # Beyond it the product of the two exponentials could leave float32's range.
-    _LIMIT = 20.0
-
-    def __init__(self, keys: Tensor) -> None:
-        self.keys = keys
-        fits = keys.device.type == "cpu" and keys.abs().max().item() < self._LIMIT
-        self.exponentials = torch.exp(2 * keys) if fits else None
-        self.w = torch.empty_like(keys)
-
-    def look(self, query: Tensor) -> Tensor:
-        """w (batch, source_len, d_model) for `query` (batch, d_model); valid until the next call."""
-        query = query[:, None, :]
-        if self.exponentials is not None and query.abs().max().item() < self._LIMIT:
-            return torch.mul(self.exponentials, torch.exp(2 * query), out=self.w).add_(1).reciprocal_()
-        return torch.add(self.keys, query, out=self.w).mul_(-2).sigmoid_()
 
 
 class AdditiveUnrolled(torch.autograd.Function):
@@ -116,9 +92,12 @@ class AdditiveUnrolled(torch.autograd.Function):
         weights = states.new_empty(target_len, batch, keys.shape[1])
         hiddens[0] = hidden
         saved: list[tuple[Tensor, ...]] = []
-        attention = _AdditiveScores(keys)
+        exponentials, w = exponentials_of(keys), torch.empty_like(keys)
         for position in range(target_len):
-            scores = (attention.look(hidden @ w_query.t()) @ v).mul_(-2).masked_fill_(padding, float("-inf"))
+            query = (hidden @ w_query.t())[:, None, :]
+            scores = (
+                (complement_of_tanh(query, keys, exponentials, out=w) @ v).mul_(-2).masked_fill_(padding, float("-inf"))
+            )
             torch.softmax(scores, dim=-1, out=weights[position])
             torch.bmm(weights[position][:, None, :], states, out=contexts[position][:, None, :])
             from_input = torch.addmm(from_words[position], contexts[position], w_context.t())
@@ -141,7 +120,7 @@ class AdditiveUnrolled(torch.autograd.Function):
         d_queries, d_contexts = torch.empty_like(d_hiddens), torch.empty_like(d_hiddens)
         d_v, d_tanh, slope = torch.zeros_like(v), torch.zeros_like(keys), torch.empty_like(keys)
         d_hidden, d_cell = torch.zeros_like(hiddens[0]), torch.zeros_like(hiddens[0])
-        attention = _AdditiveScores(keys)
+        exponentials, w = exponentials_of(keys), torch.empty_like(keys)
         for position in reversed(range(target_len)):
             gradients = step_backward(d_hidden + d_hiddens[position], d_cell, ctx.saved[position])
             d_inputs[position], d_recurrents[position] = gradients.d_input, gradients.d_recurrent
@@ -149,7 +128,8 @@ class AdditiveUnrolled(torch.autograd.Function):
             d_context = torch.addmm(d_outer_contexts[position], gradients.d_input, w_context)
             d_contexts[position] = d_context
             d_score = softmax_backward(torch.bmm(states, d_context[:, :, None])[:, :, 0], weights[position])
-            w = attention.look(hiddens[position] @ w_query.t())
+            query = (hiddens[position] @ w_query.t())[:, None, :]
+            complement_of_tanh(query, keys, exponentials, out=w)
             d_v.addmv_(w.view(-1, units).t(), d_score.flatten(), alpha=-2)
             torch.addcmul(w, w, w, value=-1, out=slope)
             d_queries[position] = torch.bmm(d_score[:, None, :], slope)[:, 0]
