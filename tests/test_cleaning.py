@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.data.cleaning import (
-    SplitCounts,
-    TrainingRules,
-    clean_held_out,
-    clean_training,
-    normalise,
-)
+from seq2attn.data.cleaning import SplitCounts, TrainingRules, normalise
+from seq2attn.data.cleaning import clean_held_out as clean_held_out_rows
+from seq2attn.data.cleaning import clean_training as clean_training_rows
+
+Pair = tuple[str, str]
 
 RULES = TrainingRules(
     source_language="fr",
@@ -22,8 +21,17 @@ RULES = TrainingRules(
     max_target_words=None,
     max_length_ratio=4.0,
     split_clauses=False,
+    join=1,
     held_out_sources=frozenset(),
 )
+
+
+def clean_held_out(pairs: Sequence[Pair], counts: SplitCounts) -> Iterator[Pair]:
+    return (row[:2] for row in clean_held_out_rows([(*pair, None) for pair in pairs], counts))
+
+
+def clean_training(pairs: Sequence[Pair], rules: TrainingRules, counts: SplitCounts) -> Iterator[Pair]:
+    return (row[:2] for row in clean_training_rows([(*pair, None) for pair in pairs], rules, counts))
 
 
 @pytest.mark.parametrize(

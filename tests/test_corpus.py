@@ -53,8 +53,8 @@ def test_pairs_are_cleaned_and_counted(write: Write) -> None:
     assert pairs(corpus, "validation") == [("vu", "sight")]
     assert pairs(corpus, "test") == [("t", "u")]
     dropped = {"empty": 1, "in_validation_or_test": 1, "length_ratio": 1}
-    assert corpus.counts["train"] == {"read": 6, "kept": 3, "clauses": 0, "dropped": dropped}
-    assert corpus.counts["test"] == {"read": 2, "kept": 1, "clauses": 0, "dropped": {"empty": 1}}
+    assert corpus.counts["train"] == {"read": 6, "kept": 3, "clauses": 0, "joined": 0, "dropped": dropped}
+    assert corpus.counts["test"] == {"read": 2, "kept": 1, "clauses": 0, "joined": 0, "dropped": {"empty": 1}}
     assert json.loads(json.dumps(corpus.counts)) == corpus.counts
 
 

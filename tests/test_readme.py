@@ -111,4 +111,4 @@ def test_the_configuration_for_own_text_reads_own_text(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEQ2ATTN_DATA", raising=False)
     corpus = load_corpus(load_config("mine.yaml").data)
-    assert corpus.splits["train"][0] == {"source": "un train", "target": "a train"}
+    assert corpus.splits["train"][0] == {"source": "un train", "target": "a train", "document": None}

@@ -62,6 +62,10 @@ class DataConfig(_Section):
     """
     split_clauses: bool = False
     """Add to the training pairs the clauses of those whose two sides are punctuated alike, singly and in twos."""
+    join: Annotated[int, Field(ge=1, le=64)] = 1
+    """Add to the training pairs consecutive ones of a document, joined by twos, by threes and so on up to this many
+    (Varis and Bojar 2021), where they obey the limits above and have at most 200 source words; 1 for none.
+    """
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
@@ -195,6 +199,10 @@ class TrainConfig(_Section):
     """AdamW's second decay rate; the first is 0.9."""
     label_smoothing: Share = 0.1
     """Share of the target's probability that is spread over the vocabulary."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers in which the model's matrix products are computed in training; weights, optimizer, loss and whatever a
+    trained model does stay float32. `bfloat16` is for GPUs that have it.
+    """
     clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
     """Largest norm of the gradient; longer ones are scaled down to it."""
     short_first_epochs: Annotated[int, Field(ge=0)] = 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from seq2attn.config.languages import count_words, is_unspaced
 from seq2attn.data.clauses import clause_pairs
-from seq2attn.data.files import Pair
+from seq2attn.data.joining import consecutive_groups, join_texts
+from seq2attn.data.store import Row
 
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
@@ -36,11 +39,12 @@ def normalise(text: str) -> str:
 
 @dataclass
 class SplitCounts:
-    """What cleaning did to one split, in pairs: `read` = `kept` - `clauses` + all `dropped`."""
+    """What cleaning did to one split, in pairs: `read` = `kept` - `clauses` - `joined` + all `dropped`."""
 
     read: int = 0
     kept: int = 0
     clauses: int = 0
+    joined: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str) -> None:
@@ -58,6 +62,7 @@ class TrainingRules:
     max_target_words: int | None
     max_length_ratio: float
     split_clauses: bool
+    join: int
     held_out_sources: Set[str]
 
     def reason_to_drop(self, source: str, target: str) -> str | None:
@@ -86,40 +91,62 @@ class TrainingRules:
         )
 
 
-def clean_held_out(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]:
-    """Validation or test pairs, normalised, without the empty ones and what is no sentence; fills `counts`."""
-    for source, target in _normalised(pairs, counts):
+def clean_held_out(rows: Iterable[Row], counts: SplitCounts) -> Iterator[Row]:
+    """Validation or test rows, normalised, without the empty ones and what is no sentence; fills `counts`."""
+    for source, target, document in _normalised(rows, counts):
         if not source or not target:
             counts.drop("empty")
         elif is_no_sentence(source, target):
             counts.drop("no_sentence")
         else:
             counts.kept += 1
-            yield source, target
+            yield source, target, document
 
 
-def clean_training(pairs: Iterable[Pair], rules: TrainingRules, counts: SplitCounts) -> Iterator[Pair]:
-    """Training pairs, normalised, that `rules` keep, each followed by its clauses where they are asked for.
+def clean_training(rows: Iterable[Row], rules: TrainingRules, counts: SplitCounts) -> Iterator[Row]:
+    """Training rows, normalised, that `rules` keep, each followed by its clauses where they are asked for.
 
     A pair that is left out for its length alone still gives its clauses. Pairs that occur more than once in training
-    stay. `counts` is filled on the way.
+    stay. After the last row of a document come its joined ones where they are asked for; they and clauses have no
+    document. `counts` is filled on the way.
     """
-    for source, target in _normalised(pairs, counts):
-        reason = rules.reason_to_drop(source, target)
-        if reason is None:
+    for document, of_document in groupby(_normalised(rows, counts), key=itemgetter(2)):
+        whole: list[Row] = []
+        for source, target, _ in of_document:
+            reason = rules.reason_to_drop(source, target)
+            if reason is None:
+                counts.kept += 1
+                yield source, target, document
+                if rules.join > 1 and document is not None:
+                    whole.append((source, target, document))
+            else:
+                counts.drop(reason)
+            if rules.split_clauses and reason in (None, *_TOO_LONG):
+                for clause in clause_pairs(source, target, rules.count_both):
+                    if rules.reason_to_drop(*clause) is None:
+                        counts.kept += 1
+                        counts.clauses += 1
+                        yield *clause, None
+        for joined in _joined(whole, rules):
             counts.kept += 1
-            yield source, target
-        else:
-            counts.drop(reason)
-        if rules.split_clauses and reason in (None, *_TOO_LONG):
-            for clause in clause_pairs(source, target, rules.count_both):
-                if rules.reason_to_drop(*clause) is None:
-                    counts.kept += 1
-                    counts.clauses += 1
-                    yield clause
+            counts.joined += 1
+            yield joined
 
 
-def _normalised(pairs: Iterable[Pair], counts: SplitCounts) -> Iterator[Pair]:
-    for source, target in pairs:
+def _joined(rows: Sequence[Row], rules: TrainingRules) -> Iterator[Row]:
+    """Groups of 2 up to `rules.join` consecutive rows of a document, each a row that the rules keep."""
+    sources, targets, documents = zip(*rows, strict=True) if rows else ((), (), ())
+    lengths = [rules.count_both(source, "")[0] for source in sources]
+    groups = [group for size in range(2, rules.join + 1) for group in consecutive_groups(documents, lengths, size)]
+    # What is left at the end of a document is the same for several sizes.
+    for group in dict.fromkeys(group for group in groups if len(group) > 1):
+        source = join_texts(sources[group.start : group.stop], rules.source_language)
+        target = join_texts(targets[group.start : group.stop], rules.target_language)
+        if rules.reason_to_drop(source, target) is None:
+            yield source, target, None
+
+
+def _normalised(rows: Iterable[Row], counts: SplitCounts) -> Iterator[Row]:
+    for source, target, document in rows:
         counts.read += 1
-        yield normalise(source), normalise(target)
+        yield normalise(source), normalise(target), document

@@ -18,17 +18,21 @@ from seq2attn.config.schema import DataConfig
 from seq2attn.data import catalog
 from seq2attn.data.cache import build_once
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
-from seq2attn.data.files import Pair, read_pairs, resolve_files
+from seq2attn.data.files import Pair, read_rows, resolve_files
+from seq2attn.data.store import Row
 from seq2attn.errors import ConfigError, DataError
 
-# Part of every cache key: raise it when the cleaning or the layout of the cache changes.
+# Part of every digest: raise it when the cleaning changes.
 _FORMAT_VERSION = 3
+# Part of every cache key: raise it when the layout of the cache changes.
+_LAYOUT_VERSION = 2
 
 # Training comes last, so that what is held out is known when it is cleaned.
 _SPLITS = ("validation", "test", "train")
 _ROWS_PER_BATCH = 10_000
-_SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string())])
+_SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
 _CARD = "card.json"
+HOW_TO_NAME_DOCUMENTS = "give a .jsonl or .parquet file with a field document"
 
 OWN = "own"
 """What a corpus from a user's own files is called."""
@@ -43,9 +47,11 @@ class Corpus:
     source_language: str
     target_language: str
     splits: Mapping[str, datasets.Dataset]
-    """The tables "train", "validation" and "test", with the columns "source" and "target": raw text, normalised."""
+    """The tables "train", "validation" and "test", with the columns "source" and "target", raw text, normalised, and
+    "document": what both stand in, null where the text does not say.
+    """
     counts: Mapping[str, Mapping[str, Any]]
-    """For each split the pairs read, kept, added as clauses, and dropped by reason."""
+    """For each split the pairs read, kept, added as clauses, added joined, and dropped by reason."""
     digest: str
     """SHA-256 of the cleaning settings and of every pair that was kept."""
 
@@ -65,9 +71,9 @@ class _Origin:
         pair = self.source_language, self.target_language
         return pair[::-1] if self.swapped else pair
 
-    def read(self, split: str) -> Iterator[Pair]:
-        pairs = read_pairs(self.files[split], *self.file_languages)
-        return ((target, source) for source, target in pairs) if self.swapped else pairs
+    def read(self, split: str) -> Iterator[Row]:
+        rows = read_rows(self.files[split], *self.file_languages)
+        return ((target, source, document) for source, target, document in rows) if self.swapped else rows
 
 
 def data_folder(config: DataConfig) -> Path:
@@ -140,7 +146,9 @@ def _catalogue_origin(config: DataConfig, name: str) -> _Origin:
 def _cleaning_settings(origin: _Origin, config: DataConfig) -> dict[str, Any]:
     limits = {"max_source_words", "max_target_words", "max_length_ratio", "split_clauses"}
     languages = {"source_language": origin.source_language, "target_language": origin.target_language}
-    return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits)
+    # Where nothing is joined, text has the digest that it had before there was joining.
+    join = {"join": config.join} if config.join > 1 else {}
+    return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join
 
 
 def _cache_key(origin: _Origin, config: DataConfig) -> str:
@@ -150,7 +158,7 @@ def _cache_key(origin: _Origin, config: DataConfig) -> str:
         for path in resolve_files(origin.files[split], *origin.file_languages):
             status = path.stat()
             files.append([split, str(path.resolve()), status.st_size, status.st_mtime_ns])
-    key = json.dumps([_cleaning_settings(origin, config), origin.swapped, files])
+    key = json.dumps([_LAYOUT_VERSION, _cleaning_settings(origin, config), origin.swapped, files])
     return hashlib.sha256(key.encode()).hexdigest()[:20]
 
 
@@ -160,8 +168,9 @@ def _build(folder: Path, origin: _Origin, config: DataConfig) -> None:
     held_out_sources: set[str] = set()
     counts = {split: SplitCounts() for split in _SPLITS}
     for split in _SPLITS:
-        pairs = origin.read(split)
+        rows = origin.read(split)
         if split == "train":
+            rows = _with_documents(rows, origin) if config.join > 1 else rows
             rules = TrainingRules(
                 source_language=origin.source_language,
                 target_language=origin.target_language,
@@ -169,11 +178,12 @@ def _build(folder: Path, origin: _Origin, config: DataConfig) -> None:
                 max_target_words=config.max_target_words,
                 max_length_ratio=config.max_length_ratio,
                 split_clauses=config.split_clauses,
+                join=config.join,
                 held_out_sources=held_out_sources,
             )
-            kept = clean_training(pairs, rules, counts[split])
+            kept = clean_training(rows, rules, counts[split])
         else:
-            kept = _remember_sources(clean_held_out(pairs, counts[split]), held_out_sources)
+            kept = _remember_sources(clean_held_out(rows, counts[split]), held_out_sources)
         digest.update(f"{split}\n".encode())
         _write_split(folder / f"{split}.arrow", kept, digest.update)
         _check_not_empty(origin, split, counts[split])
@@ -181,20 +191,30 @@ def _build(folder: Path, origin: _Origin, config: DataConfig) -> None:
     (folder / _CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
 
 
-def _remember_sources(pairs: Iterable[Pair], sources: set[str]) -> Iterator[Pair]:
-    for source, target in pairs:
-        sources.add(source)
-        yield source, target
+def _remember_sources(rows: Iterable[Row], sources: set[str]) -> Iterator[Row]:
+    for row in rows:
+        sources.add(row[0])
+        yield row
 
 
-def _write_split(path: Path, pairs: Iterator[Pair], absorb: Callable[[bytes], object]) -> None:
-    """Write `pairs` as an Arrow stream, a batch in memory at a time, and hand its bytes to `absorb`."""
+def _with_documents(rows: Iterable[Row], origin: _Origin) -> Iterator[Row]:
+    """The rows; at their end it is an error if none named a document."""
+    found = False
+    for row in rows:
+        found = found or row[2] is not None
+        yield row
+    if not found:
+        raise ConfigError(f"data.join: {origin.files['train']} names no documents; {HOW_TO_NAME_DOCUMENTS}")
+
+
+def _write_split(path: Path, rows: Iterator[Row], absorb: Callable[[bytes], object]) -> None:
+    """Write `rows` as an Arrow stream, a batch in memory at a time, and hand the bytes of the text to `absorb`."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, _SCHEMA) as writer:
-        while batch := list(islice(pairs, _ROWS_PER_BATCH)):
+        while batch := list(islice(rows, _ROWS_PER_BATCH)):
             # Normalised text holds neither tabs nor line ends, so that no two lists of pairs are spelled alike.
-            absorb("".join(f"{source}\t{target}\n" for source, target in batch).encode())
-            sources, targets = zip(*batch, strict=True)
-            writer.write_batch(pa.record_batch([sources, targets], schema=_SCHEMA))
+            absorb("".join(f"{source}\t{target}\n" for source, target, _ in batch).encode())
+            columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
 
 
 def _check_not_empty(origin: _Origin, split: str, counts: SplitCounts) -> None:

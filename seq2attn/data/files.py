@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seq2attn.data.store import Row
 from seq2attn.errors import DataError
 
 Pair = tuple[str, str]
@@ -26,22 +27,29 @@ STANDARD_INPUT = Path("-")
 _FORMS = "a .tsv, .jsonl or .parquet file, a prefix of two text files, or [source file, target file]"
 _BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 4096
+_DOCUMENT = "document"
 
 
 def read_pairs(spec: str | list[str], source_language: str, target_language: str) -> Iterator[Pair]:
-    """The sentence pairs that `spec` names, in order, as they stand in the files.
+    """What `read_rows` reads, without the documents."""
+    return ((source, target) for source, target, _ in read_rows(spec, source_language, target_language))
+
+
+def read_rows(spec: str | list[str], source_language: str, target_language: str) -> Iterator[Row]:
+    """The sentence pairs that `spec` names, in order, as they stand in the files, each with its document.
 
     `spec` is a path, a prefix or two paths, as in `data.train`. An empty line of a table and a null are empty text.
+    JSONL and Parquet name documents in a field `document`; the other forms have none.
 
     Raises: DataError naming file and line; for a missing file at once, else when the iterator gets there.
     """
     files = resolve_files(spec, source_language, target_language)
     if len(files) == 2:
-        return _read_two_files(*files)
+        return _without_documents(_read_two_files(*files))
     (path,) = files
     kind = _table_kind(path)
     if kind == ".tsv":
-        return _read_tsv(path)
+        return _without_documents(_read_tsv(path))
     if kind == ".jsonl":
         return _read_json_lines(path, (source_language, target_language))
     return _read_parquet(path, (source_language, target_language))
@@ -182,19 +190,23 @@ def _read_tsv(path: Path) -> Iterator[Pair]:
         yield fields[0], fields[1]
 
 
-def _read_json_lines(path: Path, languages: Pair) -> Iterator[Pair]:
+def _without_documents(pairs: Iterator[Pair]) -> Iterator[Row]:
+    return ((source, target, None) for source, target in pairs)
+
+
+def _read_json_lines(path: Path, languages: Pair) -> Iterator[Row]:
     for number, line in enumerate(read_lines(path), start=1):
         where = f"{path}:{number}"
         if not line.strip():
-            yield "", ""
+            yield "", "", None
             continue
         record = parse_json_line(line, where)
         if not isinstance(record, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(record).__name__}")
-        yield _pick_pair(record, languages, where)
+        yield _pick_row(record, languages, where)
 
 
-def _read_parquet(path: Path, languages: Pair) -> Iterator[Pair]:
+def _read_parquet(path: Path, languages: Pair) -> Iterator[Row]:
     row = 0
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
@@ -202,10 +214,11 @@ def _read_parquet(path: Path, languages: Pair) -> Iterator[Pair]:
             columns = [name for name in names if name in ("source", "target", "translation", *languages)]
             if not columns:
                 raise _missing_pair(names, languages, str(path))
+            columns += [_DOCUMENT] if _DOCUMENT in names else []
             batches = file.iter_batches(_PARQUET_ROWS, columns=columns)
             records = (record for batch in batches for record in batch.to_pylist())
             for row, record in enumerate(records, start=1):
-                yield _pick_pair(record, languages, f"{path}:{row}")
+                yield _pick_row(record, languages, f"{path}:{row}")
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{path}: not a whole Parquet file ({reason}); copy or write it again") from error
@@ -213,13 +226,14 @@ def _read_parquet(path: Path, languages: Pair) -> Iterator[Pair]:
         raise DataError(f"{path}:{row + 1}: not valid UTF-8 in this row or soon after; write text as UTF-8") from error
 
 
-def _pick_pair(record: Mapping[str, object], languages: Pair, where: str) -> Pair:
-    """The texts of a record `{source, target}`, `{translation: {de, en}}` or `{de, en}`."""
+def _pick_row(record: Mapping[str, object], languages: Pair, where: str) -> Row:
+    """The texts of a record `{source, target}`, `{translation: {de, en}}` or `{de, en}`, and its document."""
+    document = as_text(record.get(_DOCUMENT), _DOCUMENT, where)
     translation = record.get("translation")
     inner = translation if isinstance(translation, Mapping) else record
     for source, target in (("source", "target"), languages):
         if source in inner and target in inner:
-            return as_text(inner[source], source, where), as_text(inner[target], target, where)
+            return as_text(inner[source], source, where), as_text(inner[target], target, where), document or None
     raise _missing_pair(inner, languages, where)
 
 

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
-from seq2attn.data.files import read_lines, read_pairs
+from seq2attn.data.files import read_lines, read_rows
 from seq2attn.errors import Seq2AttnError
 from seq2attn.training.checkpoint import load_state, load_weights, save_checkpoint
 from tests.command_line import CONFIGS, call, train_tiny
@@ -67,7 +67,7 @@ YAML_PIECES = (
     b"---\n",
     b"#",
 )
-RULES = TrainingRules("xx", "yy", 40, 40, 4.0, True, frozenset({"ba be"}))
+RULES = TrainingRules("xx", "yy", 40, 40, 4.0, True, 3, frozenset({"ba be"}))
 
 
 def some_bytes(draw: random.Random, pieces: tuple[bytes, ...], most: int = 40) -> bytes:
@@ -138,14 +138,15 @@ class Fuzzer:
             content = gzip.compress(content)
         if draw.random() < 0.3:
             content = mutated(draw, content)
-        pairs = list(read_pairs(str(self.write(f"pairs{kind}", content)), "xx", "yy"))
+        rows = list(read_rows(str(self.write(f"pairs{kind}", content)), "xx", "yy"))
         for clean in (
-            lambda counts: clean_training(pairs, RULES, counts),
-            lambda counts: clean_held_out(pairs, counts),
+            lambda counts: clean_training(rows, RULES, counts),
+            lambda counts: clean_held_out(rows, counts),
         ):
             counts = SplitCounts()
             kept = list(clean(counts))
-            assert counts.read == len(pairs) == len(kept) - counts.clauses + sum(counts.dropped.values())
+            added = counts.clauses + counts.joined
+            assert counts.read == len(rows) == len(kept) - added + sum(counts.dropped.values())
 
     def a_configuration_is_taken_or_told(self, draw: random.Random) -> None:
         if draw.random() < 0.5:

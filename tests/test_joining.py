@@ -1,0 +1,132 @@
+"""Joined sentences: what a document is, what is joined, and that nothing is used twice or lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2attn.config.schema import DataConfig
+from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_training
+from seq2attn.data.corpus import Corpus, load_corpus
+from seq2attn.data.files import read_rows
+from seq2attn.data.joining import consecutive_groups, join_texts
+from seq2attn.data.store import Row
+from seq2attn.errors import ConfigError, DataError
+
+RULES = TrainingRules("fr", "en", None, None, 4.0, split_clauses=False, join=3, held_out_sources=frozenset())
+DOCUMENTS = st.one_of(st.none(), st.sampled_from("ab"))
+
+
+@given(
+    rows=st.lists(st.tuples(DOCUMENTS, st.integers(1, 90)), max_size=30),
+    size=st.integers(1, 6),
+    longest=st.integers(1, 200),
+)
+def test_every_row_is_in_one_group_of_one_document(rows: list[tuple[str | None, int]], size: int, longest: int) -> None:
+    documents, lengths = [row[0] for row in rows], [row[1] for row in rows]
+    groups = consecutive_groups(documents, lengths, size, longest)
+    assert [row for group in groups for row in group] == list(range(len(rows)))
+    for group in groups:
+        assert 1 <= len(group) <= size
+        assert len({documents[row] for row in group}) == 1
+        assert len(group) == 1 or documents[group.start] is not None
+        assert len(group) == 1 or sum(lengths[row] for row in group) <= longest
+    for group, after in pairwise(groups):
+        same = documents[group.start] == documents[after.start] is not None
+        fits = sum(lengths[row] for row in group) + lengths[after.start] <= longest
+        assert not (same and fits and len(group) < size), "a group ended early"
+
+
+def test_groups_of_two() -> None:
+    documents = ["a", "a", "a", "b", "b", None, None]
+    assert consecutive_groups(documents, [1] * 7, 2) == [
+        *(range(0, 2), range(2, 3), range(3, 5), range(5, 6), range(6, 7))
+    ]
+
+
+def test_a_language_without_spaces_is_joined_without() -> None:
+    assert join_texts(["他来了。", "他走了。"], "zh") == "他来了。他走了。"
+    assert join_texts(["Il vint.", "Il partit."], "fr") == "Il vint. Il partit."
+
+
+def test_joined_training_pairs_come_after_their_document() -> None:
+    rows: list[Row] = [("a", "1", "x"), ("b", "2", "x"), (" ", "3", "x"), ("c", "4", "x"), ("d", "5", "y")]
+    counts = SplitCounts()
+    kept = [(source, target) for source, target, _ in clean_training(rows, RULES, counts)]
+    alone, joined = [("a", "1"), ("b", "2"), ("c", "4")], [("a b", "1 2"), ("a b c", "1 2 4")]
+    assert kept == [*alone, *joined, ("d", "5")]
+    assert counts == SplitCounts(read=5, kept=6, joined=2, dropped={"empty": 1})
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from(["a", "b c", "d e f", ""]), st.just("x y"), DOCUMENTS), max_size=15),
+    limit=st.one_of(st.none(), st.integers(1, 8)),
+    join=st.integers(1, 4),
+)
+def test_joined_training_pairs_obey_the_rules_of_whole_ones(rows: list[Row], limit: int | None, join: int) -> None:
+    rules = TrainingRules("fr", "en", limit, None, 4.0, False, join, frozenset({"a b c"}))
+    counts = SplitCounts()
+    kept = list(clean_training(rows, rules, counts))
+    assert all(rules.reason_to_drop(source, target) is None for source, target, _ in kept)
+    assert counts.read == len(rows) == counts.kept - counts.joined + sum(counts.dropped.values())
+    whole = list(clean_training(rows, replace(rules, join=1), SplitCounts()))
+    assert [row for row in kept if row in whole and row[2] is not None] == [row for row in whole if row[2] is not None]
+
+
+def corpus_of(folder: Path, **keys: object) -> Corpus:
+    """A corpus of two documents in training and one in each other split."""
+    for split, documents in (("train", "aabb"), ("validation", "cc"), ("test", "ddd")):
+        records = [
+            {"source": f"{split} {row}", "target": f"{row} {split}", "document": document}
+            for row, document in enumerate(documents)
+        ]
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+        keys[split] = str(folder / f"{split}.jsonl")
+    languages = {"source_language": "fr", "target_language": "en", "folder": str(folder / "data")}
+    return load_corpus(DataConfig.model_validate(keys | languages))
+
+
+def test_a_corpus_keeps_the_document_of_each_line(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path)
+    assert list(corpus.splits["train"]["document"]) == ["a", "a", "b", "b"]
+    assert list(corpus.splits["test"]["document"]) == ["d", "d", "d"]
+
+
+def test_training_can_be_joined_and_nothing_else_is(tmp_path: Path) -> None:
+    joined = corpus_of(tmp_path, join=2)
+    assert list(joined.splits["train"]["source"]) == [
+        *("train 0", "train 1", "train 0 train 1"),
+        *("train 2", "train 3", "train 2 train 3"),
+    ]
+    assert list(joined.splits["train"]["target"])[2] == "0 train 1 train"
+    assert joined.counts["train"]["joined"] == 2
+    alone = corpus_of(tmp_path)
+    assert joined.digest != alone.digest
+    assert [len(joined.splits[split]) for split in ("validation", "test")] == [2, 3]
+
+
+def test_text_without_documents_cannot_be_joined(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.tsv").write_text(f"a {split}\tb\n", encoding="utf-8")
+    keys = {split: str(tmp_path / f"{split}.tsv") for split in ("train", "validation", "test")}
+    languages = {"source_language": "fr", "target_language": "en", "folder": str(tmp_path / "data")}
+    with pytest.raises(ConfigError, match=r"data\.join: .*train\.tsv names no documents; give a \.jsonl or \.parquet"):
+        load_corpus(DataConfig.model_validate({**keys, **languages, "join": 2}))
+
+
+def test_documents_are_read_from_jsonl_and_parquet_and_must_be_text(tmp_path: Path) -> None:
+    table = pa.table({"fr": ["a", "b"], "en": ["c", "d"], "document": ["1.1", None]})
+    pq.write_table(table, tmp_path / "text.parquet")
+    assert list(read_rows(str(tmp_path / "text.parquet"), "fr", "en")) == [("a", "c", "1.1"), ("b", "d", None)]
+    (tmp_path / "text.jsonl").write_text('{"fr": "a", "en": "b", "document": 7}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"text\.jsonl:1: document is int; expected text"):
+        list(read_rows(str(tmp_path / "text.jsonl"), "fr", "en"))
