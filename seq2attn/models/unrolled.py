@@ -32,27 +32,34 @@ def unroll(
     layer: nn.GRU | nn.LSTM, context: Context, readout: nn.Linear, embedded: Tensor, state: DecoderState
 ) -> Tensor:
     """Hidden states (batch, target_len, d_model) of a stepwise decoder with one `layer` over `embedded` words."""
+    # Small products in sequence gain nothing from low precision, and errors would add up over the steps.
+    with torch.autocast(embedded.device.type, enabled=False):
+        return _unroll(layer, context, readout, embedded, state)
+
+
+def _unroll(
+    layer: nn.GRU | nn.LSTM, context: Context, readout: nn.Linear, embedded: Tensor, state: DecoderState
+) -> Tensor:
     kind = "lstm" if isinstance(layer, nn.LSTM) else "gru"
-    memory, width = state.memory, embedded.shape[-1]
-    hidden = state.history[0][:, 0]
-    cell = state.history[1][:, 0] if kind == "lstm" else hidden
+    memory, width, dtype = state.memory, embedded.shape[-1], readout.weight.dtype
+    states, keys = memory.states.to(dtype), memory.projected[0].to(dtype)
+    history = [part[:, 0].to(dtype) for part in state.history]
+    hidden, cell = history[0], history[1 if kind == "lstm" else 0]
     w_input, w_recurrent, b_input, b_recurrent = layer.parameters()
     w_words, w_second = w_input.split(width, dim=1)
-    from_words = F.linear(embedded.transpose(0, 1), w_words, b_input)
+    from_words = F.linear(embedded.to(dtype).transpose(0, 1), w_words, b_input)
     padding = ~memory.source_valid
-    keys = memory.projected[0]
     recurrent = (w_recurrent, b_recurrent)
     if isinstance(context, AdditiveAttention):
         w_query, v = context.query_projection.weight, context.v
         run: Callable[..., tuple[Tensor, Tensor]] = AdditiveUnrolled.apply
-        inputs = (from_words, hidden, cell, memory.states, padding, keys, w_query, v, w_second, *recurrent)
+        inputs = (from_words, hidden, cell, states, padding, keys, w_query, v, w_second, *recurrent)
         hiddens, contexts = run(kind, *inputs)
         return torch.tanh(readout(torch.cat((contexts, hiddens), dim=-1))).transpose(0, 1)
     assert isinstance(context, DotAttention)
-    fed = state.history[-1][:, 0]
     feed: Callable[..., Tensor] = InputFeedingUnrolled.apply
     weights = (w_second, *recurrent, readout.weight, readout.bias)
-    attentional = feed(kind, from_words, hidden, cell, fed, memory.states, padding, keys * context.scale, *weights)
+    attentional = feed(kind, from_words, hidden, cell, history[-1], states, padding, keys * context.scale, *weights)
     return attentional.transpose(0, 1)
 
 

@@ -59,4 +59,5 @@ class BatchStream:
 
     def _collate(self, rows: Indices) -> Batch:
         batch = collate([self.pairs.source(row) for row in rows], [self.pairs.target(row) for row in rows])
-        return batch.to(self.device)
+        # From pinned memory the copy runs beside what the GPU computes.
+        return (batch.pinned() if self.device.type == "cuda" else batch).to(self.device)

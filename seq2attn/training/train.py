@@ -21,6 +21,7 @@ from seq2attn.training.lock import locked
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
 from seq2attn.training.model_card import write_card
+from seq2attn.training.precision import allow_tf32
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.run_folder import RunFolder, choose_device, describe_machine
 
@@ -49,6 +50,7 @@ def train(
         # cuBLAS reads this when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.train.deterministic)
+    allow_tf32(device)
     folder = RunFolder(path)
     folder.make()
     with locked(path), told_as_run_error(path):

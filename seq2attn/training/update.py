@@ -14,6 +14,7 @@ from seq2attn.errors import TrainingError, is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sums
 from seq2attn.training.optimizer import set_learning_rate
+from seq2attn.training.precision import computing_in
 
 
 class FailedUpdateError(TrainingError):
@@ -49,7 +50,7 @@ def update_weights(
     Raises: FailedUpdateError where loss or gradient is not finite, or there is no memory even for a single pair.
     """
     parts = list(batches)
-    while (losses := _add_gradients(model, parts, settings.label_smoothing)) is None:
+    while (losses := _add_gradients(model, parts, settings)) is None:
         optimizer.zero_grad(set_to_none=True)  # an unknown share of them was added up
         if all(len(part.source_ids) == 1 for part in parts):
             raise FailedUpdateError(
@@ -71,16 +72,20 @@ def update_weights(
     return Update(loss, unsmoothed_loss, norm, tokens, was_split=len(parts) > len(batches))
 
 
-def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], label_smoothing: float) -> tuple[float, float] | None:
+def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], settings: TrainConfig) -> tuple[float, float] | None:
     """The loss of `batches` with label smoothing, its gradients added to those of `model`, and the one without.
 
     None where memory does not suffice.
     """
     tokens = sum(batch.target_tokens for batch in batches)
-    total = torch.zeros(2, device=batches[0].source_ids.device)
+    device = batches[0].source_ids.device
+    total = torch.zeros(2, device=device)
     try:
         for batch in batches:
-            sums = cross_entropy_sums(model, model(batch), batch.target_output, label_smoothing)
+            with computing_in(settings.precision, device):
+                hidden = model(batch)
+            hidden = hidden.to(model.output_weight.dtype)
+            sums = cross_entropy_sums(model, hidden, batch.target_output, settings.label_smoothing)
             (sums[0] / tokens).backward()
             total += torch.stack(sums).detach() / tokens
         loss, unsmoothed_loss = total.tolist()
