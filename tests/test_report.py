@@ -33,7 +33,7 @@ def test_report_says_what_was_measured_and_how_to_make_it_again(tmp_path: Path) 
         "Measured on: 2 CPU cores, 8 GB.",
         "| 20–29 | 905 | 9.0 (8.0–10.0) | 19.5 (18.5–20.5) |",
         "| found | 62 % → 21 % (−41 points) | −45 to −36 points | 0.0001 |",
-        "| found | 91 % (19.8 → 18.0 BLEU) | 86 to 96 % | – |",
+        "| found | 91.0 % (19.8 → 18.0 BLEU) | 86 to 96 % | – |",
         "| rnn\\_fixed | rnn | none | 4,100,000 | any length | 18.5 | 5,400 | 8,100,000 | 2 CPU cores | 2.310 | 15.2 |",
         "| test | 3,100 | 3,090 | – |",
         "| licence | public domain |",

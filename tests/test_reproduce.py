@@ -9,7 +9,7 @@ import pytest
 from seq2attn.experiment import presets
 from tests.command_line import CONFIGS, PROGRAM, call, tiny, wait_for
 
-OUTPUTS = {"runs", "summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "translations"}
+OUTPUTS = {"runs", "summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "report.html", "translations"}
 MODELS = ["RNN, attention", "RNN, fixed context", "Transformer"]
 SCRIPTS = CONFIGS.parent / "scripts"
 

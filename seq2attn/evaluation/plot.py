@@ -204,11 +204,17 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
     axes.set_xlabel(f"length of the {summary.length_of} sentence in {summary.length_unit}")
 
 
-def _write_titles(figure: Figure, summary: Summary) -> None:
-    notes = [summary.text_name, "bands: 95 % bootstrap intervals"]
+def figure_notes(summary: Summary) -> list[str]:
+    """What the signs of the figure mean, for those that are in it."""
+    notes = ["bands: 95 % bootstrap intervals"]
     if any(system.smoothed for system in summary.systems):
         notes.append(f"dotted: windows of {WINDOW} lengths")
     if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
         notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
+    return notes
+
+
+def _write_titles(figure: Figure, summary: Summary) -> None:
+    notes = [summary.text_name, *figure_notes(summary)]
     figure.text(0.02, 0.945, _title(summary), fontsize=15, fontweight="bold")
     figure.text(0.02, 0.905, "  ·  ".join(notes), fontsize=10, color=FAINT)

@@ -59,13 +59,13 @@ def report_blocks(summary: Summary, figure_address: str, details: ReportDetails)
         Heading(f"BLEU over {summary.length_of} length: {summary.text_name}", 1),
         Paragraph(" ".join(three_sentences(summary))),
         Picture(figure_address, _description(summary)),
-        *_measurement(summary),
+        *measurement_blocks(summary),
         *_scores(summary),
-        *_slopes(summary),
-        *_relations(summary),
-        *_differences(summary),
-        *_systems(summary),
-        *_corpus(details),
+        *slopes_blocks(summary),
+        *relations_blocks(summary),
+        *differences_blocks(summary),
+        *systems_blocks(summary),
+        *corpus_blocks(details),
         *_examples(details.examples, summary),
         Heading("Make it again", 2),
         Code(summary.command),
@@ -79,7 +79,8 @@ def _description(summary: Summary) -> str:
     return f"BLEU over {summary.length_of} length on {summary.text_name}: {names}"
 
 
-def _measurement(summary: Summary) -> list[Block]:
+def measurement_blocks(summary: Summary) -> list[Block]:
+    """What was measured, and how intervals are made."""
     return [
         Heading("What was measured", 2),
         Paragraph(
@@ -116,7 +117,8 @@ def _scores(summary: Summary) -> list[Block]:
     ]
 
 
-def _slopes(summary: Summary) -> list[Block]:
+def slopes_blocks(summary: Summary) -> list[Block]:
+    """BLEU lost as sentences grow, with what that means."""
     if not any(system.slope for system in summary.systems):
         return []
     return [
@@ -129,7 +131,8 @@ def _slopes(summary: Summary) -> list[Block]:
     ]
 
 
-def _differences(summary: Summary) -> list[Block]:
+def differences_blocks(summary: Summary) -> list[Block]:
+    """Every system against the baseline, with the tests."""
     if not summary.differences:
         return []
     metrics = dict.fromkeys(one.metric for one in summary.differences)
@@ -143,7 +146,8 @@ def _differences(summary: Summary) -> list[Block]:
     ]
 
 
-def _relations(summary: Summary) -> list[Block]:
+def relations_blocks(summary: Summary) -> list[Block]:
+    """What was expected, and whether it was found."""
     if not summary.relations:
         return []
     rows = tuple(
@@ -167,7 +171,8 @@ def _relations(summary: Summary) -> list[Block]:
     ]
 
 
-def _systems(summary: Summary) -> list[Block]:
+def systems_blocks(summary: Summary) -> list[Block]:
+    """The systems and what their training cost."""
     header = ("system", "kind", "attention", "parameters", "trained up to", *_TRAINING_COLUMNS)
     rows = tuple(_system_row(system) for system in summary.systems)
     return [Heading("The systems and what they cost", 2), Table(header, rows, numeric=False)]
@@ -196,7 +201,8 @@ def _training_cells(system: System) -> tuple[str, ...]:
     )
 
 
-def _corpus(details: ReportDetails) -> list[Block]:
+def corpus_blocks(details: ReportDetails) -> list[Block]:
+    """Where the text comes from, and how many pairs were kept."""
     blocks: list[Block] = []
     if details.card:
         blocks.append(Table(("corpus", ""), tuple(details.card.items()), numeric=False))

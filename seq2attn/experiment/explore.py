@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +24,11 @@ def explore(paths: Sequence[Path], source: str, target: str | None, device: torc
     for option, text in (("--source", source), ("--target", target)):
         if text is not None and not normalise(text):
             raise DataError(f"{option}: there is no word in it; give a sentence")
-    runs = load_runs(paths, device)
+    return explore_runs(load_runs(paths, device), source, target)
+
+
+def explore_runs(runs: Mapping[str, TrainedRun], source: str, target: str | None = None) -> Exploration:
+    """The same of runs that are loaded already, by name; there is a word in both texts."""
     return Exploration(normalise(source), tuple(_explore(name, run, source, target) for name, run in runs.items()))
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in a folder: figure, tables, JSON, report and the translations themselves."""
+"""What an evaluation leaves in a folder: figure, tables, JSON, reports and the translations themselves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.outputs import write_scores
 from seq2attn.evaluation.report import Example, ReportDetails, write_report
 from seq2attn.experiment.evaluate import Evaluation
+from seq2attn.experiment.page import page_content
+from seq2attn.report.page import write_page
 
 _SHORT = range(6, 13)
 _LONG = range(40, 60)
@@ -24,7 +26,9 @@ def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 
 def _write(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     paths = write_scores(evaluation.summary, folder)
-    paths["report"] = write_report(evaluation.summary, paths["figure"], folder, _details(evaluation))
+    details = _details(evaluation)
+    paths["report"] = write_report(evaluation.summary, paths["figure"], folder, details)
+    paths["report as a page"] = write_page(page_content(evaluation, details), folder)
     paths["translations"] = _write_translations(evaluation, folder / "translations")
     return paths
 

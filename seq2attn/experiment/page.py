@@ -1,0 +1,74 @@
+"""What the page of a report needs to know of the runs behind an evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from seq2attn.evaluation.report import ReportDetails
+from seq2attn.experiment.evaluate import Evaluation
+from seq2attn.experiment.explore import explore_runs
+from seq2attn.explorer.maps import Exploration, SentenceAttention
+from seq2attn.report.content import PageContent, RunRecord
+from seq2attn.training.hyperparameters import flat_settings
+from seq2attn.training.run_folder import TrainedRun
+
+# A sentence to take in at a glance, and one of the usual length, whose map a screen still holds.
+_LOOKED_AT = (range(6, 13), range(18, 26))
+
+
+def page_content(evaluation: Evaluation, details: ReportDetails) -> PageContent:
+    """Everything on the page of `evaluation`; the attention is that of sentences chosen by length alone."""
+    corpus = evaluation.text.corpus
+    return PageContent(
+        summary=evaluation.summary,
+        details=details,
+        runs=_records(evaluation),
+        explorations=_explorations(evaluation),
+        source_language=corpus.source_language,
+        target_language=corpus.target_language,
+        corpus_digest=corpus.digest,
+    )
+
+
+def _records(evaluation: Evaluation) -> list[RunRecord]:
+    systems = {
+        folder: system.name
+        for system in evaluation.summary.systems
+        for folder in (system.run, *(output.run for output in system.outputs))
+    }
+    return [_record(name, run, systems[str(run.folder.path)]) for name, run in evaluation.runs.items()]
+
+
+def _record(name: str, run: TrainedRun, system: str) -> RunRecord:
+    digests = {"weights": run.about["files"]["model.safetensors"], "subwords": run.subwords.digest}
+    return RunRecord(name, system, flat_settings(run.config), _read_metrics(run.folder.metrics_file), digests)
+
+
+def _read_metrics(path: Path) -> list[Mapping[str, float]]:
+    """The figures of a training; none where they are gone or cut short, which the scores do not depend on."""
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+
+
+def _explorations(evaluation: Evaluation) -> list[Exploration]:
+    found = []
+    for lengths in _LOOKED_AT:
+        rows = (row for row, length in enumerate(evaluation.lengths) if length in lengths)
+        if (row := next(rows, None)) is not None:
+            found.append(_without_self_attention(explore_runs(evaluation.runs, evaluation.text.sources[row])))
+    return found
+
+
+def _without_self_attention(exploration: Exploration) -> Exploration:
+    """The looks from the translation to the source alone: what the page is about, and a third of its size."""
+    systems = [replace(system, attention=_cross_alone(system.attention)) for system in exploration.systems]
+    return replace(exploration, systems=tuple(systems))
+
+
+def _cross_alone(attention: SentenceAttention) -> SentenceAttention:
+    return replace(attention, weights={kind: one for kind, one in attention.weights.items() if kind == "cross"})

@@ -1,0 +1,198 @@
+"""Line charts as places on a plane whose unit is a pixel, downwards; the template sets them as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+Point = tuple[float, float]
+
+# By the markers of `evaluation.style`: a path around (0, 0), and the sign that stands for it in text.
+MARKERS = {
+    "o": ("M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z", "●"),
+    "s": ("M-3.6,-3.6h7.2v7.2h-7.2z", "■"),
+    "D": ("M0,-5L5,0L0,5L-5,0z", "◆"),
+    "^": ("M0,-4.8L4.6,3.6h-9.2z", "▲"),
+    "v": ("M0,4.8L4.6,-3.6h-9.2z", "▼"),
+    "P": ("M-1.6,-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z", "✚"),
+}
+_LEFT, _RIGHT, _TOP, _X_AXIS = 46.0, 10.0, 26.0, 44.0
+_TICK_PIXELS = 60.0
+_STEPS = (1.0, 2.0, 5.0, 10.0)
+
+
+class Size(NamedTuple):
+    """Width and height of a whole chart."""
+
+    width: float
+    height: float
+
+
+WIDE, NARROW = Size(880.0, 430.0), Size(330.0, 340.0)
+"""For a screen or paper, and for a phone, where the wide one would be too small to read."""
+
+
+class Tick(NamedTuple):
+    """A value on an axis."""
+
+    place: float
+    label: str
+
+
+class Dot(NamedTuple):
+    """A marker of a line; hollow where it cannot be leant on."""
+
+    x: float
+    y: float
+    hollow: bool
+
+
+class Whisker(NamedTuple):
+    """An interval at one point."""
+
+    x: float
+    top: float
+    bottom: float
+
+
+class Bar(NamedTuple):
+    """A count, with its label at (middle, top)."""
+
+    x: float
+    top: float
+    width: float
+    height: float
+    label: str
+
+    @property
+    def middle(self) -> float:
+        """The place of the label."""
+        return self.x + self.width / 2
+
+
+class Column(NamedTuple):
+    """A strip of the chart that tells its values when it is pointed at."""
+
+    x: float
+    width: float
+    tip: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One system's lines; paths are points as SVG writes them, one for each stretch without a gap."""
+
+    system: int
+    lines: Sequence[str]
+    faint_lines: Sequence[str] = ()
+    bands: Sequence[str] = ()
+    whiskers: Sequence[Whisker] = ()
+    dots: Sequence[Dot] = ()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where values stand on an axis, by themselves or by their logarithm."""
+
+    first: float
+    last: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """The place of `value`, beyond the ends of the axis too."""
+        first, last, value = (
+            map(math.log, (self.first, self.last, value))
+            if self.logarithmic
+            else (
+                self.first,
+                self.last,
+                value,
+            )
+        )
+        return self.start + (value - first) / (last - first) * (self.end - self.start)
+
+    def ticks(self) -> list[Tick]:
+        """Round values within the axis, far enough apart for their labels."""
+        values = self._round_logarithms() if self.logarithmic else self._round_values()
+        return [Tick(self.place(value), f"{value:,.10g}") for value in values]
+
+    def _round_values(self) -> list[float]:
+        most = max(1.0, abs(self.end - self.start) / _TICK_PIXELS)
+        least = (self.last - self.first) / most
+        power = 10.0 ** math.floor(math.log10(least))
+        step = next(factor * power for factor in _STEPS if factor * power >= least * (1 - 1e-9))
+        numbers = range(math.ceil(self.first / step - 1e-9), math.floor(self.last / step + 1e-9) + 1)
+        return [number * step for number in numbers]
+
+    def _round_logarithms(self) -> list[float]:
+        powers = range(math.floor(math.log10(self.first)), math.ceil(math.log10(self.last)) + 1)
+        values = [factor * 10.0**power for power in powers for factor in _STEPS[:-1]]
+        return [value for value in values if self.first <= value <= self.last]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The part of a chart that its lines are drawn in."""
+
+    size: Size
+    x: Scale
+    y: Scale
+
+    @classmethod
+    def of(cls, size: Size, x_ends: Point, y_ends: Point, below: float = 0.0, logarithmic: bool = False) -> Plane:
+        """The plane of a chart of `size` from the first to the last values on its axes.
+
+        `below`: height of what stands between it and the labels of the x-axis. `logarithmic`: of the y-axis.
+        """
+        bottom = size.height - _X_AXIS - below
+        return cls(
+            size,
+            Scale(*x_ends, start=_LEFT, end=size.width - _RIGHT),
+            Scale(*y_ends, start=bottom, end=_TOP, logarithmic=logarithmic),
+        )
+
+    def points(self, values: Iterable[Point]) -> str:
+        """The places of `values` as SVG writes them."""
+        return " ".join(f"{self.x.place(x):.1f},{self.y.place(y):.1f}" for x, y in values)
+
+    def stretches(self, values: Iterable[tuple[float, float | None]]) -> list[str]:
+        """The same for each stretch of values that are there and within the plane."""
+        low, high = self.y.first, self.y.last
+        seen = ((x, None if y is None or not low <= y <= high else y) for x, y in values)
+        return [self.points(stretch) for stretch in without_gaps(seen)]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A whole chart."""
+
+    name: str
+    plane: Plane
+    x_title: str
+    y_title: str
+    x_ticks: Sequence[Tick]
+    series: Sequence[Series]
+    columns: Sequence[Column]
+    bars: Sequence[Bar] = ()
+    rule: float | None = None
+    """Where a line goes across, as at a ratio of 1."""
+    caps: Sequence[Tick] = ()
+    """Where dashed lines go down."""
+
+
+def without_gaps(values: Iterable[tuple[float, float | None]]) -> list[list[Point]]:
+    """The stretches of values that are there."""
+    grouped = groupby(values, key=lambda value: value[1] is None)
+    return [[(x, y) for x, y in stretch if y is not None] for is_gap, stretch in grouped if not is_gap]
+
+
+def thinned(ticks: Sequence[Tick], width: float, character: float = 6.5) -> list[Tick]:
+    """Every n-th of the ticks, so that their labels, of so many pixels a character, fit side by side into `width`."""
+    longest = max((len(tick.label) for tick in ticks), default=0)
+    every = max(1, math.ceil(len(ticks) * (longest + 1) * character / width))
+    return list(ticks[::every])

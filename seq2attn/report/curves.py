@@ -1,0 +1,151 @@
+"""The charts over sentence length: BLEU with its bands, and the length of the translations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from seq2attn.evaluation.length_curve import Bucket
+from seq2attn.evaluation.plot import bucket_spans
+from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.tables import length_name
+from seq2attn.report.chart import (
+    Bar,
+    Chart,
+    Column,
+    Dot,
+    Plane,
+    Point,
+    Series,
+    Size,
+    Tick,
+    Whisker,
+    thinned,
+    without_gaps,
+)
+from seq2attn.report.scores import bucket_tip
+
+_COUNTS = 56.0  # pixels below the lines for the bars of counts and their labels
+_BAR_SHARE = 0.86
+_RATIO_STEP = 0.1
+
+
+def bleu_chart(summary: Summary, size: Size) -> Chart:
+    """BLEU by length: lines, 95 % bands, windows, and below them how many sentences there are."""
+    buckets = [bucket for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
+    # The wide interval of a handful of sentences must not flatten everything else.
+    tops = [bucket.bleu if bucket.bleu_high is None else bucket.bleu_high for bucket in buckets]
+    highest = 1.1 * max([1.0, *(top for top in tops if top is not None)])
+    plane = Plane.of(size, _x_ends(summary), (0.0, highest), below=_COUNTS)
+    series = [_bleu_series(plane, number, system, _middles(summary)) for number, system in enumerate(summary.systems)]
+    return _chart(summary, plane, "BLEU", series, bars=_bars(summary, plane))
+
+
+def ratio_chart(summary: Summary, size: Size) -> Chart:
+    """Length of the translations as a share of the references', by length of the sentence."""
+    ratios = [one.length_ratio for system in summary.systems for one in system.buckets if one.length_ratio is not None]
+    low = _RATIO_STEP * math.floor(min([0.9, *ratios]) / _RATIO_STEP)
+    high = _RATIO_STEP * math.ceil(max([1.1, *ratios]) / _RATIO_STEP)
+    plane = Plane.of(size, _x_ends(summary), (low, high))
+    series = [
+        _line(plane, number, system.buckets, [bucket.length_ratio for bucket in system.buckets], _middles(summary))
+        for number, system in enumerate(summary.systems)
+    ]
+    return _chart(summary, plane, "length ratio", series, rule=plane.y.place(1.0))
+
+
+def _chart(
+    summary: Summary,
+    plane: Plane,
+    y_title: str,
+    series: Sequence[Series],
+    bars: Sequence[Bar] = (),
+    rule: float | None = None,
+) -> Chart:
+    buckets = summary.systems[0].buckets
+    labels = [
+        Tick(plane.x.place(middle), bucket.label) for middle, bucket in zip(_middles(summary), buckets, strict=True)
+    ]
+    return Chart(
+        name=f"{y_title} by {summary.length_of} length",
+        plane=plane,
+        x_title=f"{length_name(summary)} in a sentence",
+        y_title=y_title,
+        x_ticks=thinned(labels, plane.x.end - plane.x.start),
+        series=series,
+        columns=[
+            Column(plane.x.place(low), plane.x.place(high) - plane.x.place(low), bucket_tip(summary, place))
+            for place, (low, high) in enumerate(bucket_spans(buckets).tolist())
+        ],
+        bars=bars,
+        rule=rule,
+        caps=_caps(summary, plane),
+    )
+
+
+def _x_ends(summary: Summary) -> Point:
+    spans = bucket_spans(summary.systems[0].buckets)
+    return float(spans[0, 0]), float(spans[-1, 1])
+
+
+def _middles(summary: Summary) -> list[float]:
+    middles: list[float] = bucket_spans(summary.systems[0].buckets).mean(axis=1).tolist()
+    return middles
+
+
+def _bleu_series(plane: Plane, number: int, system: System, middles: Sequence[float]) -> Series:
+    line = _line(plane, number, system.buckets, [bucket.bleu for bucket in system.buckets], middles)
+    ends = [(middle, bucket.bleu_low, bucket.bleu_high) for middle, bucket in zip(middles, system.buckets, strict=True)]
+    lower = without_gaps((middle, low) for middle, low, _ in ends)
+    upper = without_gaps((middle, high) for middle, _, high in ends)
+    return Series(
+        system=number,
+        lines=line.lines,
+        faint_lines=plane.stretches((point.length, point.bleu) for point in system.smoothed),
+        bands=[plane.points([*bottom, *reversed(top)]) for bottom, top in zip(lower, upper, strict=True)],
+        whiskers=[
+            Whisker(plane.x.place(middle), plane.y.place(high), plane.y.place(low))
+            for middle, low, high in ends
+            if low is not None and high is not None
+        ],
+        dots=line.dots,
+    )
+
+
+def _line(
+    plane: Plane, number: int, buckets: Sequence[Bucket], values: Sequence[float | None], middles: Sequence[float]
+) -> Series:
+    """A line through `values`, hollow where there are few sentences."""
+    return Series(
+        system=number,
+        lines=plane.stretches(zip(middles, values, strict=True)),
+        dots=[
+            Dot(plane.x.place(middle), plane.y.place(value), bucket.has_few_sentences)
+            for middle, value, bucket in zip(middles, values, buckets, strict=True)
+            if value is not None
+        ],
+    )
+
+
+def _bars(summary: Summary, plane: Plane) -> list[Bar]:
+    buckets = summary.systems[0].buckets
+    most = max([1, *(bucket.n for bucket in buckets)])
+    labels = thinned(
+        [Tick(place, f"{bucket.n:,}") for place, bucket in enumerate(buckets)], plane.x.end - plane.x.start
+    )
+    told = {int(tick.place): tick.label for tick in labels}
+    bottom = plane.y.start + _COUNTS
+    bars = []
+    for place, (bucket, (low, high)) in enumerate(zip(buckets, bucket_spans(buckets).tolist(), strict=True)):
+        left, right = plane.x.place(low), plane.x.place(high)
+        width, height = _BAR_SHARE * (right - left), 0.6 * _COUNTS * bucket.n / most
+        bars.append(Bar((left + right - width) / 2, bottom - height, width, height, told.get(place, "")))
+    return bars
+
+
+def _caps(summary: Summary, plane: Plane) -> list[Tick]:
+    """Where training sentences ended, if that is within the chart."""
+    if summary.length_of != "source" or summary.length_unit != "words":
+        return []
+    caps = {system.max_source_words for system in summary.systems if system.max_source_words is not None}
+    return [Tick(plane.x.place(cap), f"trained on ≤ {cap} words") for cap in sorted(caps) if cap <= plane.x.last]

@@ -1,0 +1,77 @@
+// Tells the value of whatever is pointed at, tapped or reached with the keyboard; hides and shows systems.
+"use strict";
+
+(() => {
+  const tip = document.querySelector(".tip");
+  const GAP = 12;
+
+  const hide = () => {
+    tip.hidden = true;
+    document.querySelectorAll(".lit").forEach((element) => element.classList.remove("lit"));
+  };
+
+  // Above what it speaks of, or below where there is no room; never beyond the edges of the window.
+  const place = (element) => {
+    const box = element.getBoundingClientRect();
+    const { width, height } = tip.getBoundingClientRect();
+    const left = Math.min(Math.max(box.left + box.width / 2 - width / 2, 4), innerWidth - width - 4);
+    const above = box.top - height - GAP;
+    const top = above >= 0 ? above : Math.min(box.bottom + GAP, innerHeight - height - 4);
+    tip.style.left = `${Math.max(4, left)}px`;
+    tip.style.top = `${Math.max(4, top)}px`;
+  };
+
+  const show = (element) => {
+    hide();
+    tip.replaceChildren(...element.dataset.tip.split("\n").map((text) => {
+      const line = document.createElement("div");
+      line.dir = "auto";
+      line.textContent = text;
+      return line;
+    }));
+    tip.hidden = false;
+    place(element);
+    const bucket = element.closest("[data-bucket]")?.dataset.bucket;
+    if (bucket === undefined) element.classList.add("lit");
+    else document.querySelectorAll(`[data-bucket="${bucket}"]`).forEach((one) => one.classList.add("lit"));
+  };
+
+  const follow = (event) => {
+    const element = event.target.closest?.("[data-tip]");
+    if (element) show(element);
+    else hide();
+  };
+  document.addEventListener("pointerover", follow);
+  document.addEventListener("focusin", follow);
+  document.addEventListener("click", follow);
+  document.addEventListener("scroll", hide, { passive: true });
+
+  // A group of values is one stop of the Tab key; the arrow keys go through it.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const group = event.target.closest?.("[data-walk]");
+    if (!step || !group) return;
+    const all = [...group.querySelectorAll("[data-tip]")];
+    const next = all[all.indexOf(event.target) + step];
+    event.preventDefault();
+    if (!next) return;
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+
+  for (const button of document.querySelectorAll(".legend button")) {
+    button.addEventListener("click", () => {
+      const { system } = button.dataset;
+      const shown = button.getAttribute("aria-pressed") === "false";
+      document.querySelectorAll(`.legend [data-system="${system}"][aria-pressed]`)
+        .forEach((one) => one.setAttribute("aria-pressed", String(shown)));
+      document.querySelectorAll(`.series[data-system="${system}"]`)
+        .forEach((one) => one.classList.toggle("off", !shown));
+    });
+  }
+
+  // On paper nothing can be opened.
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+})();

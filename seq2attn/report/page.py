@@ -1,0 +1,150 @@
+"""The report as one page that needs no network: light and dark, wide and narrow, on a screen and on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from seq2attn.errors import told_as_run_error
+from seq2attn.evaluation.plot import figure_notes
+from seq2attn.evaluation.report import (
+    corpus_blocks,
+    differences_blocks,
+    measurement_blocks,
+    slopes_blocks,
+    systems_blocks,
+)
+from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES
+from seq2attn.evaluation.summary import Summary
+from seq2attn.evaluation.tables import beside_table, length_name, metric_title
+from seq2attn.evaluation.wording import claim, interval, measured, p_value_text, three_sentences
+from seq2attn.explorer import page as explorer
+from seq2attn.explorer.maps import Choice
+from seq2attn.report.chart import NARROW, WIDE
+from seq2attn.report.content import PageContent
+from seq2attn.report.curves import bleu_chart, ratio_chart
+from seq2attn.report.marks import mark_differences
+from seq2attn.report.scores import looks, score_rows
+from seq2attn.report.settings import differing_settings
+from seq2attn.report.training import training_charts
+
+_PACKAGE = "seq2attn.report"
+_SIZES = {"wide": WIDE, "narrow": NARROW}
+
+
+def write_page(content: PageContent, folder: Path) -> Path:
+    """`report.html` in `folder`; its path.
+
+    Raises: RunError where it cannot be written.
+    """
+    path = folder / "report.html"
+    with told_as_run_error(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(content), encoding="utf-8")
+    return path
+
+
+def page(content: PageContent) -> str:
+    """The page. All text of the corpus, the models and the user is escaped by the template."""
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tie"] = _tie
+    environment.filters["kind"] = lambda block: type(block).__name__
+    return environment.get_template("page.html").render(_variables(content))
+
+
+def _tie(text: str) -> str:
+    """The text with its percent signs tied to their numbers."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _variables(content: PageContent) -> Mapping[str, Any]:
+    summary = content.summary
+    return {
+        "content": content,
+        "summary": summary,
+        "style": Markup(_resource("page.css")),
+        "script": Markup(_resource("page.js")),
+        "sentences": three_sentences(summary),
+        "looks": looks(summary),
+        "figure": {name: bleu_chart(summary, size) for name, size in _SIZES.items()},
+        "figure_notes": figure_notes(summary),
+        "length_name": length_name(summary),
+        "rows": score_rows(summary),
+        "claims": _claims(summary),
+        "n_resamples": N_PAIRED_RESAMPLES,
+        "ratios": {name: ratio_chart(summary, size) for name, size in _SIZES.items()},
+        "mark": mark_differences,
+        "training": _training(content),
+        "settings": differing_settings(content.runs),
+        "blocks": _blocks(content),
+        "digests": _digests(content),
+        "beside": [(metric_title(curve), beside_table(summary, curve.metric)) for curve in summary.systems[0].beside],
+        "explorer": _explorer(content),
+    }
+
+
+def _resource(name: str) -> str:
+    return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
+
+
+def _claims(summary: Summary) -> list[dict[str, Any]]:
+    """What was expected, in words, with what was measured."""
+    return [
+        {
+            "found": relation.found,
+            "claim": claim(relation, summary.length_unit),
+            "measured": measured(relation),
+            "interval": interval(relation),
+            "p_value": p_value_text(relation.p_value),
+        }
+        for relation in summary.relations
+    ]
+
+
+def _training(content: PageContent) -> list[dict[str, Any]]:
+    """Each chart of training in both sizes."""
+    drawn = {name: training_charts(content.summary, content.runs, size) for name, size in _SIZES.items()}
+    return [dict(zip(drawn, charts, strict=True)) for charts in zip(*drawn.values(), strict=True)]
+
+
+def _blocks(content: PageContent) -> dict[str, Any]:
+    """What the page has in common with `report.md`, by section, without the headings."""
+    summary = content.summary
+    found = {
+        "measurement": measurement_blocks(summary),
+        "slopes": slopes_blocks(summary),
+        "differences": differences_blocks(summary),
+        "systems": systems_blocks(summary),
+        "corpus": corpus_blocks(content.details),
+    }
+    return {name: blocks[1:] for name, blocks in found.items()}
+
+
+def _digests(content: PageContent) -> dict[str, str]:
+    """By what it is of, each SHA-256 once."""
+    owners: dict[tuple[str, str], list[str]] = {}
+    for run in content.runs:
+        for what, digest in run.digests.items():
+            owners.setdefault((what, digest), []).append(run.name)
+    of_runs = {f"{what} of {' and '.join(names)}": digest for (what, digest), names in owners.items()}
+    return ({"text": content.corpus_digest} if content.corpus_digest else {}) | of_runs
+
+
+def _explorer(content: PageContent) -> dict[str, Any]:
+    """The attention explorer's parts: its style and program once, its data for each sentence."""
+    return {
+        "style": Markup(explorer.style()),
+        "script": Markup(explorer.script()),
+        "data": [Markup(explorer.data_element(one, Choice(), as_subwords=False)) for one in content.explorations],
+    }

@@ -1,0 +1,121 @@
+"""The table of scores, and what is told of a score when one points at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+from seq2attn.evaluation.differences import Difference
+from seq2attn.evaluation.length_curve import Bucket
+from seq2attn.evaluation.lengths import EVERY_LENGTH
+from seq2attn.evaluation.style import LINE_STYLES
+from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.tables import TOO_SMALL, interval_text, spread_text
+from seq2attn.evaluation.wording import p_value_text, signed
+from seq2attn.report.chart import MARKERS
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a system looks in every chart, and the sign that stands for it in text."""
+
+    name: str
+    colour: str
+    marker: str
+    sign: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A system's score on the sentences of one row; `share` of the highest score in the table is drawn behind it."""
+
+    system: int
+    value: str
+    interval: str
+    share: float
+    tip: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """The sentences of one range of length, or all of them."""
+
+    label: str
+    n: int
+    bucket: int | None
+    """None: all sentences."""
+    cells: Sequence[Cell]
+
+
+def looks(summary: Summary) -> list[Look]:
+    """How each system looks, in their order."""
+    styles = islice(cycle(LINE_STYLES), len(summary.systems))
+    return [
+        Look(system.name, colour, *MARKERS[marker])
+        for system, (colour, marker) in zip(summary.systems, styles, strict=True)
+    ]
+
+
+def score_rows(summary: Summary) -> list[Row]:
+    """BLEU by length and on all sentences: the table, row by row."""
+    scores = [bucket.bleu for system in summary.systems for bucket in system.buckets] + [
+        system.bleu for system in summary.systems
+    ]
+    highest = max((score for score in scores if score is not None), default=0.0) or 1.0
+    rows = []
+    for place, bucket in enumerate(summary.systems[0].buckets):
+        cells = [_cell(summary, number, one.buckets[place], highest) for number, one in enumerate(summary.systems)]
+        rows.append(Row(bucket.label, bucket.n, place, cells))
+    cells = [_cell(summary, number, _overall(one), highest) for number, one in enumerate(summary.systems)]
+    return [*rows, Row("all", summary.systems[0].n_sentences, None, cells)]
+
+
+def bucket_tip(summary: Summary, place: int) -> str:
+    """What every system scored on one range of length, a line each under the range."""
+    bucket = summary.systems[0].buckets[place]
+    lines = [f"{bucket.label} {summary.length_unit}: {_sentences(bucket.n)}"]
+    for system, look in zip(summary.systems, looks(summary), strict=True):
+        lines.append(f"{look.sign} {system.name}: {_told(system.buckets[place])}")
+    return "\n".join(lines)
+
+
+def _cell(summary: Summary, system: int, bucket: Bucket, highest: float) -> Cell:
+    look = looks(summary)[system]
+    is_all = (bucket.low, bucket.high) == EVERY_LENGTH
+    where = "all lengths" if is_all else f"{bucket.label} {summary.length_unit}"
+    lines = [f"{look.sign} {look.name}", f"{where}: {_sentences(bucket.n)}", f"BLEU {_told(bucket)}"]
+    if (one := _difference(summary, look.name, bucket)) is not None:
+        value = f"{signed(one.value)} ({signed(one.value_low)} to {signed(one.value_high)})"
+        p_value = one.p_bootstrap_corrected if one.p_randomisation is None else one.p_randomisation_corrected
+        lines.append(f"{value} beside {one.baseline}, p = {p_value_text(p_value)}")
+    score = "–" if bucket.bleu is None else f"{bucket.bleu:.1f}{spread_text(bucket.bleu_spread)}"
+    return Cell(system, score, _interval(bucket), (bucket.bleu or 0.0) / highest, "\n".join(lines))
+
+
+def _overall(system: System) -> Bucket:
+    """All sentences as one bucket; their length ratio is not kept."""
+    score = (system.bleu, system.bleu_low, system.bleu_high)
+    return Bucket(*EVERY_LENGTH, system.n_sentences, *score, length_ratio=None, bleu_spread=system.bleu_spread)
+
+
+def _told(bucket: Bucket) -> str:
+    told = f"{interval_text(bucket.bleu, bucket.bleu_low, bucket.bleu_high)}{spread_text(bucket.bleu_spread)}"
+    return told if bucket.length_ratio is None else f"{told}, length ×{bucket.length_ratio:.2f}"
+
+
+def _interval(bucket: Bucket) -> str:
+    if bucket.bleu is None:
+        return ""
+    return TOO_SMALL if bucket.bleu_low is None else f"{bucket.bleu_low:.1f}–{bucket.bleu_high:.1f}"
+
+
+def _sentences(n: int) -> str:
+    return "1 sentence" if n == 1 else f"{n:,} sentences"
+
+
+def _difference(summary: Summary, system: str, bucket: Bucket) -> Difference | None:
+    """The system's difference from the baseline on the sentences of `bucket`."""
+    wanted = ("BLEU", system, bucket.low, bucket.high)
+    found = (one for one in summary.differences if (one.metric, one.system, one.low, one.high) == wanted)
+    return next(found, None)
