@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from seq2attn.config.schema import DecodeConfig
-from seq2attn.data.corpus import Corpus, load_corpus
-from seq2attn.decoding.translate import Translator
-from seq2attn.errors import DataError, told_as_run_error
+from seq2attn.data.corpus import load_corpus
+from seq2attn.errors import DataError
 from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
 from seq2attn.evaluation.measure import Candidate, MeasuredSystem, MeasureSettings, measure
@@ -20,12 +17,10 @@ from seq2attn.evaluation.metric import Metric
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.summary import Summary, System, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
+from seq2attn.experiment.translations import Report, SplitText, translations_of
 from seq2attn.training.model_card import write_card
 from seq2attn.training.run_folder import TrainedRun, describe_machine, load_runs
 from seq2attn.training.scores import KeptScore, keep_scores
-
-Report = Callable[[str, int, int], object]
-"""Told a system's name, how many sentences it has translated, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +44,6 @@ class EvaluationSettings:
     """The SentencePiece model of lengths in subwords."""
     beside: tuple[Metric, ...] = ()
     """Metrics beside BLEU."""
-
-
-@dataclass(frozen=True)
-class SplitText:
-    """The sentences that all systems translate."""
-
-    corpus: Corpus
-    split: str
-    sources: tuple[str, ...]
-    references: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,7 +71,7 @@ def evaluate_runs(
     """
     runs = load_runs(paths, device)
     text = _common_text(runs, settings.split)
-    translations = {name: _translations(run, name, settings, text, report) for name, run in runs.items()}
+    translations = {name: translations_of(run, name, settings.beam_size, text, report) for name, run in runs.items()}
     evaluation = _score(runs, text, translations, settings, describe_machine(device))
     for run in runs.values():
         if run.has_final_weights:
@@ -106,7 +91,7 @@ def _score(
     of_source = settings.length_of == "source"
     unit = settings.length_unit or length_unit(corpus.source_language if of_source else corpus.target_language)
     lengths = sentence_lengths(text.sources if of_source else text.references, unit, settings.subwords_model)
-    models = _models(runs, settings.names)
+    models = group_seeds(runs, settings.names)
     candidates = [
         Candidate(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
     ]
@@ -137,7 +122,7 @@ def _score(
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs)
 
 
-def _models(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
+def group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
     """The names of the runs that belong to each model, a run by itself being one, in the order of the first runs."""
     models: dict[str, list[str]] = {}
     for name, run in runs.items():
@@ -150,7 +135,7 @@ def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
     for run in runs.values():
         corpus = load_corpus(run.config.data)
         pairs = corpus.splits[split]
-        texts.append(SplitText(corpus, split, tuple(pairs["source"]), tuple(pairs["target"])))
+        texts.append(SplitText(corpus, split, tuple(pairs["source"]), tuple(pairs["target"]), corpus.digest))
     first = next(iter(runs.values()))
     for run, text in zip(runs.values(), texts, strict=True):
         if (text.sources, text.references) != (texts[0].sources, texts[0].references):
@@ -159,50 +144,6 @@ def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
                 "only runs on the same text can share a curve"
             )
     return texts[0]
-
-
-def _translations(
-    run: TrainedRun, name: str, settings: EvaluationSettings, text: SplitText, report: Report
-) -> tuple[str, ...]:
-    """The split translated by `run`, read from its folder where that was done before."""
-    search: DecodeConfig = run.config.decode
-    if settings.beam_size is not None:
-        search = search.model_copy(update={"beam_size": settings.beam_size})
-    key = {
-        "weights": run.about["files"],
-        "subwords": run.subwords.digest,
-        "search": search.model_dump(exclude={"batch_tokens"}),
-        "corpus": text.corpus.digest,
-    }
-    kept = run.folder.path / "translations" / f"{text.split}.beam{search.beam_size}.json"
-    if (before := _read_kept(kept, key)) is not None:
-        return before
-    total = len(text.sources)
-    finished = 0
-
-    def count(sentences: int) -> None:
-        nonlocal finished
-        finished += sentences
-        report(name, finished, total)
-
-    translations = Translator(run.model, run.subwords, search).translate(text.sources, count)
-    with told_as_run_error(kept.parent):
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(
-            json.dumps({**key, "translations": translations}, ensure_ascii=False, indent=0), encoding="utf-8"
-        )
-    return tuple(translations)
-
-
-def _read_kept(path: Path, key: Mapping[str, object]) -> tuple[str, ...] | None:
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(kept, dict):
-        return None
-    translations = tuple(kept.pop("translations", ()))
-    return translations if kept == key else None
 
 
 def _scores_of(run: TrainedRun, evaluation: Evaluation, settings: EvaluationSettings) -> list[KeptScore]:

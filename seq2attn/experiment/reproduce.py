@@ -11,9 +11,10 @@ from seq2attn.config.load import load_config, replace_budget
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.lengths import DEFAULT_BINS
-from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, Report, evaluate_runs
+from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.outputs import write_outputs
 from seq2attn.experiment.presets import preset_files
+from seq2attn.experiment.translations import Report
 from seq2attn.training.run_folder import RunFolder, choose_device
 from seq2attn.training.train import train
 

@@ -1,0 +1,78 @@
+"""What a run makes of some sentences, kept in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2attn.data.corpus import Corpus
+from seq2attn.decoding.translate import Translator
+from seq2attn.errors import told_as_run_error
+from seq2attn.training.run_folder import TrainedRun
+
+Report = Callable[[str, int, int], object]
+"""Told a system's name, how many sentences it has translated, and of how many."""
+
+
+@dataclass(frozen=True)
+class SplitText:
+    """The sentences that all systems translate."""
+
+    corpus: Corpus
+    split: str
+    """The split; of joined sentences, with the number of them."""
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+    digest: str
+    """Changes where the text does."""
+
+
+def translations_of(
+    run: TrainedRun, name: str, beam_size: int | None, text: SplitText, report: Report
+) -> tuple[str, ...]:
+    """The text translated by `run`, read from its folder where that was done before.
+
+    `beam_size`: none: the run's own. `report` is told of `name`.
+
+    Raises: DiskError where the translations cannot be kept.
+    """
+    search = run.config.decode
+    if beam_size is not None:
+        search = search.model_copy(update={"beam_size": beam_size})
+    key = {
+        "weights": run.about["files"],
+        "subwords": run.subwords.digest,
+        "search": search.model_dump(exclude={"batch_tokens"}),
+        "corpus": text.digest,
+    }
+    kept = run.folder.path / "translations" / f"{text.split}.beam{search.beam_size}.json"
+    if (before := _read_kept(kept, key)) is not None:
+        return before
+    total = len(text.sources)
+    finished = 0
+
+    def count(sentences: int) -> None:
+        nonlocal finished
+        finished += sentences
+        report(name, finished, total)
+
+    translations = Translator(run.model, run.subwords, search).translate(text.sources, count)
+    with told_as_run_error(kept.parent):
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(
+            json.dumps({**key, "translations": translations}, ensure_ascii=False, indent=0), encoding="utf-8"
+        )
+    return tuple(translations)
+
+
+def _read_kept(path: Path, key: Mapping[str, object]) -> tuple[str, ...] | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(kept, dict):
+        return None
+    translations = tuple(kept.pop("translations", ()))
+    return translations if kept == key else None
