@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_WAIT_SECONDS = 240.0  # a page that takes one of them here takes a minute where other tests run beside it
 _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr")
 _DRIVER = """<script>
 const told = document.createElement("pre");
@@ -41,7 +42,7 @@ def run_in_page(page: Path, program: str) -> Any:
         [_CHROMIUM, *_OPTIONS, f"--user-data-dir={folder / 'browser'}", "--dump-dom", driven.as_uri()],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=_WAIT_SECONDS,
         check=True,
     )
     messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -64,6 +65,7 @@ class Tab:
         session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._session = {"sessionId": session}
         self._call("Runtime.enable")
+        self.resize(1_400, 1_600)
 
     def open(self, address: str) -> None:
         """Go to `address`."""
@@ -75,16 +77,27 @@ class Tab:
 
     def wait_for_text(self, *wanted: str) -> None:
         """Wait until all of `wanted` stand on the page, in its components too."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _WAIT_SECONDS
         while missing := [words for words in wanted if words not in (text := str(self.run(_ALL_TEXT)))]:
             assert time.monotonic() < deadline, f"{missing} not in: {text}"
             time.sleep(0.1)
 
-    def screenshot(self, path: Path, width: int, height: int) -> None:
-        """The page as a PNG."""
+    def resize(self, width: int, height: int) -> None:
+        """Make the window so large; what is out of it, a page may not have drawn."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", **size)
+
+    def screenshot(self, path: Path) -> None:
+        """The page as a PNG, as large as the window."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+
+    def colours(self, scheme: str) -> None:
+        """Ask pages for the scheme `light` or `dark`."""
+        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def print_to(self, path: Path) -> None:
+        """The page as a PDF, as it comes out of the printer."""
+        path.write_bytes(base64.b64decode(self._call("Page.printToPDF", preferCSSPageSize=True)["data"]))
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -98,7 +111,7 @@ class Tab:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._received:
-            assert select.select([self._answers], [], [], 60)[0], "the browser does not answer"
+            assert select.select([self._answers], [], [], _WAIT_SECONDS)[0], "the browser does not answer"
             some = os.read(self._answers, 1 << 20)
             assert some, "the browser has ended"
             self._received += some
@@ -110,7 +123,7 @@ _ALL_TEXT = """(() => {
   const read = (node) => {
     if (node.nodeType === Node.TEXT_NODE) return node.data;
     if (["STYLE", "SCRIPT", "TEMPLATE"].includes(node.nodeName)) return "";
-    return [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes].map(read).join(" ");
+    return [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes].map(read).join("");
   };
   return document.body ? read(document.body) : "";
 })()"""
@@ -136,6 +149,6 @@ def open_tab(folder: Path) -> Iterator[Tab]:
         yield Tab(commands, answers)
     finally:
         browser.terminate()
-        browser.wait(30)
+        browser.wait(_WAIT_SECONDS)
         os.close(commands)
         os.close(answers)
