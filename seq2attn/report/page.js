@@ -4,15 +4,17 @@
 (() => {
   const tip = document.querySelector(".tip");
   const GAP = 12;
+  let pointedAt = null;
 
   const hide = () => {
     tip.hidden = true;
+    pointedAt = null;
     document.querySelectorAll(".lit").forEach((element) => element.classList.remove("lit"));
   };
 
   // Above what it speaks of, or below where there is no room; never beyond the edges of the window.
-  const place = (element) => {
-    const box = element.getBoundingClientRect();
+  const place = () => {
+    const box = pointedAt.getBoundingClientRect();
     const { width, height } = tip.getBoundingClientRect();
     const left = Math.min(Math.max(box.left + box.width / 2 - width / 2, 4), innerWidth - width - 4);
     const above = box.top - height - GAP;
@@ -30,7 +32,8 @@
       return line;
     }));
     tip.hidden = false;
-    place(element);
+    pointedAt = element;
+    place();
     const bucket = element.closest("[data-bucket]")?.dataset.bucket;
     if (bucket === undefined) element.classList.add("lit");
     else document.querySelectorAll(`[data-bucket="${bucket}"]`).forEach((one) => one.classList.add("lit"));
@@ -44,7 +47,8 @@
   document.addEventListener("pointerover", follow);
   document.addEventListener("focusin", follow);
   document.addEventListener("click", follow);
-  document.addEventListener("scroll", hide, { passive: true });
+  // To move the focus can scroll the page, which must not put out what it has just lit up.
+  addEventListener("scroll", () => pointedAt && place(), { passive: true, capture: true });
 
   // A group of values is one stop of the Tab key; the arrow keys go through it.
   document.addEventListener("keydown", (event) => {

@@ -11,11 +11,16 @@ from seq2attn.config.schema import MODEL_KINDS, Config
 from seq2attn.report.content import RunRecord
 
 _ABSENT = object()
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    name: field.annotation
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+}
 
 
 @dataclass(frozen=True)
 class DifferingSetting:
-    """A key, what it means, and its value in each run; a dash where a run has no such key."""
+    """A key, what it means in the first run that has it, and its value in each run; a dash where it is not there."""
 
     key: str
     meaning: str
@@ -26,13 +31,13 @@ def differing_settings(runs: Sequence[RunRecord]) -> list[DifferingSetting]:
     """The settings that are not the same in all runs, without the name."""
     keys = dict.fromkeys(key for run in runs for key in run.settings if key != "name")
     sections = list(dict.fromkeys(_section(key) for key in keys))
-    meanings = _meanings()
     found = []
     # The keys that only some kinds of model have stand beside those that all have.
     for key in sorted(keys, key=lambda key: sections.index(_section(key))):
         values = [run.settings.get(key, _ABSENT) for run in runs]
         if any(value != values[0] for value in values):
-            found.append(DifferingSetting(key, meanings.get(key, ""), tuple(map(_text, values))))
+            meaning = _meaning(key, next(run for run in runs if key in run.settings))
+            found.append(DifferingSetting(key, meaning, tuple(map(_text, values))))
     return found
 
 
@@ -46,14 +51,9 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _meanings() -> Mapping[str, str]:
-    """What each key means, by its dotted name."""
-    sections: list[tuple[str, type[BaseModel]]] = [("model", model) for model in MODEL_KINDS.values()]
-    for name, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            sections.append((name, field.annotation))
-    return {
-        f"{section}.{key}": " ".join((field.description or "").split())
-        for section, model in sections
-        for key, field in model.model_fields.items()
-    }
+def _meaning(key: str, run: RunRecord) -> str:
+    """What `key` means in the configuration of `run`; a key of the model can mean another thing in another kind."""
+    section, _, name = key.partition(".")
+    schema = MODEL_KINDS[str(run.settings["model.kind"])] if section == "model" else _SECTIONS.get(section)
+    field = None if schema is None else schema.model_fields.get(name)
+    return "" if field is None else " ".join((field.description or "").split())

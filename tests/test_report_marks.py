@@ -1,0 +1,50 @@
+"""Where translations differ from their references."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2attn.report.marks import Mark, mark_differences
+
+SENTENCES = st.lists(st.sampled_from(["the", "black", "cat,", "(cat)", "«", "...", "神创造", "وقال", "l'eau"])).map(
+    " ".join
+)
+
+
+def marked(translation: str, reference: str) -> str:
+    signs = {Mark.same: "{}", Mark.extra: "[{}]", Mark.missing: "<{}>"}
+    return "".join(one.blanks + signs[one.mark].format(one.text) for one in mark_differences(translation, reference))
+
+
+@pytest.mark.parametrize(
+    ("translation", "reference", "expected"),
+    [
+        ("Then God said to Noah,", "And God said to Noah.", "[Then]<And> God said to Noah[,]<.>"),
+        ("And God said", "And God said to Noah", "And God said <to Noah>"),
+        ("a very big house", "a house", "a [very big] house"),
+        ("House", "house", "[House]<house>"),
+        ("the (ark)", "the ark", "the [(]ark[)]"),
+        ("神创造了天。", "神创造天地。", "神创造[了]天<地>。"),
+        ("ก็ดี", "กดี", "[ก็]<ก>ดี"),
+        ("", "And God", "<And God>"),
+        ("And God", "", "[And God]"),
+        ("", "", ""),
+    ],
+)
+def test_words_that_are_not_in_the_reference_are_marked(translation: str, reference: str, expected: str) -> None:
+    assert marked(translation, reference) == expected
+
+
+@given(SENTENCES, SENTENCES)
+def test_the_pieces_make_both_sentences_again(translation: str, reference: str) -> None:
+    pieces = mark_differences(translation, reference)
+    assert "".join(one.blanks + one.text for one in pieces if one.mark != Mark.missing) == translation
+    theirs = "".join(one.text for one in pieces if one.mark != Mark.extra)
+    assert "".join(theirs.split()) == "".join(reference.split())
+
+
+@given(SENTENCES)
+def test_a_sentence_does_not_differ_from_itself(sentence: str) -> None:
+    assert {one.mark for one in mark_differences(sentence, sentence)} <= {Mark.same}

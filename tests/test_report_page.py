@@ -1,0 +1,253 @@
+"""The page of the report, by itself and in a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from seq2attn.errors import RunError
+from seq2attn.evaluation.report import Example, ReportDetails
+from seq2attn.evaluation.wording import three_sentences
+from seq2attn.report.content import PageContent
+from seq2attn.report.page import page, write_page
+from tests.browser import needs_browser, open_tab, run_in_page
+from tests.evaluation_samples import ATTENTION, FIXED, a_summary
+from tests.explorer_samples import an_exploration
+from tests.report_samples import a_content
+
+HOSTILE = '</script><b id="evil">"&\'<!--'
+VOID = {"meta", "link", "input", "br", "wbr", "path", "line", "rect", "polygon", "polyline"}
+
+
+class Elements(HTMLParser):
+    """Counts elements, keeps the text outside of scripts, and fails where one is closed that is not open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attrs if name == "id" and value is not None]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text += f" {data}"
+
+
+def text_of(content: PageContent) -> str:
+    return " ".join(Elements(page(content)).text.replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_everything_that_was_found_is_on_the_page() -> None:
+    content = a_content()
+    text = text_of(content)
+    for expected in (
+        *three_sentences(content.summary),
+        "bible-fr-en, test · 2,311 sentences",
+        "60+ 9 2.5 n too small",
+        "found rnn_fixed: its share of the BLEU of rnn_attention is lower at 40 words and more than at up to 20 : 62",
+        "not found rnn_attention keeps at least 85 % of its BLEU at 10–19 words at 40 words and more : 91.0 %",
+        "起初,神创造天地。",
+        "السماوات",
+        "setting rnn_fixed rnn_attention model. attention none additive Everything else is the same.",
+        "licence public domain",
+        "seq2attn reproduce --preset quick",
+        "Measured on: 2 CPU cores, 8 GB.",
+        "SHA-256 of text c0ffee",
+        "SHA-256 of weights of rnn_fixed w-rnn_fixed",
+        "SHA-256 of subwords of rnn_fixed and rnn_attention s",
+        "BLEU, sacreBLEU's signature nrefs:1|tok:13a chrF, sacreBLEU's signature nrefs:1|nc:6",
+    ):
+        assert expected in text, expected
+    assert not re.findall(r"https?:|\bsrc=|\burl\(|@import", page(content))
+
+
+def test_what_is_not_given_is_left_out() -> None:
+    text = text_of(PageContent(a_summary()))
+    for absent in ("Where the models look", "Translations, short and long", "Training", "The text", "None", "expected"):
+        assert absent not in text
+    assert "SHA-256" not in text
+    assert "rnn_attention" in text
+
+
+def test_no_text_is_markup() -> None:
+    summary = replace(a_summary(replace(FIXED, name=HOSTILE), ATTENTION), corpus=HOSTILE, command=HOSTILE)
+    example = Example(3, HOSTILE, f"{HOSTILE} x", {HOSTILE: f"{HOSTILE} y"})
+    details = ReportDetails({HOSTILE: HOSTILE}, {HOSTILE: {HOSTILE: 1}}, [example])
+    settings, digests = {"model.kind": "rnn", HOSTILE: HOSTILE}, {"w": HOSTILE}
+    run = replace(a_content().runs[0], name=HOSTILE, system=HOSTILE, settings=settings, digests=digests)
+    hostile = ["▁</script>", "▁<b>", "</s>"]
+    content = PageContent(
+        summary, details, [run, a_content().runs[1]], [an_exploration(hostile, hostile)], HOSTILE, HOSTILE, HOSTILE
+    )
+    elements = Elements(page(content))
+    assert elements.ids.count("evil") == 0
+    assert elements.text.count(HOSTILE) > 10
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot be written .*; choose another folder"):
+        write_page(a_content(), tmp_path / "file")
+
+
+DRIVE = """
+const told = {};
+const over = (element) => element.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+const key = (name) =>
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+const tip = document.querySelector(".tip");
+const shown = () => (tip.hidden ? null : [...tip.children].map((line) => line.textContent));
+const visible = (element) => getComputedStyle(element).display !== "none";
+const chart = [...document.querySelectorAll("#figure .chart")].find(visible);
+const columns = chart.querySelectorAll(".column");
+told.before = shown();
+over(columns[1]);
+told.column = shown();
+told.lit = [...document.querySelectorAll("tr.lit th")].map((cell) => cell.textContent);
+over(document.querySelector("h1"));
+told.left = shown();
+columns[0].focus();
+told.focused = shown()[0];
+key("ArrowRight");
+told.walked = shown()[0];
+told.stops = [...columns].filter((column) => column.tabIndex === 0).length;
+key("Escape");
+told.escaped = shown();
+const cell = document.querySelector('tr[data-bucket="1"] .score[data-system="1"]');
+cell.scrollIntoView();
+over(cell);
+told.cell = shown();
+const box = tip.getBoundingClientRect();
+told.inside = box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+over(document.querySelector("#systems th[data-tip]"));
+told.setting = shown();
+const validation = [...document.querySelectorAll("#training .chart")].find(visible);
+over(validation.querySelector(".column"));
+told.training = shown()[0];
+const button = document.querySelector('.legend button[data-system="0"]');
+const lines = () => [...document.querySelectorAll('.series[data-system="0"]')].filter(visible).length;
+told.lines = lines();
+button.click();
+told.hidden = [lines(), document.querySelectorAll('.legend button[aria-pressed="false"]').length];
+button.click();
+told.again = lines();
+told.missing = [...document.querySelectorAll("del")].filter(visible).length;
+document.querySelector("#missing").click();
+told.found = [...document.querySelectorAll("del")].filter(visible).map((one) => one.innerText.trim());
+told.marked = [...document.querySelectorAll(".outputs ins")].map((one) => one.innerText);
+told.directions = [...document.querySelectorAll(".outputs dd")].map((one) => getComputedStyle(one).direction);
+told.maps = document.querySelectorAll(".attention-explorer .system").length;
+const word = document.querySelectorAll(".attention-explorer .system")[1].querySelector("[data-axis=rows] button");
+over(word);
+told.readout = word.closest(".system").querySelector(".readout").innerText;
+return told;
+"""
+
+
+@needs_browser
+def test_pointing_tapping_and_the_keyboard_tell_the_values(tmp_path: Path) -> None:
+    told = run_in_page(write_page(a_content(), tmp_path), DRIVE)
+    assert (told["before"], told["left"], told["escaped"]) == (None, None, None)
+    assert told["column"][:2] == ["10–19 words: 640 sentences", "● rnn_fixed: 12.2 (11.0–13.4), length ×0.97"]
+    assert told["lit"] == ["10–19"]
+    assert (told["focused"], told["walked"]) == ("0–9 words: 142 sentences", "10–19 words: 640 sentences")
+    assert told["stops"] == 1
+    assert told["cell"][-1] == "+7.6 (+6.9 to +8.2) beside rnn_fixed, p = 0.0007"
+    assert told["inside"]
+    assert told["setting"][0].startswith("How the decoder sees the source")
+    assert told["training"] == "update 500"
+    # The figure, the ratios, and the two charts of training, each for a wide screen and for a narrow one.
+    assert told["lines"] == told["again"] == 8
+    assert told["hidden"] == [0, 3]
+    assert told["missing"] == 0
+    assert told["found"][0] == "heaven"
+    assert told["marked"][0] == "the sky"
+    assert told["directions"] == ["ltr", "ltr", "rtl", "rtl", "ltr", "ltr"]
+    assert told["maps"] == 6
+    assert "looks at" in told["readout"]
+
+
+# Every text that one reads, and the ground below it: the contrast that WCAG asks for is 4.5.
+PALE = """
+(() => {
+  const rgb = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [red, green, blue] = rgb(colour).slice(0, 3).map((value) => {
+      const share = value / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (rgb(colour)[3] !== 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const pale = [];
+  for (const element of document.querySelectorAll("p, th, td, dt, dd, li, b, ins, summary, figcaption, h1, h2, h3")) {
+    if (element.closest(".attention-explorer tbody")) continue;
+    const both = [light(getComputedStyle(element).color), light(ground(element))].sort((a, b) => b - a);
+    if ((both[0] + 0.05) / (both[1] + 0.05) < 4.5) pale.push(element.outerHTML.slice(0, 90));
+  }
+  return pale;
+})()
+"""
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@needs_browser
+def test_it_fits_a_phone_is_legible_in_both_schemes_and_prints(tmp_path: Path) -> None:
+    path = write_page(a_content(), tmp_path)
+    with open_tab(tmp_path) as tab:
+        grounds = {}
+        for scheme in ("light", "dark"):
+            tab.colours(scheme)
+            for width in (360, 1000):
+                tab.resize(width, 800)
+                tab.open(path.as_uri())
+                tab.wait_for_text("Make it again")
+                assert tab.run(WIDER) == 0, (scheme, width)
+            assert tab.run(PALE) == []
+            grounds[scheme] = tab.run("getComputedStyle(document.body).backgroundColor")
+        assert len(set(grounds.values())) == 2
+        assert tab.complaints == []
+        # While the screen is dark.
+        tab.print_to(tmp_path / "report.pdf")
+    document = (tmp_path / "report.pdf").read_bytes()
+    assert document.startswith(b"%PDF")
+    assert 3 < len(re.findall(rb"/Type\s*/Page\b", document)) < 20
+
+
+@needs_browser
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext here; the package poppler-utils has it")
+def test_paper_shows_what_is_folded_away_on_the_screen(tmp_path: Path) -> None:
+    path = write_page(a_content(), tmp_path)
+    with open_tab(tmp_path) as tab:
+        tab.open(path.as_uri())
+        tab.wait_for_text("Make it again")
+        tab.print_to(tmp_path / "report.pdf")
+    text = subprocess.run(
+        ["pdftotext", "-layout", tmp_path / "report.pdf", "-"], capture_output=True, text=True, check=True
+    ).stdout
+    for expected in ("BLEU over source length", "BLEU lost per 10 words", "one made by people", "nrefs:1|tok:13a"):
+        assert expected in text
+    assert "Point at the figure" not in text
