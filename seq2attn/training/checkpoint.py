@@ -63,7 +63,8 @@ def save_checkpoint(
         aside.mkdir(parents=True)
         save_file({name: value.contiguous().cpu() for name, value in weights.items()}, aside / _MODEL)
         if state is not None:
-            torch.save(dict(state), aside / _STATE)
+            with (aside / _STATE).open("wb") as file:
+                torch.save(dict(state), file)
         files = {path.name: _digest(path) for path in sorted(aside.iterdir())}
         manifest = {"format": FORMAT, "files": files, **about}
         manifest["checksum"] = _checksum(manifest)
@@ -78,7 +79,9 @@ def save_checkpoint(
         shutil.rmtree(before, ignore_errors=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise CheckpointError(f"{folder}: could not be written ({error}); free some space and use --resume") from error
+        raise CheckpointError(
+            f"{folder}: could not be written ({_reason(error)}); free some space and use --resume"
+        ) from error
 
 
 def remove_checkpoint(folder: Path) -> None:
@@ -186,6 +189,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The keys whose values differ, each in words: `train.seed was 1 and is 2`."""
     keys = sorted(key for key in before if before[key] != now.get(key)) + sorted(now.keys() - before.keys())
     return [f"{key} was {before.get(key)} and is {now.get(key)}" for key in keys]
+
+
+def _reason(error: BaseException) -> BaseException:
+    """What the disk said; over a file that is open, torch puts a complaint of its own, about positions in it."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, OSError):
+        link = link.__context__
+    return link or error
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:

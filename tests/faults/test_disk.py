@@ -129,10 +129,12 @@ def limit_files_to(size: int) -> Callable[[], None]:
     return limit
 
 
-def test_checkpoints_that_cannot_be_written_anywhere(text: Path, tmp_path: Path, fault: Fault) -> None:
-    """The same fault without a file system of its own, for those who cannot mount one."""
+@pytest.mark.parametrize("file", ["model.safetensors", "state.pt"])
+def test_checkpoints_that_cannot_be_written_anywhere(file: str, text: Path, tmp_path: Path, fault: Fault) -> None:
+    """The same fault without a file system of its own, for those who cannot mount one, within each of the files."""
     config = config_of(text, max_epochs=None, max_steps=9)
     train_to_the_end(config, tmp_path / "whole")
+    size = (RunFolder(tmp_path / "whole").step(9) / file).stat().st_size
     run = RunFolder(tmp_path / "run")
     words = command(text, tmp_path, run.path, max_epochs=None, max_steps=9)
     with fault():
@@ -140,11 +142,13 @@ def test_checkpoints_that_cannot_be_written_anywhere(text: Path, tmp_path: Path,
             [*PROGRAM, *map(str, words)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=limit_files_to(20_000),
+            preexec_fn=limit_files_to(size * 3 // 4),
         )
         done = finish(process)
         assert done.code == 1
-        assert "step_3: could not be written" in complaint_of(done)
+        complaint = complaint_of(done)
+        assert "step_3: could not be written (" in complaint
+        assert "File too large" in complaint
         assert list(run.checkpoints.iterdir()) == []
     train_to_the_end(config, run.path)
     assert_same_run(run.path, tmp_path / "whole")
