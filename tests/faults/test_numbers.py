@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -100,45 +100,78 @@ def test_a_training_that_diverges_is_stopped(family: str, text: Path, tmp_path: 
         read_manifest(run.step(step))
 
 
-# Loads everything, lets the process grow by so many bytes at most from there on, and calls the command.
+# Loads everything, lets the process grow by so many bytes at most from there on (0: as far as it likes), and calls the
+# command. Says on stderr at the end by how many bytes it grew, as far as a look every few milliseconds can see.
 LIMITED = """
-import resource, sys, torch
+import pathlib, resource, sys, threading, torch
 from seq2attn.training.train import train
 from seq2attn.cli.app import main
+
+def used():
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
+
+def look():
+    global most
+    while not ended.wait(0.005):
+        most = max(most, used())
+
 torch.set_num_threads(1)
-used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData"))
-limit = used + int(sys.argv.pop(1))
-resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-main()
+at_first = most = used()
+ended = threading.Event()
+if limit := int(sys.argv.pop(1)):
+    resource.setrlimit(resource.RLIMIT_DATA, (at_first + limit, at_first + limit))
+else:
+    threading.Thread(target=look).start()
+try:
+    main()
+finally:
+    ended.set()
+    if not limit:
+        print(most - at_first, file=sys.stderr)
 """
+needs_limits = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's RLIMIT_DATA and /proc")
 
 
-def with_memory_for(mebibytes: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process that may take so much memory more than it does when all is loaded."""
-    command = [sys.executable, "-c", LIMITED, str(mebibytes * 2**20), *map(str, words)]
+def with_memory_for(size: int, words: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process that may take `size` bytes more than it does when all is loaded; 0: any number."""
+    command = [sys.executable, "-c", LIMITED, str(size), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def large_batches(folder: Path) -> list[str | Path]:
-    """A training whose batches, of all pairs at once, take some hundred MiB."""
+@pytest.fixture(scope="module")
+def large_batches(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    """A training whose batches, of all pairs at once, take some hundred MiB; the folder of the run is to follow."""
+    folder = tmp_path_factory.mktemp("large")
     text = write_copy_task(folder / "text", pairs=2000)
-    settings = {"batch_tokens": 100_000, "max_epochs": None, "max_steps": 6, "checkpoint_every_steps": 99}
+    settings = {"batch_tokens": 100_000, "max_epochs": None, "max_steps": 3, "checkpoint_every_steps": 99}
     config = config_of(text, "additive", **settings, validate_every_steps=99)
     model = config.model.model_copy(update={"d_model": 256, "n_layers": 1})
-    return ["train", write_config(folder, config.model_copy(update={"model": model}))]
+    return ["train", write_config(folder, config.model_copy(update={"model": model})), "--run-dir"]
+
+
+@pytest.fixture(scope="module")
+def enough(large_batches: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> int:
+    """Bytes by which that training grows where nothing limits it, which depend on the machine and on torch."""
+    done = with_memory_for(0, [*large_batches, tmp_path_factory.mktemp("free") / "run", "--set", "train.max_steps=1"])
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr.splitlines()[-1])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA") or sys.platform != "linux", reason="needs Linux's RLIMIT_DATA")
-def test_batches_that_memory_does_not_hold_are_split(tmp_path: Path, fault: Fault) -> None:
-    words = large_batches(tmp_path)
+@needs_limits
+def test_batches_that_memory_does_not_hold_are_split(
+    large_batches: list[str | Path], enough: int, tmp_path: Path, fault: Fault
+) -> None:
+    """Two thirds of what whole batches take hold half a batch."""
     with fault():
-        done = with_memory_for(400, *words, "--run-dir", tmp_path / "run", "--set", "train.max_failed_updates=100")
+        done = with_memory_for(enough * 2 // 3, [*large_batches, tmp_path / "run"])
         assert done.returncode == 0, done.stderr
         assert "memory sufficed only for parts of its batch; lower train.batch_tokens" in done.stderr
         assert read_manifest(RunFolder(tmp_path / "run").final)["updates/split"] > 0
     with fault():
-        done = with_memory_for(400, *words, "--run-dir", tmp_path / "second", "--set", "train.max_failed_updates=2")
+        words = [*large_batches, tmp_path / "second", "--set", "train.max_failed_updates=2"]
+        done = with_memory_for(enough * 2 // 3, words)
         assert done.returncode == 1
         complaint = done.stderr.splitlines()[-1]
         assert complaint.startswith("seq2attn: 2 updates in a row failed; the last was update 2: memory sufficed only")
@@ -146,10 +179,12 @@ def test_batches_that_memory_does_not_hold_are_split(tmp_path: Path, fault: Faul
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA") or sys.platform != "linux", reason="needs Linux's RLIMIT_DATA")
-def test_memory_that_suffices_for_nothing(tmp_path: Path, fault: Fault) -> None:
+@needs_limits
+def test_memory_that_suffices_for_nothing(
+    large_batches: list[str | Path], enough: int, tmp_path: Path, fault: Fault
+) -> None:
     with fault():
-        done = with_memory_for(40, *large_batches(tmp_path), "--run-dir", tmp_path / "run")
+        done = with_memory_for(enough // 20, [*large_batches, tmp_path / "run"])
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("seq2attn: ")
