@@ -6,13 +6,14 @@ import itertools
 
 import pytest
 import torch
+from torch import Tensor
 
 from seq2attn.config.schema import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
 from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
-from seq2attn.models.seq2seq import Memory, Seq2Seq
-from tests.conftest import make_batch, make_model
+from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
+from tests.conftest import VOCAB_SIZE, make_batch, make_model
 
 SOURCE_LENGTHS = [5, 2, 7, 3]
 MAX_LENGTHS = [8, 6, 9, 7]
@@ -123,3 +124,45 @@ def test_an_endless_translation_is_cut_off_and_says_so(model: Seq2Seq) -> None:
     for hypothesis, length in zip([*greedy, *(one for (one,) in beams)], MAX_LENGTHS * 2, strict=True):
         assert len(hypothesis.token_ids) == length
         assert not hypothesis.finished
+
+
+class Hashing(Seq2Seq):
+    """Scores that depend on every token so far, which is all that it keeps: (batch, 1, length, 1)."""
+
+    def __init__(self, by_position: bool) -> None:
+        super().__init__()
+        self.position_dim = 2 if by_position else None
+        self.table = torch.randn(997, VOCAB_SIZE, generator=torch.Generator().manual_seed(5)) * 3
+
+    def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
+        return Memory(source_ids[:, :, None].double(), source_valid)
+
+    def start(self, memory: Memory) -> DecoderState:
+        return DecoderState(memory, (memory.states.new_zeros(len(memory.states), 1, 0, 1),))
+
+    def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        tokens = torch.cat((state.history[0], token_ids[:, None, None, None].double()), dim=2)
+        keys = (tokens[:, 0, :, 0] * torch.arange(3, 3 + tokens.shape[2])).sum(dim=1) + state.memory.states[:, 0, 0]
+        after = DecoderState(state.memory, (tokens,), state.position + 1, self.position_dim)
+        return self.table[keys.long() % 997].clone(), after
+
+    def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+def test_a_history_moved_in_part_gives_what_one_moved_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    agreements: list[int] = []
+    reorder = DecoderState.reorder
+
+    def watch(state: DecoderState, rows: Tensor, agreed: int = 0) -> DecoderState:
+        agreements.append(agreed)
+        return reorder(state, rows, agreed)
+
+    monkeypatch.setattr(DecoderState, "reorder", watch)
+    batch = make_batch([5, 7], [1, 1])
+    found = [
+        beam_search(model, encode(model, batch), [30, 25], 4, 0.5, n_best=4)
+        for model in (Hashing(by_position=True), Hashing(by_position=False))
+    ]
+    assert found[0] == found[1]
+    assert max(agreements) > 10

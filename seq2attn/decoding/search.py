@@ -121,10 +121,17 @@ class _Beams:
         origins, tokens = first_rows + candidates // vocab_size, candidates % vocab_size
         ended = tokens == EOS_ID
         self._collect_ended(totals, origins, ended)
+        agreed = self._count_agreed()
         self.totals, order = totals.masked_fill(ended, float("-inf")).topk(self.beam_size, dim=-1)
         rows = origins.gather(1, order).flatten()
         self.tokens = torch.cat((self.tokens[rows], tokens.gather(1, order).view(-1, 1)), dim=1)
-        self._drop_done(rows, state)
+        self._drop_done(rows, state, agreed)
+
+    def _count_agreed(self) -> int:
+        """Number of first tokens that all hypotheses of each sentence share: none but they go back to one origin."""
+        tokens = self.tokens.view(len(self.running), self.beam_size, -1)
+        same = (tokens == tokens[:, :1]).flatten(0, 1).all(dim=0)
+        return int(same.long().cumprod(dim=0).sum())
 
     @property
     def _length(self) -> int:
@@ -146,12 +153,12 @@ class _Beams:
                 Hypothesis(token_ids, total, self._score(total, length), finished=True)
             )
 
-    def _drop_done(self, rows: Tensor, state: DecoderState) -> None:
+    def _drop_done(self, rows: Tensor, state: DecoderState, agreed: int) -> None:
         """Move the state to the new hypotheses, those of sentences that are done left out."""
         best_running = self.totals[:, 0].tolist()
         kept = [index for index, best in enumerate(best_running) if not self._is_done(index, best)]
         if len(kept) == len(self.running):
-            self.state = state.reorder(rows)
+            self.state = state.reorder(rows, agreed)
             return
         self.running = [self.running[index] for index in kept]
         indices = torch.tensor(kept, dtype=torch.int64, device=self.device)

@@ -64,14 +64,25 @@ class DecoderState:
     """What the model keeps of the tokens so far, each tensor with the batch first."""
     position: int = 0
     """Number of target tokens that were fed."""
+    position_dim: int | None = None
+    """The dimension of every tensor of the history that counts positions, where it is kept by position."""
 
     def select(self, rows: Tensor) -> DecoderState:
         """The state of the hypotheses `rows` (n,), which may belong to other sentences than before."""
         return replace(self.reorder(rows), memory=self.memory.select(rows))
 
-    def reorder(self, rows: Tensor) -> DecoderState:
-        """The same, where every row stays within its sentence: the memory need not be copied."""
-        return replace(self, history=tuple(tensor.index_select(0, rows) for tensor in self.history))
+    def reorder(self, rows: Tensor, agreed: int = 0) -> DecoderState:
+        """The same, where every row stays within its sentence: the memory need not be copied.
+
+        `agreed`: the number of first positions at which all rows of a sentence hold the same. Where the history is kept
+        by position, only what follows them is moved, in place; this state is not to be used afterwards.
+        """
+        if self.position_dim is None or agreed == 0:
+            return replace(self, history=tuple(tensor.index_select(0, rows) for tensor in self.history))
+        for tensor in self.history:
+            later = tensor.narrow(self.position_dim, agreed, self.position - agreed)
+            later.copy_(later.index_select(0, rows))
+        return self
 
 
 @dataclass

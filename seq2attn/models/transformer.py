@@ -174,7 +174,7 @@ class TransformerSeq2Seq(Seq2Seq):
             past = state.history[pair] or None
             states, so_far = layer(states, past, seen, order, memory.projected[pair], visible, maps)
             history.extend(so_far)
-        after = DecoderState(memory, tuple(history), state.position + target_input.shape[1])
+        after = DecoderState(memory, tuple(history), state.position + target_input.shape[1], position_dim=2)
         return self.decoder_norm(states), after
 
 
