@@ -53,7 +53,7 @@ class Context(nn.Module, ABC):
 
 
 class FixedContext(Context):
-    """No attention: the same vector at every position (Cho et al. 2014, eq. 7: c = the encoder's last state).
+    """No attention: the same vector at every position (Cho et al. 2014, section 2.2: c = the encoder's last state).
 
     The readout sees it through a gate of the decoder's state (as Tu et al. 2017 gate contexts): which parts of the
     vector matter now. The baseline learns sooner so.
@@ -128,7 +128,7 @@ class AdditiveAttention(Attention):
 
 
 class DotAttention(Attention):
-    """score(s, h) = s · h  (Luong et al. 2015, eq. 8, "dot")."""
+    """score(s, h) = s · h  (Luong et al. 2015, section 3.1, "dot")."""
 
     feeds_cell = False
     scale = 1.0
@@ -144,7 +144,7 @@ class DotAttention(Attention):
 
 
 class GeneralAttention(DotAttention):
-    """score(s, h) = s · W h  (Luong et al. 2015, eq. 8, "general")."""
+    """score(s, h) = s · W h  (Luong et al. 2015, section 3.1, "general")."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
