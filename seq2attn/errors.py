@@ -71,13 +71,19 @@ class MissingExtraError(Seq2AttnError):
     """An optional package that is not installed."""
 
 
+# What torch says of a processor's memory, and what CUDA and its libraries say where torch's own allocator is not asked.
+_OUT_OF_MEMORY = (
+    *("DefaultCPUAllocator", "Cannot allocate memory", "std::bad_alloc"),
+    *("CUDA error: out of memory", "STATUS_ALLOC_FAILED"),
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice; torch tells a processor's by its words alone."""
+    """Whether memory did not suffice, which torch mostly tells by its words alone."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or "DefaultCPUAllocator" in str(error)
-        or "Cannot allocate memory" in str(error)
+        or any(words in str(error) for words in _OUT_OF_MEMORY)
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from seq2attn.cli.app import main
@@ -16,6 +19,8 @@ from seq2attn.cli.app import main
 CONFIGS = Path(__file__).parent.parent / "configs"
 RNN_ATTENTION = CONFIGS / "smoke" / "rnn_attention.yaml"
 PROGRAM = (sys.executable, "-m", "seq2attn")
+PATIENCE = 600
+"""Seconds after which a process is taken to hang, on the busiest of machines."""
 
 _TINY = (
     *("model.d_model=16", "train.max_minutes=", "train.max_steps=30"),
@@ -45,24 +50,45 @@ def call(*arguments: str | Path) -> Finished:
     """Run the command in this process, which spares it the start of a new one."""
     stdout, stderr = io.StringIO(), io.StringIO()
     words = ["seq2attn", *map(str, arguments)]
+    ctrl_c = signal.getsignal(signal.SIGINT)
     with patch.object(sys, "argv", words), redirect_stdout(stdout), redirect_stderr(stderr):
         code = 0
         try:
             main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        finally:
+            signal.signal(signal.SIGINT, ctrl_c)  # the command ends with that of the system, which would end pytest
     return Finished(code, stdout.getvalue(), stderr.getvalue())
 
 
 def spawn(*arguments: str | Path, stdin: bytes = b"") -> Finished:
     """Run the command in a process of its own, with `stdin` through a pipe."""
-    done = subprocess.run([*PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, timeout=120, check=False)
+    command = [*PROGRAM, *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=PATIENCE, check=False)
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@contextmanager
+def running(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a process of its own, which does not outlive a test that fails; `options` go to Popen."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*PROGRAM, *map(str, arguments)], **pipes | options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def finish(process: subprocess.Popen[bytes]) -> Finished:
+    """How `process` ended, when it did."""
+    output, errors = process.communicate(timeout=PATIENCE)
+    return Finished(process.returncode, output.decode(), errors.decode())
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
     """Wait until `process` has made `path`."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not path.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -42,6 +43,15 @@ def fault(request: pytest.FixtureRequest) -> Fault:
         counts["survived"] += 1
 
     return count
+
+
+@pytest.fixture(autouse=True)
+def _no_training_outlives_its_test() -> Iterator[None]:
+    """Not that of a test which fails either."""
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
 
 
 @pytest.fixture(scope="session")

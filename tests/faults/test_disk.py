@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from seq2attn.training.checkpoint import read_manifest
 from seq2attn.training.run_folder import RunFolder
-from tests.command_line import PROGRAM, Finished, call, wait_for
+from tests.command_line import Finished, call, finish, running, wait_for
 from tests.faults.conftest import Fault, config_of, write_config
 from tests.faults.trainings import assert_same_run, train_to_the_end
 
@@ -22,11 +23,6 @@ SmallDisk = Callable[[str], Path]
 
 def command(text: Path, folder: Path, run: Path, *options: str, **train: object) -> list[str | Path]:
     return ["train", write_config(folder, config_of(text, **train)), "--run-dir", run, *options]
-
-
-def finish(process: subprocess.Popen[bytes]) -> Finished:
-    output, errors = process.communicate(timeout=120)
-    return Finished(process.returncode, output.decode(), errors.decode())
 
 
 def complaint_of(done: Finished) -> str:
@@ -43,17 +39,17 @@ def test_a_disk_that_fills_up_while_training(text: Path, tmp_path: Path, small_d
     disk = small_disk("size=4m")
     run = RunFolder(disk / "run")
     words = command(text, tmp_path, run.path, max_epochs=None, max_steps=100_000, checkpoint_every_steps=20)
-    process = subprocess.Popen([*PROGRAM, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(run.step(20), process)
+    ballast = disk / "ballast"
     with fault():
-        ballast = disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            while process.poll() is None:
-                try:
-                    file.write(bytes(64 * 1024))
-                except OSError:
-                    continue
-        done = finish(process)
+        with running(*words) as process:
+            wait_for(run.step(20), process)
+            with ballast.open("wb", buffering=0) as file:
+                while process.poll() is None:
+                    try:
+                        file.write(bytes(64 * 1024))
+                    except OSError:
+                        time.sleep(0.001)
+            done = finish(process)
         assert done.code == 1
         complaint = complaint_of(done)
         assert "No space left on device" in complaint
@@ -138,13 +134,8 @@ def test_checkpoints_that_cannot_be_written_anywhere(file: str, text: Path, tmp_
     run = RunFolder(tmp_path / "run")
     words = command(text, tmp_path, run.path, max_epochs=None, max_steps=9)
     with fault():
-        process = subprocess.Popen(
-            [*PROGRAM, *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=limit_files_to(size * 3 // 4),
-        )
-        done = finish(process)
+        with running(*words, preexec_fn=limit_files_to(size * 3 // 4)) as process:
+            done = finish(process)
         assert done.code == 1
         complaint = complaint_of(done)
         assert "step_3: could not be written (" in complaint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import resource
 import subprocess
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 import seq2attn
 from seq2attn.data import bible, catalog
 from seq2attn.errors import FetchError
-from tests.command_line import PROGRAM, call, write
+from tests.command_line import PATIENCE, PROGRAM, call, write
 from tests.faults.conftest import Fault
 
 BASE = "data: {corpus: synthetic}\nmodel: {kind: rnn}\ntrain: {max_steps: 10}\n"
@@ -73,7 +74,11 @@ def test_anchors_that_explode_take_no_memory(tmp_path: Path, fault: Fault) -> No
     file = write(tmp_path / "bomb.yaml", HOSTILE_YAML["anchors that explode"][0])
     with fault():
         command = [*PROGRAM, "train", str(file)]
-        done = subprocess.run(command, capture_output=True, preexec_fn=limit_memory, check=False, timeout=60)
+        # With one thread, because the stacks of a hundred count too.
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, capture_output=True, env=one_thread, preexec_fn=limit_memory, check=False, timeout=PATIENCE
+        )
         assert done.returncode == 2
         assert b"name: input should be a valid string" in done.stderr
 

@@ -18,7 +18,7 @@ from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer
 from seq2attn.training.prepare import prepare_text
 from seq2attn.training.run_folder import RunFolder
-from tests.command_line import call
+from tests.command_line import PATIENCE, call
 from tests.faults.conftest import Fault, config_of, write_config
 from tests.training_samples import write_copy_task
 
@@ -136,7 +136,7 @@ needs_limits = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's
 def with_memory_for(size: int, words: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
     """Run the command in a process that may take `size` bytes more than it does when all is loaded; 0: any number."""
     command = [sys.executable, "-c", LIMITED, str(size), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

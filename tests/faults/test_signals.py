@@ -5,68 +5,76 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from seq2attn.training.checkpoint import read_manifest
 from seq2attn.training.run_folder import RunFolder
-from tests.command_line import PROGRAM, call, wait_for
+from tests.command_line import PATIENCE, call, finish, running, wait_for
 from tests.faults.conftest import Fault, config_of, write_config
 
 
-def start(text: Path, folder: Path, **train: object) -> tuple[RunFolder, list[str | Path], subprocess.Popen[bytes]]:
-    """A training without end, its folder, and its command."""
+def endless(text: Path, folder: Path, **train: object) -> tuple[RunFolder, list[str | Path]]:
+    """The folder of a training without end, and its command."""
     often = {"checkpoint_every_steps": 50, "validate_every_steps": 500} | train
     config = config_of(text, max_epochs=None, max_steps=1_000_000, **often)
     run = RunFolder(folder / "run")
-    words: list[str | Path] = ["train", write_config(folder, config), "--run-dir", run.path]
-    command = [*PROGRAM, *map(str, words)]
-    return run, words, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return run, ["train", write_config(folder, config), "--run-dir", run.path]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_leaves(number: signal.Signals, code: int, text: Path, tmp_path: Path, fault: Fault) -> None:
-    run, words, process = start(text, tmp_path)
-    wait_for(run.step(50), process)
-    with fault():
+    run, words = endless(text, tmp_path)
+    with fault(), running(*words) as process:
+        wait_for(run.step(50), process)
         process.send_signal(number)
-        output, errors = process.communicate(timeout=60)
-        assert (process.returncode, output) == (code, b"")
-        (*_, complaint) = errors.decode().splitlines()
+        done = finish(process)
+        assert (done.code, done.stdout) == (code, "")
+        assert "Traceback" not in done.stderr
         last = run.steps()[-1]
-        assert complaint == f"stopped after step {last}; the same command with --resume goes on"
-        assert b"Traceback" not in errors
+        said = done.stderr.splitlines()[-1]
+        assert said == f"stopped after step {last}; the same command with --resume goes on"
         read_manifest(run.step(last))
-        done = call(*words, "--resume", "--set", f"train.max_steps={last + 2}")
-        assert done.code == 0, done.stderr
-        assert f"goes on after step {last}" in done.stderr
+        again = call(*words, "--resume", "--set", f"train.max_steps={last + 2}")
+        assert again.code == 0, again.stderr
+        assert f"goes on after step {last}" in again.stderr
 
 
+def wait_for_its_handler(process: subprocess.Popen[bytes]) -> None:
+    """Wait until `process` catches SIGTERM, as the command does while it trains, and at no other time."""
+    deadline = time.monotonic() + PATIENCE
+    caught = 0
+    while not caught & 1 << (signal.SIGTERM - 1):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        caught = next(int(line.split()[1], base=16) for line in lines if line.startswith("SigCgt"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_the_second_ctrl_c_leaves_at_once(text: Path, tmp_path: Path, fault: Fault) -> None:
-    # An update of seconds stands between the first signal and the end of the step.
-    run, _, process = start(text, tmp_path, batch_tokens=100, accumulate=1500, checkpoint_every_steps=1)
-    wait_for(run.step(1), process)
-    with fault():
-        # Half a second each: for the checkpoint's end, and for the first signal to be taken.
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.5)
+    # So many batches that the first update takes a fast machine the better part of a minute.
+    run, words = endless(text, tmp_path, batch_tokens=100, accumulate=20_000, checkpoint_every_steps=1)
+    with fault(), running(*words) as process:
+        wait_for_its_handler(process)
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.5)
+            process.wait(2)  # signals that come before the first is noted would count as one
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode == 130
-        assert b"Traceback" not in errors
-        assert run.steps() == [1]
-        read_manifest(run.step(1))
+        done = finish(process)
+        assert done.code == 130
+        assert "Traceback" not in done.stderr
+        assert run.steps() == [], "the update was finished and saved, as after the first"
 
 
 def test_a_ctrl_c_while_the_program_ends_shows_no_traceback(fault: Fault) -> None:
     with fault():
         late = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT)"
         program = f"{late}; from seq2attn.cli.app import main; import sys; sys.argv[1:] = ['--version']; main()"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE)
         assert done.stdout.startswith(b"seq2attn ")
         assert done.returncode == -signal.SIGINT
         assert done.stderr == b""

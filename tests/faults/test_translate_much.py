@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import PROGRAM, spawn, write
+from tests.command_line import PATIENCE, PROGRAM, running, spawn, write
 from tests.faults.conftest import Fault
 
 MANY = 100_000
@@ -29,7 +29,7 @@ def translate(run: Path, text: Path, output: Path) -> int:
     """Translate a file; the most memory that it took, in MiB."""
     command = [PROGRAM[0], "-c", MEASURED, "translate", str(run), str(text)]
     with output.open("wb") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False, timeout=900)
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return int(done.stderr.split()[-1]) // 1024
 
@@ -75,13 +75,11 @@ def test_progress_is_shown_on_a_terminal(tiny_run: Path, tmp_path: Path, fault: 
     reader = threading.Thread(target=read)
     text = write(tmp_path / "text", "ba be bi\n" * 12_000)
     with fault(), (tmp_path / "out").open("wb") as output:
-        environment = os.environ | {"TERM": "xterm"}
-        process = subprocess.Popen(
-            [*PROGRAM, "translate", str(tiny_run), str(text)], stdout=output, stderr=theirs, env=environment
-        )
-        os.close(theirs)
-        reader.start()
-        assert process.wait(timeout=120) == 0
+        terminal = {"stdout": output, "stderr": theirs, "env": os.environ | {"TERM": "xterm"}}
+        with running("translate", tiny_run, text, **terminal) as process:
+            os.close(theirs)
+            reader.start()
+            assert process.wait(PATIENCE) == 0
         reader.join()
         os.close(ours)
         assert b" lines translated" in shown
@@ -91,9 +89,8 @@ def test_progress_is_shown_on_a_terminal(tiny_run: Path, tmp_path: Path, fault: 
 def test_an_output_that_is_full_is_one_line(tiny_run: Path, tmp_path: Path, fault: Fault) -> None:
     text = write(tmp_path / "text", "ba be bi\n" * 5000)
     with fault(), Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [*PROGRAM, "translate", str(tiny_run), str(text)], stdout=full, stderr=subprocess.PIPE, check=False
-        )
-        assert done.returncode == 1
-        (complaint,) = done.stderr.decode().splitlines()
+        with running("translate", tiny_run, text, stdout=full) as process:
+            _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        (complaint,) = errors.decode().splitlines()
         assert "standard output: cannot be written (No space left on device)" in complaint
