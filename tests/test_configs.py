@@ -1,17 +1,19 @@
 """The configurations that are shipped, and the page that describes their keys."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from seq2attn.config.document import configuration_page
 from seq2attn.config.load import load_config
-from seq2attn.config.schema import Config
+from seq2attn.config.schema import Config, TransformerConfig
 from tests.command_line import CONFIGS
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-PRESETS = sorted(path for path in CONFIGS.iterdir() if path.is_dir())
+# What is held to each other in them: three models, or one model and what it was trained on, or how it knows positions.
+CURVES = sorted(path.parent for path in CONFIGS.glob("*/rnn_fixed.yaml"))
+PAPER, POSITIONS = CONFIGS / "paper", CONFIGS / "positions"
 PAGE = CONFIGS.parent / "docs" / "configuration.md"
 BUDGET = ("max_steps", "max_epochs", "max_minutes")
 
@@ -39,26 +41,53 @@ def test_every_shipped_configuration_loads_and_names_its_system(file: Path) -> N
     assert config.data.corpus is not None
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=name_of)
+@pytest.mark.parametrize("preset", CURVES, ids=name_of)
 def test_a_preset_has_the_three_models_under_distinct_names(preset: Path) -> None:
     assert {path.stem for path in preset.glob("*.yaml")} >= {"rnn_fixed", "rnn_attention", "transformer"}
     names = [load_config(path).name for path in preset.glob("*.yaml")]
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=name_of)
+@pytest.mark.parametrize("preset", CURVES, ids=name_of)
 def test_attention_is_one_line_of_yaml(preset: Path) -> None:
     fixed, attention = (load_config(preset / f"{name}.yaml").model_dump() for name in ("rnn_fixed", "rnn_attention"))
     assert differences(fixed, attention) == {"name", "model.attention"}
     assert fixed["model"]["attention"] == "none"
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=name_of)
+@pytest.mark.parametrize("preset", CURVES, ids=name_of)
 def test_all_models_of_a_preset_get_the_same_text_and_time(preset: Path) -> None:
     def shared(config: Config) -> tuple[object, ...]:
         return config.data, config.subwords, *(getattr(config.train, key) for key in BUDGET)
 
     assert len({str(shared(load_config(path))) for path in preset.glob("*.yaml")}) == 1
+
+
+def test_every_preset_is_of_a_kind_that_is_checked_here() -> None:
+    assert sorted(path for path in CONFIGS.iterdir() if path.is_dir()) == sorted([*CURVES, PAPER, POSITIONS])
+
+
+@pytest.mark.parametrize("model", ["rnn_fixed", "rnn_attention", "transformer"])
+def test_the_models_of_the_paper_differ_in_the_length_they_were_trained_on_alone(model: str) -> None:
+    up_to_30, up_to_50 = (load_config(PAPER / f"{model}_{cap}.yaml") for cap in (30, 50))
+    assert differences(up_to_30.model_dump(), up_to_50.model_dump()) == {"name", "data.max_source_words"}
+    assert (up_to_30.data.max_source_words, up_to_50.data.max_source_words) == (30, 50)
+
+
+def test_the_paper_s_two_recurrent_models_differ_in_attention_alone() -> None:
+    fixed, attention = (load_config(PAPER / f"{name}_30.yaml").model_dump() for name in ("rnn_fixed", "rnn_attention"))
+    assert differences(fixed, attention) == {"name", "model.attention"}
+    assert len(list(PAPER.glob("*.yaml"))) == 6
+
+
+def test_the_study_of_positions_has_all_schemes_and_nothing_else_differs() -> None:
+    configs = {path.stem: load_config(path) for path in POSITIONS.glob("*.yaml")}
+    schemes = get_args(TransformerConfig.model_fields["positions"].annotation)
+    assert configs.keys() == set(schemes)
+    for scheme, config in configs.items():
+        assert config.model.model_dump()["positions"] == scheme
+        assert config.data.max_source_words == 30
+        assert differences(config.model_dump(), configs["none"].model_dump()) <= {"name", "model.positions"}
 
 
 def test_the_page_of_all_keys_is_current() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
 from seq2attn.evaluation.relations import Measured, find_relations
+from seq2attn.evaluation.significance import fall
 from seq2attn.evaluation.summary import Relation
+from seq2attn.evaluation.wording import claim, measured
 from tests.evaluation_samples import bleu_curve, random_statistics
 
 LENGTHS = np.repeat(np.array([5, 15, 20, 25, 35, 45, 55, 65]), 60)
@@ -23,6 +25,15 @@ def _measured(name: str, attention: str, quality: float, loss_per_word: float, l
 FIXED = _measured("fixed", "none", 0.8, 0.008)
 ATTENTION = _measured("attention", "additive", 0.8, 0.0)
 TRANSFORMER = _measured("transformer", "scaled_dot", 0.82, 0.0)
+
+
+PAST_AND_LEVEL = {
+    ("level", "attention"): False,
+    ("level", "attention50"): True,
+    ("past_cap", "fixed"): True,
+    ("past_cap", "attention"): True,
+    ("past_cap", "attention50"): False,
+}
 
 
 def _by_kind(relations: tuple[Relation, ...]) -> dict[str, Relation]:
@@ -85,3 +96,30 @@ def test_what_cannot_be_measured_is_left_out(longest: int) -> None:
     systems = [_measured("a", "none", 0.8, 0.0, lengths), _measured("b", "dot", 0.8, 0.0, lengths)]
     kinds = [relation.kind for relation in find_relations(systems, lengths)]
     assert kinds == ([] if longest < 20 else ["above", "apart"])
+
+
+def test_what_is_expected_of_systems_that_were_trained_up_to_a_length() -> None:
+    fixed = [replace(_measured("fixed", "none", 0.8, 0.008), max_source_words=30, model="fixed")]
+    falls = replace(_measured("attention", "additive", 0.8, 0.006), max_source_words=30, model="attention")
+    level = replace(_measured("attention50", "additive", 0.8, 0.0), max_source_words=50, model="attention")
+    relations = find_relations([*fixed, falls, level], LENGTHS)
+    found = {(one.kind, one.system, one.against): one for one in relations}
+    assert {(kind, system): found[kind, system, None].found for kind, system in PAST_AND_LEVEL} == PAST_AND_LEVEL
+    longer = found["longer_cap", "attention50", "attention"]
+    assert (longer.found, longer.beyond) == (True, 30)
+    assert longer.p_value is not None
+    assert [against for kind, _, against in found if kind == "above"] == ["fixed"], "only those trained alike"
+    for one in relations:
+        assert claim(one, "words")
+        assert "→" in measured(one) or one.kind in ("apart", "above", "longer_cap")
+
+
+def test_a_fall_is_what_it_says_and_false_alarms_are_rare() -> None:
+    middling, long = (LENGTHS >= 10) & (LENGTHS < 20), LENGTHS >= 40
+    same = fall(_measured("level", "none", 0.8, 0.0).statistics, middling, long, n_resamples=500)
+    assert same is not None
+    assert same.p_value is not None
+    assert same.p_value > 0.01
+    assert same.value == pytest.approx(same.second - same.first)
+    assert same.low < same.value < same.high
+    assert fall(FIXED.statistics, LENGTHS > 100, long) is None

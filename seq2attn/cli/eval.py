@@ -15,6 +15,7 @@ from seq2attn.cli.measuring import (
     BaselineOption,
     BinsOption,
     ByLengthOption,
+    JoinOption,
     LengthOf,
     LengthOfOption,
     LengthUnitOption,
@@ -22,10 +23,11 @@ from seq2attn.cli.measuring import (
     SubwordsModelOption,
     choose_binning,
     metrics_beside,
+    parse_join_sizes,
     parse_system,
 )
 from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.score_tables import print_scores
+from seq2attn.cli.score_tables import print_joined, print_scores
 from seq2attn.cli.train import Device
 
 
@@ -46,17 +48,21 @@ def evaluate(
     subwords_model: SubwordsModelOption = None,
     metric: MetricOption = None,
     baseline: BaselineOption = None,
+    join: JoinOption = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size. [default: the run's]", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write figure, tables and report into this folder.")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Score runs on held-out sentences: BLEU with its interval, by sentence length if asked."""
+    from seq2attn.evaluation.joined import JOINED_BINS, JoinedSummary
     from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
+    from seq2attn.experiment.joined import evaluate_joined, write_joined
     from seq2attn.experiment.outputs import write_outputs
     from seq2attn.training.run_folder import choose_device
 
     named = [parse_system(word) for word in runs]
+    sizes = () if join is None else parse_join_sizes(join)
     settings = EvaluationSettings(
         split=split.value,
         bins=choose_binning(bins, by_length or out is not None),
@@ -71,10 +77,20 @@ def evaluate(
     )
     with translation_progress() as report:
         evaluation = evaluate_runs([path for _, path in named], settings, choose_device(device.value), report)
+        joined = (
+            evaluate_joined(evaluation, sizes, settings, report, JOINED_BINS if bins is None else settings.bins)
+            if sizes
+            else None
+        )
     if out is not None:
         write_outputs(evaluation, out)
+        if joined is not None:
+            write_joined(joined, out)
         typer.echo(f"figure, tables and report are in {out}", err=True)
+    shown = evaluation.summary if joined is None else joined
     if as_json:
-        typer.echo(evaluation.summary.to_json(), nl=False)
+        typer.echo(shown.to_json(), nl=False)
+    elif isinstance(shown, JoinedSummary):
+        print_joined(shown)
     else:
-        print_scores(evaluation.summary)
+        print_scores(shown)

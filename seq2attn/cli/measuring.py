@@ -50,6 +50,10 @@ LengthUnitOption = Annotated[
 SubwordsModelOption = Annotated[
     Path | None, typer.Option(help="The SentencePiece model that makes subwords.", show_default=False)
 ]
+JoinOption = Annotated[
+    str | None,
+    typer.Option(help="Join consecutive sentences of a document, as in 1,2,3,4, and score them.", show_default=False),
+]
 MetricOption = Annotated[list[MetricName] | None, typer.Option(help="A metric beside BLEU.", show_default=False)]
 BaselineOption = Annotated[
     str | None, typer.Option(help="The system to hold the others against.", show_default="the first")
@@ -71,6 +75,22 @@ def choose_binning(bins: str | None, by_length: bool) -> Binning:
     if bins is not None:
         return parse_binning(bins)
     return DEFAULT_BINS if by_length else Bins((0,))
+
+
+def parse_join_sizes(text: str) -> tuple[int, ...]:
+    """The numbers of sentences that a list like `1,2,3,4` names, each once and in order.
+
+    Raises: ConfigError where it is none.
+    """
+    from seq2attn.errors import ConfigError
+
+    try:
+        sizes = sorted({int(size) for size in text.split(",")})
+    except ValueError:
+        sizes = []
+    if not sizes or sizes[0] < 1:
+        raise ConfigError(f"--join {text}: expected numbers of sentences from 1 up, as in 1,2,3,4")
+    return tuple(sizes)
 
 
 def metrics_beside(names: list[MetricName] | None) -> tuple[Metric, ...]:

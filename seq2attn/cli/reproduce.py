@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.score_tables import print_scores
+from seq2attn.cli.score_tables import print_joined, print_scores
 from seq2attn.cli.train import Device
 
 
@@ -38,5 +38,7 @@ def reproduce(
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(128 + stop.signal_number) from None
     print_scores(result.evaluation.summary)
+    if result.joined is not None:
+        print_joined(result.joined)
     for name, path in result.paths.items():
         typer.echo(f"{name}: {path}")

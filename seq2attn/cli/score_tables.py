@@ -9,6 +9,7 @@ import typer
 from seq2attn.cli.console import results_console
 
 if TYPE_CHECKING:
+    from seq2attn.evaluation.joined import JoinedSummary
     from seq2attn.evaluation.summary import Summary
 
 
@@ -27,3 +28,15 @@ def print_scores(summary: Summary) -> None:
         console.print(tables.rich_table(tables.difference_table(summary, metric), title))
     for signature in (summary.signature, *summary.signatures.values()):
         typer.echo(signature)
+
+
+def print_joined(summary: JoinedSummary) -> None:
+    """Print the tables of joined sentences and sacreBLEU's signature."""
+    from seq2attn.evaluation import joined_tables
+    from seq2attn.evaluation.tables import rich_table
+
+    console = results_console()
+    title = f"BLEU of joined sentences: {summary.corpus}, {summary.split}"
+    console.print(rich_table(joined_tables.size_table(summary), f"{title}, by their number"))
+    console.print(rich_table(joined_tables.joined_length_table(summary), f"{title}, by length"))
+    typer.echo(summary.signature)

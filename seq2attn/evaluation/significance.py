@@ -93,6 +93,22 @@ def retention(
     return _compare(first, second, second / first, _ratio(after, before), holds=None)
 
 
+def fall(
+    statistics: Statistics, base: Group, long: Group, n_resamples: int = N_PAIRED_RESAMPLES, seed: int = SEED
+) -> Comparison | None:
+    """BLEU on `long` minus BLEU on `base`, for one system; the claim is that it is below 0.
+
+    `first` is the BLEU on `base`, `second` that on `long`. None where a group is empty.
+    """
+    panel = Panel(Bleu(), [statistics])
+    if not base.any() or not long.any():
+        return None
+    (first,), (second,) = _bleu(panel, base), _bleu(panel, long)
+    bootstrap = Bootstrap(panel, n_resamples, seed)
+    (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
+    return _compare(first, second, second - first, after - before, holds=after < before)
+
+
 def _bleu(panel: Panel, group: Group) -> list[float]:
     """Each system's mean BLEU on the group."""
     return [float(scores.mean()) for scores in panel.output_scores(group)]

@@ -17,7 +17,7 @@ from seq2attn.evaluation.measure import MeasuredSystem
 from seq2attn.evaluation.slope import Slope
 from seq2attn.evaluation.smoothing import SmoothedPoint
 
-RelationKind = Literal["retention", "share_fall", "above", "apart"]
+RelationKind = Literal["retention", "share_fall", "above", "apart", "level", "past_cap", "longer_cap"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Relation:
       ones, the share on long ones, second - first.
     - above: its BLEU is above that of `against`; the BLEU of `against`, its own, second - first.
     - apart: its intervals do not touch those of `against`; none, none, the smallest gap between them.
+    - level: its BLEU does not fall on long sentences (of up to 60 words); BLEU on middling ones, on long ones, second -
+      first, where a significant fall would be the finding against it.
+    - past_cap: its BLEU falls on sentences of more than `beyond` words, where its training ended; BLEU on middling ones
+      up to there, on those beyond, second - first.
+    - longer_cap: on sentences of more than `beyond` words, where the training of `against` ended, its BLEU is above
+      that of `against`, the same model; as for above.
 
     The lengths meant are in `relations.py`; `low` and `high` are the 95 % bootstrap interval of `value`.
     """
@@ -45,6 +51,8 @@ class Relation:
     high: float | None
     p_value: float | None
     found: bool
+    beyond: int | None = None
+    """The words after which a training ended, where the claim is about longer sentences."""
 
 
 @dataclass(frozen=True)

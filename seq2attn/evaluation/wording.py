@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from seq2attn.evaluation.relations import (
     APART_FROM,
+    LEVEL_UNTIL,
     LONG,
     MAX_P_VALUE,
     MIDDLING,
@@ -39,6 +40,14 @@ def claim(relation: Relation, unit: str) -> str:
             return f"{system} is above {against} from {APART_FROM} {unit} up"
         case "apart":
             return f"{system}: its interval is above that of {against} in every bucket from {APART_FROM} {unit} up"
+        case "level":
+            return f"{system} does not fall significantly from {_middling(unit)} to {LONG}–{LEVEL_UNTIL - 1} {unit}"
+        case "past_cap":
+            return (
+                f"{system} falls past its training length, from {MIDDLING[0]}–{relation.beyond} {unit} to longer ones"
+            )
+        case "longer_cap":
+            return f"{system} is above {against} beyond {relation.beyond} {unit}"
 
 
 def measured(relation: Relation) -> str:
@@ -52,6 +61,8 @@ def measured(relation: Relation) -> str:
             return f"{100 * relation.value:.1f} % ({first:.1f} → {second:.1f} BLEU)"
         case "share_fall":
             return f"{percent(first)} → {percent(second)} ({signed(100 * relation.value, 0)} points)"
+        case "level" | "past_cap":
+            return f"{signed(relation.value)} BLEU ({first:.1f} → {second:.1f})"
         case _:
             return f"{signed(relation.value)} BLEU ({second:.1f} against {first:.1f})"
 

@@ -100,10 +100,7 @@ def _score(
     measurement = measure(candidates, [text.references], lengths, how)
     members = [[runs[run_name] for run_name in names] for names in models.values()]
     relations = find_relations(
-        [
-            Measured(system.name, of_model[0].config.model.attention, system.statistics, system.curve)
-            for system, of_model in zip(measurement.systems, members, strict=True)
-        ],
+        [_measured(system, of_model[0]) for system, of_model in zip(measurement.systems, members, strict=True)],
         lengths,
     )
     summary = Summary(
@@ -120,6 +117,18 @@ def _score(
         signatures={one.name: one.signature(1, how.n_resamples, how.seed) for one in how.beside},
     )
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs)
+
+
+def _measured(system: MeasuredSystem, run: TrainedRun) -> Measured:
+    config = run.config
+    return Measured(
+        system.name,
+        config.model.attention,
+        system.statistics,
+        system.curve,
+        config.data.max_source_words,
+        config.model.model_dump_json(),
+    )
 
 
 def group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:

@@ -8,6 +8,8 @@ import seq2attn
 from seq2attn.errors import ConfigError
 
 _PACKAGE = Path(seq2attn.__file__).parent
+# Where the question is what lies past the training length, consecutive sentences are joined, beyond 120 words.
+_JOIN_SIZES: dict[str, tuple[int, ...]] = {"positions": (1, 2, 3, 4, 5, 6)}
 
 
 def presets_folder() -> Path:
@@ -30,3 +32,8 @@ def preset_files(name: str) -> list[Path]:
     if name not in preset_names():
         raise ConfigError(f"--preset {name}: there is none of this name; choose one of {', '.join(preset_names())}")
     return sorted((presets_folder() / name).glob("*.yaml"))
+
+
+def join_sizes(name: str) -> tuple[int, ...]:
+    """How many sentences are joined when a preset is evaluated; empty: none are."""
+    return _JOIN_SIZES.get(name, ())

@@ -10,10 +10,12 @@ from pathlib import Path
 from seq2attn.config.load import load_config, replace_budget
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError
+from seq2attn.evaluation.joined import JoinedSummary
 from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
+from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
-from seq2attn.experiment.presets import preset_files
+from seq2attn.experiment.presets import join_sizes, preset_files
 from seq2attn.experiment.translations import Report
 from seq2attn.training.run_folder import RunFolder, choose_device
 from seq2attn.training.train import train
@@ -24,6 +26,8 @@ class Reproduction:
     """A finished experiment."""
 
     evaluation: Evaluation
+    joined: JoinedSummary | None
+    """The same on joined sentences, for presets that ask for it."""
     paths: dict[str, Path]
     seconds: float
 
@@ -59,7 +63,12 @@ def reproduce(
         _train_once(config, run, device_name)
     settings = EvaluationSettings("test", DEFAULT_BINS, "source", beam_size=None, command=command)
     evaluation = evaluate_runs(runs, settings, choose_device(device_name), report)
-    return Reproduction(evaluation, write_outputs(evaluation, out), time.monotonic() - started)
+    paths = write_outputs(evaluation, out)
+    joined = None
+    if sizes := join_sizes(preset):
+        joined = evaluate_joined(evaluation, sizes, settings, report)
+        paths |= write_joined(joined, out)
+    return Reproduction(evaluation, joined, paths, time.monotonic() - started)
 
 
 def _settings(file: Path, minutes: float | None, overrides: Sequence[str]) -> Config:

@@ -1,0 +1,177 @@
+"""The same sentences joined into one input and one at a time: what length costs, apart from what is said.
+
+Each join size uses every sentence once, so that one sentence is part of several segments. Intervals and tests therefore
+draw whole documents, in which all segments of a sentence lie, and not segments.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.differences import holm
+from seq2attn.evaluation.length_curve import FEW_SENTENCES, Score
+from seq2attn.evaluation.lengths import Bins, Lengths, LengthUnit, Range
+from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, Bootstrap, Group, Panel, expanded_interval
+from seq2attn.evaluation.significance import bleu_difference
+
+JOINED_BINS = Bins((0, 20, 40, 60, 80, 100, 120, 140, 160))
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Consecutive sentences joined, those of all join sizes one after the other."""
+
+    sizes: tuple[int, ...]
+    """The join size of each; the last segments of documents hold fewer sentences."""
+    lengths: Lengths
+    """Of each joined source, `(n_segments,)`."""
+    documents: NDArray[np.int64]
+    """The number of the document of each, `(n_segments,)`."""
+
+    @property
+    def n_documents(self) -> int:
+        """Documents in all."""
+        return len(np.unique(self.documents))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """BLEU that is lost by joining: that of the sentences one at a time less that of the same sentences joined."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    """Paired bootstrap over documents, one-sided: nothing is lost."""
+    p_corrected: float
+    """Corrected for the number of such costs in one evaluation (Holm 1979)."""
+
+
+@dataclass(frozen=True)
+class JoinedGroup:
+    """The segments of one join size, or of one range of lengths; without scores where there are none."""
+
+    size: int | None
+    low: int
+    high: int | None
+    n: int
+    n_documents: int
+    mean_length: float | None
+    joined: Score | None
+    """Of each segment translated as one input."""
+    alone: Score | None
+    """Of the translations of its sentences, one after the other."""
+    cost: Cost | None
+    """None too where a group has too few segments, or no segment of several sentences."""
+
+    @property
+    def label(self) -> str:
+        """The lengths, or the number of sentences joined."""
+        return Range(self.low, self.high).label if self.size is None else f"{self.size}"
+
+
+@dataclass(frozen=True)
+class JoinedSystem:
+    """One system on joined sentences."""
+
+    name: str
+    max_source_words: int | None
+    """The longest source sentence it was trained on, where there was a cap."""
+    by_size: tuple[JoinedGroup, ...]
+    by_length: tuple[JoinedGroup, ...]
+
+
+@dataclass(frozen=True)
+class JoinedOutputs:
+    """What a system made of the segments: the statistics of each, `(n_seeds, n_segments, n_columns)`."""
+
+    name: str
+    max_source_words: int | None
+    joined: Statistics
+    alone: Statistics
+
+
+@dataclass(frozen=True)
+class JoinedSummary:
+    """All systems on joined sentences: what `joined.json` holds."""
+
+    corpus: str
+    split: str
+    machine: str
+    command: str
+    signature: str
+    length_unit: LengthUnit
+    longest: int
+    """Words that were joined at most."""
+    systems: tuple[JoinedSystem, ...]
+
+    def to_json(self) -> str:
+        """The summary as indented JSON; never NaN or infinity."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+def measure_joined(systems: Sequence[JoinedOutputs], segments: Segments, bins: Bins) -> tuple[JoinedSystem, ...]:
+    """Each system's BLEU on the segments, joined and one sentence at a time, by join size and by length."""
+    sizes = np.array(segments.sizes)
+    chosen: list[tuple[int | None, Range, Group]] = [
+        (size, Range(0, None), sizes == size) for size in dict.fromkeys(segments.sizes)
+    ]
+    chosen += [(None, span, bins.assign(segments.lengths) == place) for place, span in enumerate(bins.ranges())]
+    measured = [[_measure(one, segments, *where) for where in chosen] for one in systems]
+    costs = [group.cost.p_value for groups in measured for group in groups if group.cost is not None]
+    corrected = iter(holm(costs))
+    found = []
+    for one, groups in zip(systems, measured, strict=True):
+        groups = [
+            group if group.cost is None else replace(group, cost=replace(group.cost, p_corrected=next(corrected)))
+            for group in groups
+        ]
+        by_size = tuple(group for group in groups if group.size is not None)
+        by_length = tuple(group for group in groups if group.size is None)
+        found.append(JoinedSystem(one.name, one.max_source_words, by_size, by_length))
+    return tuple(found)
+
+
+def _measure(system: JoinedOutputs, segments: Segments, size: int | None, span: Range, group: Group) -> JoinedGroup:
+    n = int(np.count_nonzero(group))
+    if not n:
+        return JoinedGroup(size, *span, 0, 0, None, None, None, None)
+    documents = segments.documents[group]
+    joined, alone = (_by_document(statistics[:, group], documents) for statistics in (system.joined, system.alone))
+    n_documents = joined.shape[1]
+    panel = Panel(Bleu(), [joined, alone])
+    everything = np.ones(n_documents, dtype=np.bool_)
+    of_joined, of_alone = (Score(float(one.mean()), None, None) for one in panel.output_scores(everything))
+    cost = None
+    if n >= FEW_SENTENCES:
+        resampled = Bootstrap(panel, N_RESAMPLES, SEED).scores(everything)
+        of_joined, of_alone = (
+            Score(score.value, *expanded_interval(values, n_documents))
+            for score, values in zip((of_joined, of_alone), resampled, strict=True)
+        )
+        if max(np.array(segments.sizes)[group]) > 1:
+            cost = _cost(joined, alone)
+    mean_length = float(segments.lengths[group].mean())
+    return JoinedGroup(size, *span, n, n_documents, mean_length, of_joined, of_alone, cost)
+
+
+def _cost(joined: Statistics, alone: Statistics) -> Cost:
+    difference = bleu_difference(alone, joined)
+    assert difference is not None
+    assert difference.p_value is not None
+    return Cost(difference.value, difference.low, difference.high, difference.p_value, difference.p_value)
+
+
+def _by_document(statistics: Statistics, documents: NDArray[np.int64]) -> Statistics:
+    """Statistics `(n_seeds, n_segments, n_columns)` summed over each document, `(n_seeds, n_documents, n_columns)`."""
+    numbers, places = np.unique(documents, return_inverse=True)
+    sums = np.zeros((len(numbers), len(statistics), statistics.shape[2]))
+    np.add.at(sums, places, statistics.transpose(1, 0, 2))
+    return sums.transpose(1, 0, 2)

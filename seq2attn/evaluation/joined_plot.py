@@ -1,0 +1,100 @@
+"""The figure of joined sentences: BLEU over length as one input, and of the same sentences one at a time."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from seq2attn.evaluation.joined import JoinedGroup, JoinedSummary, JoinedSystem
+from seq2attn.evaluation.length_curve import FEW_SENTENCES
+from seq2attn.evaluation.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
+
+_SIZE_INCHES = (9.6, 5.6)
+_TITLE = "BLEU over the length of joined sentences"
+
+
+def draw_joined(summary: JoinedSummary, path_without_suffix: Path) -> tuple[Path, Path]:
+    """The figure as `.png` and `.svg`; their paths, in this order."""
+    with house_style():
+        return save_figure(joined_figure(summary), path_without_suffix, _TITLE)
+
+
+def joined_figure(summary: JoinedSummary) -> Figure:
+    """The figure itself, to be drawn in the `house_style` that it is made in.
+
+    A group stands at the mean length of its segments; groups of few segments are left out.
+    """
+    figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
+    axes = figure.add_axes((0.07, 0.1, 0.67, 0.73))
+    tops = [1.0]
+    for system, (colour, marker) in zip(summary.systems, cycle(LINE_STYLES), strict=False):
+        tops += _draw_system(axes, system, colour, marker)
+    axes.set_ylim(0.0, 1.1 * max(tops))
+    axes.set_xlim(left=0.0)
+    _draw_caps(axes, summary)
+    axes.set_ylabel("BLEU")
+    axes.set_xlabel(f"length of the input in {summary.length_unit}, mean of each group")
+    axes.grid(axis="y", color=GRID)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    _draw_legend(axes, summary)
+    figure.text(0.02, 0.945, _TITLE, fontsize=15, fontweight="bold")
+    notes = f"{summary.corpus}, {summary.split}  ·  bands: 95 % bootstrap intervals over documents"
+    figure.text(0.02, 0.905, notes, fontsize=10, color=FAINT)
+    return figure
+
+
+def _draw_system(axes: Axes, system: JoinedSystem, colour: str, marker: str) -> list[float]:
+    """Both lines of a system, with the interval of the joined one; the highest values drawn."""
+    rows = [_values(group) for group in system.by_length if group.n >= FEW_SENTENCES]
+    if not rows:
+        return []
+    x, low, joined, high, alone = np.array(rows, dtype=np.float64).T
+    axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
+    axes.plot(x, joined, color=colour, linewidth=2.2, marker=marker, markersize=6)
+    axes.plot(x, alone, color=colour, linewidth=1.3, linestyle=(0, (3, 2)))
+    return [*high, *alone]
+
+
+def _values(group: JoinedGroup) -> tuple[float | None, ...]:
+    """Mean length, the interval's low end, BLEU joined, its high end, and BLEU alone."""
+    assert group.joined is not None
+    assert group.alone is not None
+    return group.mean_length, group.joined.low, group.joined.value, group.joined.high, group.alone.value
+
+
+def _draw_caps(axes: Axes, summary: JoinedSummary) -> None:
+    """A dashed line where training sentences ended."""
+    if summary.length_unit != "words":
+        return
+    for order, cap in enumerate(sorted({one.max_source_words for one in summary.systems if one.max_source_words})):
+        axes.axvline(cap, color=FAINT, linestyle=(0, (4, 3)), linewidth=1.2)
+        place = (cap, 1.0)
+        axes.annotate(
+            f"trained on ≤ {cap} words",
+            place,
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, 3 + 12 * (order % 2)),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=FAINT,
+        )
+
+
+def _draw_legend(axes: Axes, summary: JoinedSummary) -> None:
+    lines = [
+        Line2D([], [], color=colour, linewidth=2.2, marker=marker, label=system.name)
+        for system, (colour, marker) in zip(summary.systems, cycle(LINE_STYLES), strict=False)
+    ]
+    lines += [
+        Line2D([], [], color=INK, linewidth=2.2, label="as one input"),
+        Line2D([], [], color=INK, linewidth=1.3, linestyle=(0, (3, 2)), label="the same sentences\none at a time"),
+    ]
+    axes.legend(handles=lines, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)

@@ -1,0 +1,149 @@
+"""Joined evaluation: that it measures what it says, and that the command ends in a figure, a table and JSON."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.joined import JoinedOutputs, JoinedSystem, Segments, measure_joined
+from seq2attn.evaluation.lengths import Bins
+from seq2attn.training.train import train
+from tests.command_line import Finished, call
+from tests.evaluation_samples import corrupted
+from tests.training_samples import WORDS, make_config
+
+BINS = Bins((0, 10, 20))
+N = 90
+
+
+def segments(seed: int) -> tuple[Segments, list[str]]:
+    """Made-up segments of one sentence and of two, in 30 documents, and their references."""
+    rng = np.random.default_rng(seed)
+    lengths = np.concatenate([rng.integers(4, 15, N), rng.integers(8, 30, N)])
+    references = [" ".join(f"w{word}" for word in rng.integers(40, size=n)) for n in lengths]
+    documents = np.tile(np.arange(30), 6)
+    return Segments((1,) * N + (2,) * N, lengths, documents), references
+
+
+def measured(seed: int, joined: float, alone: float) -> tuple[JoinedSystem, list[str], list[str]]:
+    """A system that gets each word right with these probabilities, its joined output, and the references."""
+    rng = np.random.default_rng(seed)
+    of_text, references = segments(seed)
+    as_one, singly = corrupted(rng, references, joined), corrupted(rng, references, alone)
+    joined_statistics, alone_statistics = (
+        Bleu().statistics([output], [references]) for output in (as_one, [*as_one[:N], *singly[N:]])
+    )
+    outputs = JoinedOutputs("a", None, joined_statistics, alone_statistics)
+    (system,) = measure_joined([outputs], of_text, BINS)
+    return system, as_one, references
+
+
+def test_scores_are_those_of_the_whole_group() -> None:
+    system, output, references = measured(0, 0.8, 0.8)
+    for group, chosen in zip(system.by_size, (slice(0, N), slice(N, 2 * N)), strict=True):
+        assert (group.n, group.n_documents) == (N, 30)
+        assert group.joined is not None
+        statistics = Bleu().statistics([output[chosen]], [references[chosen]])
+        assert group.joined.value == pytest.approx(Bleu().score(statistics[0].sum(axis=0)), abs=1e-9)
+    assert [group.label for group in system.by_length] == ["0–9", "10–19", "20+"]
+    assert sum(group.n for group in system.by_length) == 2 * N
+
+
+def test_what_joining_costs_is_found_where_it_costs_something() -> None:
+    single, pairs = measured(1, 0.6, 0.9)[0].by_size
+    assert single.cost is None
+    assert pairs.cost is not None
+    assert pairs.joined is not None
+    assert pairs.alone is not None
+    assert pairs.cost.value == pytest.approx(pairs.alone.value - pairs.joined.value)
+    assert pairs.cost.low > 5.0
+    assert pairs.cost.p_value < 0.001 <= 3 * pairs.cost.p_corrected
+    _, same = measured(2, 0.8, 0.8)[0].by_size
+    assert same.cost is not None
+    assert same.cost.low < 0.0 < same.cost.high
+
+
+def test_segments_that_repeat_within_a_document_do_not_make_it_surer() -> None:
+    """The same segments three times over, as join sizes repeat sentences: intervals stay as they were."""
+    of_text, references = segments(7)
+    statistics = Bleu().statistics([corrupted(np.random.default_rng(7), references, 0.7)], [references])
+
+    def width(times: int) -> float:
+        repeated = np.tile(statistics, (1, times, 1))
+        text = Segments((2,) * 2 * N * times, np.tile(of_text.lengths, times), np.tile(of_text.documents, times))
+        (system,) = measure_joined([JoinedOutputs("a", None, repeated, repeated)], text, BINS)
+        (group,) = system.by_size
+        assert group.joined is not None
+        assert group.joined.low is not None
+        assert group.joined.high is not None
+        return group.joined.high - group.joined.low
+
+    assert width(3) == pytest.approx(width(1))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has learned a little of copying, on text in documents of six lines."""
+    folder = tmp_path_factory.mktemp("joined")
+    draw = random.Random(3)
+    for split, n in (("train", 400), ("validation", 12), ("test", 90)):
+        lines = [" ".join(draw.choices(WORDS, k=draw.randint(2, 6))) for _ in range(n)]
+        records = [{"source": one, "target": one, "document": f"{row // 6}"} for row, one in enumerate(lines)]
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    config = make_config(folder, {"kind": "rnn", "attention": "general", "cell": "gru"}, max_steps=30)
+    data = {split: str(folder / f"{split}.jsonl") for split in ("train", "validation", "test")}
+    config = config.model_copy(update={"data": config.data.model_copy(update={**data, "max_source_words": 5})})
+    train(config, folder / "run", "cpu", quiet=True)
+    return folder / "run"
+
+
+def evaluate(run: Path, *options: str | Path) -> Finished:
+    return call("eval", run, "--beam", "1", "--bins", "0,5,10,15", *options)
+
+
+def test_the_command_writes_figure_table_and_json(run: Path, tmp_path: Path) -> None:
+    done = evaluate(run, "--join", "1,2,3", "--out", tmp_path)
+    assert done.code == 0, done.stderr
+    assert {"joined.json", "joined.md", "joined.png", "joined.svg", "summary.json"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    assert "by their number" in done.stdout
+    summary = json.loads((tmp_path / "joined.json").read_text(encoding="utf-8"))
+    (system,) = summary["systems"]
+    assert system["max_source_words"] == 5
+    assert [(group["size"], group["n"]) for group in system["by_size"]] == [(1, 90), (2, 45), (3, 30)]
+    assert all(group["n_documents"] == 15 for group in system["by_size"])
+    single = system["by_size"][0]
+    assert single["joined"] == single["alone"]
+    whole = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["systems"][0]
+    assert single["joined"]["value"] == pytest.approx(whole["bleu"])
+    report = (tmp_path / "joined.md").read_text(encoding="utf-8")
+    assert "seq2attn eval" in report
+    assert "lost by joining" in report
+
+
+def test_joined_translations_are_kept_too(run: Path) -> None:
+    first = evaluate(run, "--join", "2", "--json")
+    kept = run / "translations" / "test.join2.beam1.json"
+    before = kept.stat().st_mtime_ns
+    assert json.loads(evaluate(run, "--join", "2", "--json").stdout)["systems"] == json.loads(first.stdout)["systems"]
+    assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("sizes", ["", "0,1", "a", "1;2", "-1"])
+def test_join_sizes_that_are_none_are_one_line(run: Path, sizes: str) -> None:
+    done = evaluate(run, f"--join={sizes}")
+    assert done.code == 2
+    assert done.complaint == f"seq2attn: --join {sizes}: expected numbers of sentences from 1 up, as in 1,2,3,4"
+
+
+def test_text_without_documents_is_one_line(tiny_run: Path) -> None:
+    done = call("eval", tiny_run, "--split", "validation", "--beam", "1", "--join", "2")
+    assert done.code == 2
+    assert "--join: the validation text of synthetic names no documents; give a .jsonl or .parquet" in done.stderr
