@@ -49,7 +49,7 @@ def test_it_tells_model_data_budget_and_limits(run: RunFolder) -> None:
         f"| sha256 of the weights | {final['files']['model.safetensors']} |",
         "| licence | as this package |",
         f"| sha256 of the pairs after cleaning | {env['corpus_digest']} |",
-        "| budget | 30 updates |",
+        "| budget | max_steps 30 |",
         "| updates made | 30 |",
         f"| final weights | {final['weights']} |",
         f"{final['validation_loss']:.3f}",

@@ -114,9 +114,9 @@ def _data(facts: _Facts) -> list[Block]:
 
 def _training(facts: _Facts) -> Table:
     train = facts.config.train
-    limits = {"updates": train.max_steps, "epochs": train.max_epochs, "minutes": train.max_minutes}
+    limits = train.model_dump(include={"max_steps", "max_epochs", "max_minutes"}, exclude_none=True)
     rows = {
-        "budget": ", ".join(f"{limit:g} {unit}" for unit, limit in limits.items() if limit is not None),
+        "budget": ", ".join(f"{key} {limit:g}" for key, limit in limits.items()),
         "seed": str(train.seed),
         "tokens in a batch, at most": f"{train.batch_tokens:,}",
         "peak of the learning rate": f"{train.learning_rate:g}",
@@ -182,8 +182,8 @@ def _use(facts: _Facts) -> list[Block]:
             "the sentence and on attention. It is no translator to rely on, and least of all where a mistake does harm."
         ),
         Paragraph(
-            f"It knows {_corpus_name(facts)} and nothing else: its words, its style, its errors and its bias. Its "
-            "scores say little about other text. It can leave out, repeat and invent, in fluent sentences, and the "
+            f"It knows the text of {_corpus_name(facts)} and nothing else: its words, style, errors and bias. "
+            "Its scores say little about other text. It can leave out, repeat and invent, in fluent sentences, and the "
             f"more so the longer the source is.{cap}"
         ),
         Paragraph(
