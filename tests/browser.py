@@ -76,7 +76,7 @@ class Tab:
         return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def wait_for_text(self, *wanted: str) -> None:
-        """Wait until all of `wanted` stand on the page, in its components too."""
+        """Wait until all of `wanted` stand on the page, in its components and frames too."""
         deadline = time.monotonic() + _WAIT_SECONDS
         while missing := [words for words in wanted if words not in (text := str(self.run(_ALL_TEXT)))]:
             assert time.monotonic() < deadline, f"{missing} not in: {text}"
@@ -123,7 +123,8 @@ _ALL_TEXT = """(() => {
   const read = (node) => {
     if (node.nodeType === Node.TEXT_NODE) return node.data;
     if (["STYLE", "SCRIPT", "TEMPLATE"].includes(node.nodeName)) return "";
-    return [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes].map(read).join("");
+    const within = [node.shadowRoot, node.contentDocument?.body].filter((one) => one);
+    return [...within, ...node.childNodes].map(read).join("");
   };
   return document.body ? read(document.body) : "";
 })()"""

@@ -82,9 +82,9 @@ PAGES = {
         *("attention/1", "weights/output_bias"),
     ),
     "#custom_scalars": ("Training and validation", "BLEU by source length"),
-    "#text": ("translations",),
+    "#text": ("translations/text_summary",),
     "#hparams": ("model.cell", "model.n_heads", "final/bleu"),
-    "#projector": ("subwords",),
+    "#projector": ("subwords:00000", "23x16"),
 }
 
 
