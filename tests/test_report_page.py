@@ -211,6 +211,8 @@ PALE = """
   return pale;
 })()
 """
+# The end of the page, and what its programs put there last.
+LAST = ("Make it again", "Point at a word, tap it")
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -224,7 +226,7 @@ def test_it_fits_a_phone_is_legible_in_both_schemes_and_prints(tmp_path: Path) -
             for width in (360, 1000):
                 tab.resize(width, 800)
                 tab.open(path.as_uri())
-                tab.wait_for_text("Make it again")
+                tab.wait_for_text(*LAST)
                 assert tab.run(WIDER) == 0, (scheme, width)
             assert tab.run(PALE) == []
             grounds[scheme] = tab.run("getComputedStyle(document.body).backgroundColor")
@@ -243,7 +245,7 @@ def test_paper_shows_what_is_folded_away_on_the_screen(tmp_path: Path) -> None:
     path = write_page(a_content(), tmp_path)
     with open_tab(tmp_path) as tab:
         tab.open(path.as_uri())
-        tab.wait_for_text("Make it again")
+        tab.wait_for_text(*LAST)
         tab.print_to(tmp_path / "report.pdf")
     text = subprocess.run(
         ["pdftotext", "-layout", tmp_path / "report.pdf", "-"], capture_output=True, text=True, check=True

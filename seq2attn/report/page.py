@@ -64,8 +64,8 @@ def page(content: PageContent) -> str:
 
 
 def _tie(text: str) -> str:
-    """The text with its percent signs tied to their numbers."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+    """The text with its percent signs tied to their numbers, and its equations together."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
 def _variables(content: PageContent) -> Mapping[str, Any]:
