@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seq2attn.config.schema import TrainConfig
+from seq2attn.errors import is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.optimizer import build_optimizer
 from seq2attn.training.update import FailedUpdateError, update_weights
@@ -55,6 +56,20 @@ def test_memory_that_holds_no_pair_changes_nothing() -> None:
         update_weights(model, build_optimizer(model, SETTINGS), [BATCH], SETTINGS, 5, 0.01)
     assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_want_of_memory_is_known_by_many_names(error: Exception) -> None:
+    assert is_out_of_memory(error)
 
 
 def test_another_error_of_the_model_is_not_taken_for_want_of_memory() -> None:
