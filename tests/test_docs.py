@@ -33,7 +33,9 @@ PARSED_ONLY = {
     "seq2attn dashboard": "serves until Ctrl-C; run by test_dashboard.py",
     "seq2attn bench": "measures for minutes; run by test_bench.py",
     "seq2attn data fetch bible-fr-en": "needs a package index; run by test_bible.py",
-    "seq2attn reproduce --preset quick": "takes an hour",
+    "seq2attn reproduce --preset": "takes an hour or more; run by test_reproduce.py with the preset smoke",
+    "seq2attn train configs/quick/": "needs a package index; the configurations are loaded by test_configs.py",
+    "seq2attn eval runs/first runs/without --join": "needs text with documents; run by test_joined.py",
     "scripts/": "installs; the command behind it is parsed, and run by test_reproduce.py",
     "pip install": "installs",
     "source ": "an environment of the user's",
@@ -41,6 +43,9 @@ PARSED_ONLY = {
     "python ": "a script that is run by hand",
     "pytest ": "run by a test of its own, or by hand",
 }
+
+RUN = {"README.md", *(f"docs/{name}.md" for name in ("add-a-model", "attention", "evaluation", "export"))}
+RUN |= {"docs/getting-started.md", "docs/own-data.md"}
 
 
 def slug(heading: str) -> str:
@@ -104,6 +109,15 @@ def test_a_command_that_there_is_not_would_be_found(line: str) -> None:
     assert complaint(pages.arguments_of(line))
 
 
+def test_every_command_is_run_by_a_test() -> None:
+    """Those of a page that is not run as a whole stand in the README too."""
+    run = set(bash_lines(ROOT / "README.md"))
+    for page in PAGES:
+        if pages.name_of(page) not in RUN:
+            lines = [line for line in bash_lines(page) if not line.startswith(tuple(PARSED_ONLY))]
+            assert set(lines) <= run, pages.name_of(page)
+
+
 def run_page(page: Path, *, cut: dict[str, str] | None = None) -> dict[str, str]:
     """Run the page's commands in the current folder; their outputs. `cut`: what is replaced in each line."""
     outputs = {}
@@ -138,6 +152,11 @@ def workplace(tmp_path: Path, tiny_run: Path, data_folder: Path, monkeypatch: py
 
 def test_the_attention_page_runs(workplace: Path) -> None:
     run_page(DOCS / "attention.md")
+
+
+def test_the_page_on_the_report_runs(workplace: Path) -> None:
+    run_page(DOCS / "report.md")
+    assert (workplace / "results" / "comparison" / "report.html").is_file()
     assert (workplace / "map.html").is_file()
 
 
