@@ -58,10 +58,21 @@ def _read_metrics(path: Path) -> list[Mapping[str, float]]:
 def _explorations(evaluation: Evaluation) -> list[Exploration]:
     found = []
     for lengths in _LOOKED_AT:
-        rows = (row for row, length in enumerate(evaluation.lengths) if length in lengths)
-        if (row := next(rows, None)) is not None:
-            found.append(_without_self_attention(explore_runs(evaluation.runs, evaluation.text.sources[row])))
+        of_length = zip(evaluation.text.sources, evaluation.lengths, strict=True)
+        sources = (source for source, length in of_length if length in lengths and _fits(source, evaluation.runs))
+        if (source := next(sources, None)) is not None:
+            found.append(_without_self_attention(explore_runs(evaluation.runs, source)))
     return found
+
+
+def _fits(source: str, runs: Mapping[str, TrainedRun]) -> bool:
+    """Whether every run can take `source` whole, not in parts as translation does with what is too long."""
+    for run in runs.values():
+        (ids,) = run.subwords.encode_source([source])
+        most = run.config.decode.max_source_tokens
+        if len(ids) > min(most, run.model.max_target_len or most):
+            return False
+    return True
 
 
 def _without_self_attention(exploration: Exploration) -> Exploration:
