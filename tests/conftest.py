@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from seq2attn.config.schema import ModelConfig, RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch, collate
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from tests.command_line import train_tiny
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 VOCAB_SIZE = 23
 

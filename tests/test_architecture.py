@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import PATIENCE
+
 PACKAGE = Path(__file__).parent.parent / "seq2attn"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES]
@@ -130,7 +132,7 @@ def test_public_functions_say_their_types(path: Path) -> None:
 def modules_after(statement: str) -> set[str]:
     """What is loaded in a fresh interpreter after `statement`."""
     code = f"{statement}; import sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     return set(done.stdout.split())
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import seq2attn
 from seq2attn.evaluation.summary import Summary
-from tests.command_line import PROGRAM, RNN_ATTENTION, call, spawn, tiny, wait_for, write
+from tests.command_line import PATIENCE, PROGRAM, RNN_ATTENTION, call, spawn, tiny, wait_for, write
 
 # The keys that other programs rely on; `summary.json` may say more.
 SUMMARY_KEYS = {"corpus", "split", "length_of", "machine", "command", "signature", "systems"}
@@ -71,7 +71,7 @@ class TestTrain:
         process = start(*words, "--set", "train.max_steps=100000")
         wait_for(run / "checkpoints" / "step_10", process)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         assert b"the same command with --resume goes on" in errors
         assert b"Traceback" not in errors
@@ -169,7 +169,7 @@ class TestTranslate:
         assert process.stderr is not None
         errors = process.stderr.read()
         process.stderr.close()
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=PATIENCE) == 1
         assert errors == b""
 
     def test_a_terminal_gets_a_prompt_and_each_answer_at_once(self, tiny_run: Path) -> None:
@@ -184,7 +184,7 @@ class TestTranslate:
         os.write(ours, b"ba \xff be\nba be\n")
         after_a_bad_line = process.stdout.readline()
         os.write(ours, b"\x04")  # Ctrl-D
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=PATIENCE)
         os.close(ours)
         assert process.returncode == 0
         assert answer.strip()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seq2attn.experiment import presets
-from tests.command_line import CONFIGS, PROGRAM, call, tiny, wait_for
+from tests.command_line import CONFIGS, PATIENCE, PROGRAM, call, tiny, wait_for
 
 OUTPUTS = {"runs", "summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "report.html", "translations"}
 MODELS = ["RNN, attention", "RNN, fixed context", "Transformer"]
@@ -73,7 +73,7 @@ def test_an_interrupted_experiment_goes_on(reproduced: Path, data_folder: Path, 
     process = subprocess.Popen([*PROGRAM, *words], stderr=subprocess.PIPE)
     wait_for(second / "config.yaml", process)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode in (143, -signal.SIGTERM)  # 143 to a shell either way
     assert b"Traceback" not in errors
     assert not (second / "checkpoints" / "final").exists()

@@ -44,7 +44,7 @@ def make_translator(model: Seq2Seq, subwords: Subwords, **decode: float) -> Tran
     return Translator(model, subwords, DecodeConfig.model_validate({"beam_size": 3, "batch_tokens": 60} | decode))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sentences=SENTENCES, beam_size=st.sampled_from([1, 3]))
 def test_each_sentence_gets_its_own_translation_whatever_stands_around_it(
     sentences: list[str], beam_size: int, untrained: Seq2Seq, subwords: Subwords

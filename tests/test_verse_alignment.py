@@ -70,7 +70,7 @@ def test_similarities_far_from_the_diagonal_are_not_looked_at(links: WordLinks) 
     assert (abs(rows - columns) <= 3).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_pairs_always_rise_on_both_sides(size: int, seed: int) -> None:
     similarities = np.random.default_rng(seed).random((size, size)) ** 4
@@ -79,7 +79,7 @@ def test_pairs_always_rise_on_both_sides(size: int, seed: int) -> None:
     assert all(row < next_row and column < next_column for (row, column), (next_row, next_column) in pairwise(pairs))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_alignment_is_the_best_of_all(size: int, seed: int) -> None:
     """Against a search through every way of leaving verses alone, within reach for so few verses but the corners."""
