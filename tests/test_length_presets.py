@@ -1,0 +1,78 @@
+"""The presets about length, end to end in a small form: one command, from nothing to figures, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command_line import call
+from tests.training_samples import WORDS
+
+pytestmark = pytest.mark.slow
+
+TINY = (
+    *("subwords.vocab_size=27", "subwords.byte_fallback=false", "model.d_model=16", "data.split_clauses=false"),
+    *("train.max_minutes=", "train.max_steps=4", "train.batch_tokens=600", "train.validation_sentences=0"),
+    *("decode.beam_size=1", "decode.max_length_ratio=0.05", "data.corpus="),
+    *("data.source_language=fr", "data.target_language=en"),
+)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sentences of 3 to 65 words, in documents of five."""
+    folder = tmp_path_factory.mktemp("text")
+    draw = random.Random(5)
+    for split, n in (("train", 300), ("validation", 10), ("test", 150)):
+        lines = [" ".join(draw.choices(WORDS, k=draw.randint(3, 65))) for _ in range(n)]
+        records = [{"source": line, "target": line, "document": f"{row // 5}"} for row, line in enumerate(lines)]
+        rows = "".join(json.dumps(record) + "\n" for record in records)
+        (folder / f"{split}.jsonl").write_text(rows, encoding="utf-8")
+    return folder
+
+
+def reproduce(preset: str, text: Path, out: Path) -> dict[str, Any]:
+    settings = [*TINY, *(f"data.{split}={text / split}.jsonl" for split in ("train", "validation", "test"))]
+    settings.append(f"data.folder={text / 'data'}")
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = call("reproduce", "--preset", preset, "--out", out, *words)
+    assert done.code == 0, done.stderr
+    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return summary
+
+
+def test_the_paper_s_figure_has_six_models_two_caps_and_its_relations_tested(text: Path, tmp_path: Path) -> None:
+    summary = reproduce("paper", text, tmp_path)
+    assert [(system["name"], system["max_source_words"]) for system in summary["systems"]] == [
+        (f"{name}, {cap}", cap) for name in ("RNN, attention", "RNN, fixed context", "Transformer") for cap in (30, 50)
+    ]
+    assert "trained on ≤ 30 words" in (tmp_path / "curve.svg").read_text(encoding="utf-8")
+    claims = {(one["kind"], one["system"], one["against"]): one for one in summary["relations"]}
+    for cap in (30, 50):
+        assert ("above", f"RNN, attention, {cap}", f"RNN, fixed context, {cap}") in claims
+        assert claims["past_cap", f"Transformer, {cap}", None]["beyond"] == cap
+        assert ("level", f"RNN, attention, {cap}", None) in claims
+    for name in ("RNN, attention", "RNN, fixed context", "Transformer"):
+        assert claims["longer_cap", f"{name}, 50", f"{name}, 30"]["beyond"] == 30
+    # Models that were trained on different text are not mixed up with the effect of attention.
+    assert ("above", "RNN, attention, 50", "RNN, fixed context, 30") not in claims
+    assert all(
+        0.0 < one["p_value"] <= 1.0 for (kind, _, _), one in claims.items() if kind not in ("retention", "apart")
+    )
+
+
+def test_the_study_of_positions_goes_on_beyond_the_sentence(text: Path, tmp_path: Path) -> None:
+    summary = reproduce("positions", text, tmp_path)
+    names = ["ALiBi", "Learned", "No positions", "Rotary", "Sinusoidal"]
+    assert [system["name"] for system in summary["systems"]] == names
+    joined = json.loads((tmp_path / "joined.json").read_text(encoding="utf-8"))
+    assert [system["name"] for system in joined["systems"]] == names
+    for system in joined["systems"]:
+        assert system["max_source_words"] == 30
+        assert [group["size"] for group in system["by_size"]] == [1, 2, 3, 4, 5, 6]
+        assert max(group["mean_length"] for group in system["by_length"] if group["n"]) > 120
+    assert (tmp_path / "joined.png").is_file()
