@@ -12,12 +12,10 @@ _LOOK_SECONDS = 0.1
 
 
 def dashboard(
-    runs: Annotated[
-        Path | None, typer.Argument(help="Folder of runs, or a run. [default: runs]", show_default=False)
-    ] = None,
+    runs: Annotated[Path | None, typer.Argument(help="Folder of runs, or a run.", show_default="runs")] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="0: any that is free. [default: the first free one from 6006]"),
+        typer.Option(min=0, max=65535, help="0: any that is free.", show_default="the first free one from 6006"),
     ] = None,
 ) -> None:
     """Show runs in TensorBoard, those still in training too; Ctrl-C ends it."""

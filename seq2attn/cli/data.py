@@ -25,7 +25,7 @@ Name = Annotated[str, typer.Argument(help="A name from `seq2attn data list`, suc
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(envvar="SEQ2ATTN_DATA", help="Folder of all corpora. [default: data]", show_default=False),
+    typer.Option(envvar="SEQ2ATTN_DATA", help="Folder of all corpora.", show_default="data"),
 ]
 
 

@@ -49,7 +49,7 @@ def evaluate(
     metric: MetricOption = None,
     baseline: BaselineOption = None,
     join: JoinOption = None,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam size. [default: the run's]", show_default=False)] = None,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam size.", show_default="the run's")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write figure, tables and report into this folder.")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,

@@ -19,7 +19,7 @@ def reproduce(
         str, typer.Option(help="smoke (2 minutes), quick (an hour on 2 cores), full (a GPU), or a folder in configs/.")
     ] = "quick",
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Training budget of each model.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder. [default: results/PRESET]", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder.", show_default="results/PRESET")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a setting of every model.")
     ] = None,

@@ -23,9 +23,7 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a setting; may be repeated.")
     ] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the run. [default: runs/NAME]", show_default=False)
-    ] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     deterministic: Annotated[

@@ -18,7 +18,7 @@ from seq2attn.cli.train import Device
 def translate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     file: Annotated[Path, typer.Argument(help="Text, one sentence a line; - is standard input.")] = Path("-"),
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam size. [default: the run's]", show_default=False)] = None,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam size.", show_default="the run's")] = None,
     n_best: Annotated[
         int,
         typer.Option(
