@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Column
 
 from seq2attn.data.durable import write_whole
 from seq2attn.training.board import Board
@@ -155,8 +156,10 @@ class _Display:
         self.bar: Progress | None = None
         self._last_line = time.monotonic()
         if not quiet and sys.stderr.isatty():
-            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[words]}"))
-            self.bar = Progress(*columns, console=self.console, transient=True)
+            # The bar takes the room that the words leave.
+            words = TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True))
+            columns = (BarColumn(bar_width=None), TaskProgressColumn(), words)
+            self.bar = Progress(*columns, console=self.console, transient=True, expand=True)
             self.bar.add_task("training", total=1.0, words="")
             self.bar.start()
 

@@ -87,6 +87,7 @@ class Trainer:
         self._seconds_before = 0.0
         self._started = time.monotonic()
         self._window = Window()
+        self._last_validation = ""
 
     def run(self, log: TrainingLog) -> TrainingResult:
         """Train until the budget is spent, patience ends, or a signal asks to stop.
@@ -219,8 +220,8 @@ class Trainer:
     def _report(self, log: TrainingLog) -> None:
         share = self._progress()
         left = self.seconds * (1.0 - share) / share if share else 0.0
-        words = f"step {self.step} · {self._window.rate():,.0f} target tokens/s · loss {self._window.loss():.2f}"
-        log.display.advance(share, words, left)
+        words = f"step {self.step} · {self._window.rate():,.0f} tokens/s · loss {self._window.loss():.2f}"
+        log.display.advance(share, words + self._last_validation, left)
         if self.step % _REPORT_STEPS == 0:
             figures = {**self._window.figures(), **self.guard.figures(), "progress/epoch": self.stream.epochs}
             figures["memory/peak_gib"] = peak_memory_bytes(self.device) / 2**30
@@ -231,6 +232,8 @@ class Trainer:
         """Validate, and keep the checkpoint if it is among the best."""
         result = self.validator.validate(self.model)
         log.figures(self.step, result.figures())
+        score = f"loss {result.loss:.2f}" if result.bleu is None else f"BLEU {result.bleu:.1f}"
+        self._last_validation = f" · validation {score}"
         # The last validation comes on top of the budget, and may take its time.
         seconds = self.seconds if self._progress() < 1.0 else math.inf
         self.pictures.show(log.board, self.step, seconds, self.model, result)
