@@ -96,7 +96,11 @@ def _probe(repository: str) -> None:
     try:
         huggingface_hub.HfApi().dataset_info(repository, timeout=_PROBE_SECONDS)
     except Exception as error:  # the errors of the client and of the library under it
-        raise FetchError(f"{repository}: the hub does not give it ({_one_line(error)}); {_OTHERWISE}") from error
+        cached = _cached()
+        from_there = "set HF_HUB_OFFLINE=1 to take it from there, " if repository in cached else ""
+        raise FetchError(
+            f"{repository}: the hub does not give it ({_one_line(error)}) and {cached}; {from_there}{_OTHERWISE}"
+        ) from error
 
 
 def _offline_variable() -> str | None:

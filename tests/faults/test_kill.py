@@ -47,7 +47,7 @@ def test_killed_at_random_moments(family: str, text: Path, tmp_path: Path, fault
     config = config_of(text, family, max_epochs=None, max_steps=STEPS, checkpoint_every_steps=5)
     train_to_the_end(config, tmp_path / "whole")
     draw = random.Random(family)
-    for step in sorted(draw.sample(range(STEPS - 20), KILLS)):
+    for step in sorted(draw.sample(range(STEPS - 40), KILLS)):
         kill_after(config, tmp_path / "run", step, draw.uniform(0.0, 0.05), fault)
     train_to_the_end(config, tmp_path / "run")
     assert_same_run(tmp_path / "run", tmp_path / "whole")

@@ -168,9 +168,18 @@ def test_a_hub_that_is_down_or_never_answers(
 ) -> None:
     """In bounded time: `fetch` waits 120 seconds at most, which is what a busy machine may need."""
     with fault(), hub() as address:
-        done = fetch("wmt16-de-en", tmp_path, HF_ENDPOINT=address)
-        assert "wmt/wmt16: the hub does not give it" in complaint_of(done)
+        complaint = complaint_of(fetch("wmt16-de-en", tmp_path, HF_ENDPOINT=address))
+        assert "wmt/wmt16: the hub does not give it" in complaint
+        assert f"and the cache {tmp_path}/hf/datasets holds no data set; give a local copy" in complaint
         assert_nothing_is_left(tmp_path)
+
+
+def test_what_a_hub_that_is_down_gave_before_is_told(tmp_path: Path, fault: Fault) -> None:
+    cache = tmp_path / "hf" / "datasets"
+    (cache / "wmt___wmt16").mkdir(parents=True)
+    with fault(), down() as address:
+        complaint = complaint_of(fetch("wmt16-de-en", tmp_path, HF_ENDPOINT=address))
+        assert f"and the cache {cache} holds wmt/wmt16; set HF_HUB_OFFLINE=1 to take it from there" in complaint
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"])
