@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from seq2attn.evaluation.style import LINE_STYLES
+from seq2attn.evaluation.style import LINE_STYLES, SIGNS
 from seq2attn.report.chart import MARKERS, NARROW, WIDE, Chart, Scale, Size, Tick, thinned
 from seq2attn.report.curves import bleu_chart, ratio_chart
 from seq2attn.report.scores import score_rows
@@ -61,7 +61,7 @@ def test_thinned_labels_fit_side_by_side(n: int, length: int, width: float) -> N
 
 
 def test_every_marker_of_the_figure_has_a_shape_here() -> None:
-    assert {marker for _, marker in LINE_STYLES} == set(MARKERS)
+    assert {marker for _, marker in LINE_STYLES} == set(MARKERS) == set(SIGNS)
 
 
 @SIZES

@@ -20,6 +20,7 @@ from seq2attn.cli.measuring import (
     LengthOfOption,
     LengthUnitOption,
     MetricOption,
+    PlotOption,
     SubwordsModelOption,
     choose_binning,
     metrics_beside,
@@ -41,6 +42,7 @@ class Split(StrEnum):
 def evaluate(
     runs: Annotated[list[str], typer.Argument(help=f"Folders of runs on the same corpus. {NAMES_HELP}")],
     by_length: ByLengthOption = False,
+    plot: PlotOption = None,
     split: Annotated[Split, typer.Option(help="Which sentences.")] = Split.test,
     bins: BinsOption = None,
     length_of: LengthOfOption = LengthOf.source,
@@ -65,7 +67,7 @@ def evaluate(
     sizes = () if join is None else parse_join_sizes(join)
     settings = EvaluationSettings(
         split=split.value,
-        bins=choose_binning(bins, by_length or out is not None),
+        bins=choose_binning(bins, by_length or bool(plot) or out is not None),
         length_of=length_of.value,
         beam_size=beam,
         command=shlex.join(["seq2attn", *sys.argv[1:]]),
@@ -93,4 +95,4 @@ def evaluate(
     elif isinstance(shown, JoinedSummary):
         print_joined(shown)
     else:
-        print_scores(shown)
+        print_scores(shown, plot)

@@ -43,6 +43,12 @@ BinsOption = Annotated[
     typer.Option(help="First lengths of the buckets, or width:10, or count:6.", show_default="0,10,20,30,40,50,60"),
 ]
 ByLengthOption = Annotated[bool, typer.Option("--by-length", help="Scores in buckets of sentence length.")]
+PlotOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--plot/--no-plot", help="Draw the curve in signs, which asks for --by-length.", show_default="on a terminal"
+    ),
+]
 LengthOfOption = Annotated[LengthOf, typer.Option(help="Whose length.")]
 LengthUnitOption = Annotated[
     LengthUnit | None, typer.Option(help="What it is counted in.", show_default="the language's")

@@ -18,6 +18,7 @@ from seq2attn.cli.measuring import (
     LengthOfOption,
     LengthUnitOption,
     MetricOption,
+    PlotOption,
     SubwordsModelOption,
     choose_binning,
     metrics_beside,
@@ -38,6 +39,7 @@ def score(
     ] = None,
     tokenizer: Annotated[str | None, typer.Option(help="SacreBLEU's, for BLEU.", show_default="the language's")] = None,
     by_length: ByLengthOption = False,
+    plot: PlotOption = None,
     bins: BinsOption = None,
     length_of: LengthOfOption = LengthOf.source,
     length_unit: LengthUnitOption = None,
@@ -58,7 +60,7 @@ def score(
     from seq2attn.experiment.score_files import LengthSettings, ScoredFiles, score_files
 
     files = ScoredFiles(source, tuple(reference), tuple(map(parse_system, hypotheses)))
-    buckets = by_length or bins is not None or out is not None
+    buckets = by_length or bool(plot) or bins is not None or out is not None
     # The source is read for its length alone.
     of = length_of if buckets else LengthOf.reference
     language = source_language if of == LengthOf.source else target_language
@@ -79,7 +81,7 @@ def score(
     if as_json:
         typer.echo(summary.to_json(), nl=False)
     else:
-        print_scores(summary)
+        print_scores(summary, plot)
 
 
 def _tokenizer_for(language: str | None) -> str:

@@ -9,16 +9,28 @@ import typer
 from seq2attn.cli.console import results_console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from seq2attn.evaluation.joined import JoinedSummary
     from seq2attn.evaluation.summary import Summary
 
 
-def print_scores(summary: Summary) -> None:
-    """Print the tables, fitted to a terminal and whole anywhere else, and sacreBLEU's signatures, each on its line."""
+_COLUMNS_OF_A_PAGE = 80
+_GAP = 3
+
+
+def print_scores(summary: Summary, plot: bool | None = None) -> None:
+    """Print the tables, fitted to a terminal and whole anywhere else, and sacreBLEU's signatures, each on its line.
+
+    With `plot`, the curve beside or below the first table; None: on a terminal.
+    """
     from seq2attn.evaluation import tables
 
     console = results_console()
-    console.print(tables.terminal_table(summary))
+    if len(summary.systems[0].buckets) > 1 and (console.is_terminal if plot is None else plot):
+        _print_curve(summary, console)
+    else:
+        console.print(tables.terminal_table(summary))
     for curve in summary.systems[0].beside:
         console.print(tables.rich_table(tables.beside_table(summary, curve.metric), tables.metric_title(curve)))
     if any(system.slope for system in summary.systems):
@@ -28,6 +40,24 @@ def print_scores(summary: Summary) -> None:
         console.print(tables.rich_table(tables.difference_table(summary, metric), title))
     for signature in (summary.signature, *summary.signatures.values()):
         typer.echo(signature)
+
+
+def _print_curve(summary: Summary, console: Console) -> None:
+    """Print the first table and the curve, beside each other where there is room."""
+    from rich.table import Table
+
+    from seq2attn.evaluation.tables import terminal_table
+    from seq2attn.evaluation.terminal_plot import FEWEST_COLUMNS, terminal_plot
+
+    table, plain = terminal_table(summary), console.options.ascii_only
+    room = console.width - console.measure(table).maximum - _GAP if console.is_terminal else 0
+    if room >= FEWEST_COLUMNS:
+        beside = Table.grid(padding=(0, _GAP, 0, 0))
+        beside.add_row(table, terminal_plot(summary, room, plain))
+        console.print(beside)
+    else:
+        console.print(table)
+        console.print(terminal_plot(summary, min(console.width, _COLUMNS_OF_A_PAGE), plain), crop=False)
 
 
 def print_joined(summary: JoinedSummary) -> None:

@@ -19,6 +19,8 @@ LINE_STYLES = (
     ("#E69F00", "v"),
     ("#56B4E9", "P"),
 )
+SIGNS = {"o": "●○", "s": "■□", "D": "◆◇", "^": "▲△", "v": "▼▽", "P": "✚✙"}
+"""What stands for a marker in text: filled, and hollow where there are few sentences."""
 
 
 def house_style() -> AbstractContextManager[None]:

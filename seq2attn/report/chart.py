@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 Point = tuple[float, float]
 
-# By the markers of `evaluation.style`: a path around (0, 0), and the sign that stands for it in text.
+# By the markers of `evaluation.style`: a path around (0, 0).
 MARKERS = {
-    "o": ("M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z", "●"),
-    "s": ("M-3.6,-3.6h7.2v7.2h-7.2z", "■"),
-    "D": ("M0,-5L5,0L0,5L-5,0z", "◆"),
-    "^": ("M0,-4.8L4.6,3.6h-9.2z", "▲"),
-    "v": ("M0,4.8L4.6,-3.6h-9.2z", "▼"),
-    "P": ("M-1.6,-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z", "✚"),
+    "o": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
+    "s": "M-3.6,-3.6h7.2v7.2h-7.2z",
+    "D": "M0,-5L5,0L0,5L-5,0z",
+    "^": "M0,-4.8L4.6,3.6h-9.2z",
+    "v": "M0,4.8L4.6,-3.6h-9.2z",
+    "P": "M-1.6,-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
 }
 _LEFT, _RIGHT, _TOP, _X_AXIS = 46.0, 10.0, 26.0, 44.0
 _TICK_PIXELS = 60.0

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.lengths import EVERY_LENGTH
-from seq2attn.evaluation.style import LINE_STYLES
+from seq2attn.evaluation.style import LINE_STYLES, SIGNS
 from seq2attn.evaluation.summary import Summary, System
 from seq2attn.evaluation.tables import TOO_SMALL, interval_text, spread_text
 from seq2attn.evaluation.wording import p_value_text, signed
@@ -52,7 +52,7 @@ def looks(summary: Summary) -> list[Look]:
     """How each system looks, in their order."""
     styles = islice(cycle(LINE_STYLES), len(summary.systems))
     return [
-        Look(system.name, colour, *MARKERS[marker])
+        Look(system.name, colour, MARKERS[marker], SIGNS[marker][0])
         for system, (colour, marker) in zip(summary.systems, styles, strict=True)
     ]
 
