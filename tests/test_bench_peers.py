@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -73,6 +74,18 @@ def test_the_tools_train_on_the_batches_of_the_pipeline(workload: Workload, assi
         assert padded(given.sources, assignment.pad_id) == batch.source_ids.tolist()
         whole = [[*target, assignment.eos_id] for target in given.targets]
         assert padded(whole, assignment.pad_id) == batch.target_output.tolist()
+
+
+def test_ungrouped_batches_are_full_and_no_fuller(assignment: Assignment) -> None:
+    budget = tiny(Model.transformer).train.batch_tokens
+    assert len(assignment.ungrouped) == EFFORT.updates
+    for batch in assignment.ungrouped:
+        sizes = [max(len(source), len(target) + 1) for source, target in zip(batch.sources, batch.targets, strict=True)]
+        assert max(sizes) * len(sizes) >= budget
+        assert max(sizes[:-1], default=0) * (len(sizes) - 1) < budget
+        assert len(set(sizes)) > 1
+    first = [source for batch in assignment.ungrouped for source in batch.sources]
+    assert len(first) == len({tuple(source) for source in first})
 
 
 def test_sentences_of_similar_length_are_translated_together(workload: Workload, assignment: Assignment) -> None:
@@ -157,6 +170,6 @@ def test_a_ratio_is_that_of_the_rounds_of_one_turn() -> None:
 
 
 def test_what_is_compared_is_what_was_promised() -> None:
-    promised = {("RNN", "training"), ("RNN", "beam"), ("transformer", "training"), ("transformer", "beam")}
-    assert {(pairing.model, pairing.work) for pairing in PAIRINGS} == promised
+    works = ("training", "training, own batches", "beam")
+    assert {(pairing.model, pairing.work) for pairing in PAIRINGS} == set(itertools.product(Model, works))
     assert all("JoeyNMT" in pairing.tools for pairing in PAIRINGS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import datasets
+import numpy as np
 
 from scripts.peers.serving import Assignment, DecodingBatch, TrainingBatch
 from seq2attn.benchmark.workload import Workload, make_up_text
@@ -87,6 +88,7 @@ def assign(workload: Workload, config: Config, effort: Effort) -> Assignment:
         bos_id=BOS_ID,
         eos_id=EOS_ID,
         training=[_training_batch(batch) for batch in workload.sample_batches(config.train, effort.updates)],
+        ungrouped=_ungrouped_batches(workload, config.train, effort.updates),
         decoding=_decoding_batches(workload, effort),
         threads=effort.threads,
     )
@@ -97,6 +99,24 @@ def _training_batch(batch: Batch) -> TrainingBatch:
         [row[row != PAD_ID].tolist() for row in batch.source_ids],
         [row[(row != PAD_ID) & (row != EOS_ID)].tolist() for row in batch.target_output],
     )
+
+
+def _ungrouped_batches(workload: Workload, settings: TrainConfig, n_batches: int) -> list[TrainingBatch]:
+    """Pairs in random order; a batch is full when its longest side, times its pairs, reaches the number of tokens."""
+    pairs = workload.pairs
+    batches: list[TrainingBatch] = []
+    batch, longest = TrainingBatch([], []), 0
+    for row in np.random.default_rng(settings.seed).permutation(len(pairs)):
+        source, target = pairs.source(row).tolist(), pairs.target(row).tolist()
+        batch.sources.append(source)
+        batch.targets.append(target)
+        longest = max(longest, len(source), len(target) + 1)
+        if longest * len(batch.sources) >= settings.batch_tokens:
+            batches.append(batch)
+            batch, longest = TrainingBatch([], []), 0
+        if len(batches) == n_batches:
+            break
+    return batches
 
 
 def _decoding_batches(workload: Workload, effort: Effort) -> list[DecodingBatch]:

@@ -8,6 +8,7 @@ there is no output bias. Its transformer drops out attention weights and inside 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from joeynmt.search import search
 from joeynmt.training import TrainManager
 from joeynmt.vocabulary import Vocabulary
 
-from scripts.peers.serving import Assignment, Tool, padded, serve
+from scripts.peers.serving import Assignment, Tool, TrainingBatch, padded, serve
 
 # Fixed places in its vocabularies.
 _UNK, _PAD, _BOS, _EOS = range(4)
@@ -34,13 +35,16 @@ def build(assignment: Assignment, _: Sequence[str]) -> Tool:
     torch.manual_seed(settings["seed"])
     model = _model(assignment)
     step = _step(model, settings)
-    training = [_batch(assignment, batch.sources, batch.targets) for batch in assignment.training]
+    training, ungrouped = (
+        [(_batch(assignment, batch.sources, batch.targets), batch) for batch in batches]
+        for batches in (assignment.training, assignment.ungrouped)
+    )
     decoding = [(_batch(assignment, batch.sources, None), batch) for batch in assignment.decoding]
 
-    def train() -> int:
-        for batch in training:
+    def train(batches: Sequence[tuple[Batch, TrainingBatch]]) -> int:
+        for batch, _ in batches:
             step(batch)
-        return sum(batch.tokens for batch in assignment.training)
+        return sum(given.tokens for _, given in batches)
 
     def translate() -> int:
         model.eval()
@@ -58,7 +62,13 @@ def build(assignment: Assignment, _: Sequence[str]) -> Tool:
 
     versions = {"joeynmt": version("joeynmt"), "torch": torch.__version__}
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Tool(versions, parameters, {"training": train, "beam": translate})
+    # Its sampler by tokens fills batches in random order.
+    works = {
+        "training": partial(train, training),
+        "training, own batches": partial(train, ungrouped),
+        "beam": translate,
+    }
+    return Tool(versions, parameters, works)
 
 
 def _step(model: Model, settings: dict[str, Any]) -> Any:

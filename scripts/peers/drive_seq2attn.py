@@ -49,7 +49,9 @@ def build(assignment: Assignment, _: Sequence[str]) -> Tool:
         return sum(batch.tokens for batch in assignment.decoding)
 
     versions = {"seq2attn": seq2attn.__version__, "torch": torch.__version__}
-    return Tool(versions, trained.count_parameters(), {"training": train, "beam": translate})
+    return Tool(
+        versions, trained.count_parameters(), {"training": train, "training, own batches": train, "beam": translate}
+    )
 
 
 if __name__ == "__main__":

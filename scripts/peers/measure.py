@@ -40,8 +40,10 @@ class Pairing:
 
 PAIRINGS = (
     Pairing(Model.rnn, "training", ((_OWN, _JOEY),)),
+    Pairing(Model.rnn, "training, own batches", ((_OWN, _JOEY),)),
     Pairing(Model.rnn, "beam", ((_OWN, _JOEY),)),
     Pairing(Model.transformer, "training", ((_OWN, _JOEY), (_OWN, _MARIAN))),
+    Pairing(Model.transformer, "training, own batches", ((_OWN, _JOEY),)),
     Pairing(Model.transformer, "beam", ((_OWN, _JOEY), (_OWN, _MARIAN), (_OWN, _EXPORTED), (_EXPORTED, _CONVERTED))),
 )
 

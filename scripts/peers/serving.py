@@ -60,6 +60,9 @@ class Assignment:
     bos_id: int
     eos_id: int
     training: list[TrainingBatch]
+    """Sentences of similar length together, as seq2attn trains on them."""
+    ungrouped: list[TrainingBatch]
+    """Sentences as they come in random order, in batches of as many tokens."""
     decoding: list[DecodingBatch]
     threads: int
 
@@ -71,9 +74,11 @@ class Assignment:
     def load(cls, path: Path) -> Assignment:
         """What `save` wrote."""
         fields = json.loads(path.read_text(encoding="utf-8"))
-        training = [TrainingBatch(**batch) for batch in fields.pop("training")]
+        training, ungrouped = (
+            [TrainingBatch(**batch) for batch in fields.pop(name)] for name in ("training", "ungrouped")
+        )
         decoding = [DecodingBatch(**batch) for batch in fields.pop("decoding")]
-        return cls(training=training, decoding=decoding, **fields)
+        return cls(training=training, ungrouped=ungrouped, decoding=decoding, **fields)
 
 
 @dataclass(frozen=True)
