@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from seq2attn.config.load import load_config
-from seq2attn.report.content import RunRecord
-from seq2attn.report.settings import differing_settings
+from seq2attn.report.settings import Settings, differing_settings
 from seq2attn.training.hyperparameters import flat_settings
 from tests.command_line import CONFIGS
 
 
-def a_run(file: str, *overrides: str) -> RunRecord:
-    settings = flat_settings(load_config(CONFIGS / "smoke" / f"{file}.yaml", overrides))
-    return RunRecord(file, file, settings, [], {})
+def a_run(file: str, *overrides: str) -> Settings:
+    return flat_settings(load_config(CONFIGS / "smoke" / f"{file}.yaml", overrides))
 
 
 def test_the_ablation_is_one_line() -> None:

@@ -16,6 +16,7 @@ from seq2attn.cli.data import data_app
 from seq2attn.cli.eval import evaluate
 from seq2attn.cli.export import export
 from seq2attn.cli.reproduce import reproduce
+from seq2attn.cli.runs import compare, runs
 from seq2attn.cli.score import score
 from seq2attn.cli.train import train
 from seq2attn.cli.translate import translate
@@ -29,15 +30,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_EXPERIMENT, _MODEL, _TEXT, _MACHINE = "The experiment", "One model", "Text", "The machine"
+_EXPERIMENT, _MODEL, _RUNS, _TEXT, _MACHINE = "The experiment", "One model", "Runs", "Text", "The machine"
 app.command(rich_help_panel=_EXPERIMENT)(reproduce)
 app.command("eval", rich_help_panel=_EXPERIMENT)(evaluate)
 app.command(rich_help_panel=_EXPERIMENT)(score)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)
-app.command(rich_help_panel=_MODEL)(dashboard)
 app.command(rich_help_panel=_MODEL)(export)
+app.command(rich_help_panel=_RUNS)(runs)
+app.command(rich_help_panel=_RUNS)(compare)
+app.command(rich_help_panel=_RUNS)(dashboard)
 app.add_typer(data_app, name="data", rich_help_panel=_TEXT)
 app.command(rich_help_panel=_MACHINE)(bench)
 

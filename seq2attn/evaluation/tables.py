@@ -7,6 +7,7 @@ import io
 
 import rich.table
 from rich import box
+from rich.console import JustifyMethod
 from rich.text import Text
 
 from seq2attn.evaluation.document import Table
@@ -122,7 +123,8 @@ def rich_table(table: Table, title: str) -> rich.table.Table:
     """Any table for `rich` to print."""
     shown = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
     for place, heading in enumerate(table.header):
-        shown.add_column(Text(heading), justify="right" if place and table.numeric else "left")
+        justify: JustifyMethod = "right" if place and table.numeric else "left"
+        shown.add_column(Text(heading), justify=justify, overflow="fold")
     for row in table.rows:
         shown.add_row(*map(Text, row))
     return shown

@@ -7,6 +7,7 @@ from pathlib import Path
 from tensorboard import program
 
 from seq2attn.errors import ConfigError, RunError
+from seq2attn.experiment.runs import require_folder
 
 _EVENT_FILES = "events.out.tfevents.*"
 # Validations of a run that can be gone through; TensorBoard's own 10 would be a sample of them.
@@ -20,8 +21,7 @@ def start_dashboard(runs: Path, port: int | None) -> str:
 
     Raises: RunError where there is nothing to show; ConfigError where the port cannot be had.
     """
-    if not runs.is_dir():
-        raise RunError(f"{runs}: no such folder; expected one with runs in it, which `seq2attn train` makes")
+    require_folder(runs)
     if next(runs.rglob(_EVENT_FILES), None) is None:
         raise RunError(f"{runs}: no run in it has anything to show; `seq2attn train` writes a run's folder")
     board = program.TensorBoard()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from seq2attn.evaluation.report import ReportDetails
 from seq2attn.experiment.evaluate import Evaluation
@@ -44,15 +42,7 @@ def _records(evaluation: Evaluation) -> list[RunRecord]:
 
 def _record(name: str, run: TrainedRun, system: str) -> RunRecord:
     digests = {"weights": run.about["files"]["model.safetensors"], "subwords": run.subwords.digest}
-    return RunRecord(name, system, flat_settings(run.config), _read_metrics(run.folder.metrics_file), digests)
-
-
-def _read_metrics(path: Path) -> list[Mapping[str, float]]:
-    """The figures of a training; none where they are gone or cut short, which the scores do not depend on."""
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
-        return []
+    return RunRecord(name, system, flat_settings(run.config), run.folder.read_metrics(), digests)
 
 
 def _explorations(evaluation: Evaluation) -> list[Exploration]:

@@ -86,7 +86,7 @@ def _variables(content: PageContent) -> Mapping[str, Any]:
         "ratios": {name: ratio_chart(summary, size) for name, size in _SIZES.items()},
         "mark": mark_differences,
         "training": _training(content),
-        "settings": differing_settings(content.runs),
+        "settings": differing_settings([run.settings for run in content.runs]),
         "blocks": _blocks(content),
         "digests": _digests(content),
         "beside": [(metric_title(curve), beside_table(summary, curve.metric)) for curve in summary.systems[0].beside],

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from seq2attn.config.schema import MODEL_KINDS, Config
-from seq2attn.report.content import RunRecord
+
+Settings = Mapping[str, object]
+"""Those of one run by dotted key."""
 
 _ABSENT = object()
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -27,16 +29,16 @@ class DifferingSetting:
     values: tuple[str, ...]
 
 
-def differing_settings(runs: Sequence[RunRecord]) -> list[DifferingSetting]:
+def differing_settings(runs: Sequence[Settings]) -> list[DifferingSetting]:
     """The settings that are not the same in all runs, without the name."""
-    keys = dict.fromkeys(key for run in runs for key in run.settings if key != "name")
+    keys = dict.fromkeys(key for settings in runs for key in settings if key != "name")
     sections = list(dict.fromkeys(_section(key) for key in keys))
     found = []
     # The keys that only some kinds of model have stand beside those that all have.
     for key in sorted(keys, key=lambda key: sections.index(_section(key))):
-        values = [run.settings.get(key, _ABSENT) for run in runs]
+        values = [settings.get(key, _ABSENT) for settings in runs]
         if any(value != values[0] for value in values):
-            meaning = _meaning(key, next(run for run in runs if key in run.settings))
+            meaning = _meaning(key, next(settings for settings in runs if key in settings))
             found.append(DifferingSetting(key, meaning, tuple(map(_text, values))))
     return found
 
@@ -51,9 +53,9 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _meaning(key: str, run: RunRecord) -> str:
-    """What `key` means in the configuration of `run`; a key of the model can mean another thing in another kind."""
+def _meaning(key: str, settings: Settings) -> str:
+    """What `key` means beside the other `settings`; a key of the model can mean another thing in another kind."""
     section, _, name = key.partition(".")
-    schema = MODEL_KINDS[str(run.settings["model.kind"])] if section == "model" else _SECTIONS.get(section)
+    schema = MODEL_KINDS[str(settings["model.kind"])] if section == "model" else _SECTIONS.get(section)
     field = None if schema is None else schema.model_fields.get(name)
     return "" if field is None else " ".join((field.description or "").split())

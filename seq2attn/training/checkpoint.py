@@ -122,10 +122,25 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the checkpoint says of itself.
+    """What the checkpoint says of itself, after its files were compared with it.
 
     Raises: CheckpointError where a file is missing or is not the one that was written; MismatchError where another
     version wrote it.
+    """
+    manifest = read_about(folder)
+    try:
+        for name, digest in manifest["files"].items():
+            if _digest(folder / name) != digest:
+                raise CheckpointError(f"{folder / name}: damaged, its sha256 is not the one in the manifest")
+    except OSError as error:
+        raise CheckpointError(f"{folder}: not a whole checkpoint ({error})") from error
+    return manifest
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What the checkpoint says of itself, of weights that nobody reads.
+
+    Raises: CheckpointError where its manifest is missing or damaged; MismatchError where another version wrote it.
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
@@ -136,9 +151,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"{folder / _MANIFEST}: damaged, its checksum is not that of its content")
         if not {_MODEL} <= manifest["files"].keys() <= {_MODEL, _STATE}:
             raise CheckpointError(f"{folder / _MANIFEST}: lists {', '.join(manifest['files']) or 'no file'}")
-        for name, digest in manifest["files"].items():
-            if _digest(folder / name) != digest:
-                raise CheckpointError(f"{folder / name}: damaged, its sha256 is not the one in the manifest")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{folder}: not a whole checkpoint ({error})") from error
     return dict(manifest)

@@ -10,6 +10,23 @@ from pathlib import Path
 
 from seq2attn.errors import RunError, told_as_run_error
 
+_LOCK = ".lock"
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process trains in `folder` now."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
@@ -17,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises: RunError where another process is in it.
     """
-    file = folder / ".lock"
+    file = folder / _LOCK
     with told_as_run_error(file):
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
@@ -130,8 +131,16 @@ class RunFolder:
         """Versions, device, seed, digests; empty where there is none."""
         try:
             return dict(json.loads(self.env_file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             return {}
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """The figures of the training, a line for each report; a line that is cut short or damaged is left out."""
+        try:
+            lines = self.metrics_file.read_bytes().splitlines()
+        except OSError:
+            return []
+        return [figures for line in lines if (figures := _figures(line)) is not None]
 
     def make(self) -> None:
         """Make the folder, which is not a run yet.
@@ -150,6 +159,18 @@ class RunFolder:
         """Write what the run depends on beside its configuration."""
         with told_as_run_error(self.path):
             write_whole(self.env_file, (json.dumps(env, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _figures(line: bytes) -> dict[str, float] | None:
+    """One line of metrics; None where it is none."""
+    try:
+        figures = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(figures, dict) or "step" not in figures:
+        return None
+    numbers = (isinstance(value, int | float) and math.isfinite(value) for value in figures.values())
+    return figures if all(numbers) else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,227 @@
+"""`seq2attn runs` and `seq2attn compare`: what the folders of runs tell, beside what is in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from seq2attn.experiment.comparison import compare_runs
+from seq2attn.experiment.runs import RunAccount, list_runs, read_account
+from seq2attn.training.checkpoint import read_manifest
+from seq2attn.training.lock import is_locked, locked
+from seq2attn.training.run_folder import RunFolder
+from seq2attn.training.scores import KeptScore, keep_scores
+from seq2attn.training.train import train
+from tests.command_line import call
+from tests.training_samples import FAMILIES, make_config, write_copy_task
+
+SCORE = KeptScore("BLEU", "test", 5, 40, 61.5, 58.0, 65.0, "nrefs:1", "seq2attn eval")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run with attention, and below it one of a transformer."""
+    place = tmp_path_factory.mktemp("trained")
+    text = write_copy_task(place / "text", pairs=120)
+    for path, family, seed in (("first", "additive", 1), ("more/second", "transformer", 2)):
+        config = make_config(text, FAMILIES[family], max_steps=51, validation_sentences=8, seed=seed)
+        train(config, place / "runs" / path, "cpu", quiet=True)
+    return place / "runs"
+
+
+@pytest.fixture
+def runs(trained: Path, tmp_path: Path) -> Path:
+    """A copy of them, to be changed at will."""
+    shutil.copytree(trained, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def account(run: Path) -> RunAccount:
+    (found,) = list_runs(run).runs
+    return found
+
+
+def test_an_account_is_what_the_folder_holds(runs: Path) -> None:
+    run = RunFolder(runs / "first")
+    keep_scores(run, [SCORE])
+    final, env = read_manifest(run.final), run.read_env()
+    found = account(run.path)
+    assert found == RunAccount(
+        path=str(run.path),
+        name="copy",
+        state="finished",
+        kind="rnn",
+        attention="additive",
+        corpus="own",
+        corpus_digest=env["corpus_digest"],
+        machine=env["machine"],
+        parameters=env["parameters"],
+        steps=51,
+        minutes=final["seconds"] / 60,
+        tokens_per_second=median(
+            line["speed/target_tokens_per_second"]
+            for line in run.read_metrics()
+            if "speed/target_tokens_per_second" in line
+        ),
+        loss=final["validation_loss"],
+        bleu=final["validation_bleu"],
+        test_score=SCORE,
+        trained=datetime.fromtimestamp(int(run.log_file.stat().st_mtime), UTC),
+        size_bytes=sum(path.stat().st_size for path in run.path.rglob("*") if path.is_file()),
+        settings=found.settings,
+    )
+    assert found.settings["train.batch_tokens"] == 60
+
+
+def test_before_the_end_it_tells_of_the_last_validation(runs: Path) -> None:
+    run = RunFolder(runs / "first")
+    shutil.rmtree(run.final)
+    found = account(run.path)
+    (validated,) = (line for line in run.read_metrics() if "loss/validation" in line)
+    assert (found.state, found.minutes) == ("stopped", None)
+    assert (found.loss, found.bleu) == (validated["loss/validation"], validated["bleu/validation"])
+    with locked(run.path):
+        assert account(run.path).state == "training"
+    assert not is_locked(run.path)
+
+
+def test_to_ask_whether_a_run_is_in_training_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_found_however_deep_the_newest_first(runs: Path) -> None:
+    now = time.time()
+    for path, age in (("first", 7200), ("more/second", 60)):
+        os.utime(RunFolder(runs / path).log_file, (now - age, now - age))
+    found = list_runs(runs)
+    assert [run.path for run in found.runs] == [str(runs / "more/second"), str(runs / "first")]
+    shown = call("runs", runs)
+    assert shown.code == 0, shown.stderr
+    rows = [line.split() for line in shown.stdout.splitlines() if line.strip().endswith("finished")]
+    bleu = [f"{run.bleu:.1f}" for run in found.runs]
+    assert rows[0][:5] == ["more/second", "transformer", "own", "51", bleu[0]]
+    assert rows[1][:6] == ["first", "rnn", "additive", "own", "51", bleu[1]]
+    assert [row[-4:-2] for row in rows] == [["1", "min"], ["2", "h"]]
+
+
+def test_both_lists_are_there_for_programs(runs: Path) -> None:
+    (runs / "more/second" / "config.yaml").write_text("name: [", encoding="utf-8")
+    told = json.loads(call("runs", runs, "--json").stdout)
+    (run,), (broken,) = told["runs"], told["broken"]
+    assert run["path"] == str(runs / "first")
+    assert run["settings"]["model.attention"] == "additive"
+    assert datetime.fromisoformat(run["trained"]).tzinfo is not None
+    assert broken["path"] == str(runs / "more/second")
+
+
+DAMAGE: dict[str, tuple[str, bytes | None]] = {
+    "no configuration": ("config.yaml", None),
+    "an empty configuration": ("config.yaml", b""),
+    "half a configuration": ("config.yaml", b"name: x\nmodel: {kind: rnn"),
+    "a configuration of another version": ("config.yaml", b"name: x\nfuture: 1\n"),
+    "a configuration that is no text": ("config.yaml", b"\xff\xfe\x00"),
+    "no manifest": ("checkpoints/final/manifest.json", None),
+    "half a manifest": ("checkpoints/final/manifest.json", b'{"format": 1, "fi'),
+    "an environment of other types": ("env.json", b'{"parameters": "many"}'),
+}
+
+
+@pytest.mark.parametrize(("file", "content"), DAMAGE.values(), ids=DAMAGE)
+def test_a_broken_run_is_one_line(runs: Path, file: str, content: bytes | None) -> None:
+    path = runs / "first" / file
+    path.unlink() if content is None else path.write_bytes(content)
+    done = call("runs", runs)
+    assert done.code == 0
+    assert "more/second" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"seq2attn: {runs / 'first'}")
+    done = call("compare", runs / "more/second", runs / "first")
+    assert f"seq2attn: {runs / 'first'}" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metrics.jsonl", b'{"step": 1}\n[]\n{"step": "x"}\n{"st'),
+        ("env.json", b"[1]"),
+        ("scores.json", b"{"),
+        (".lock", b""),
+    ],
+)
+def test_what_is_not_needed_may_be_damaged(runs: Path, file: str, content: bytes) -> None:
+    (runs / "first" / file).write_bytes(content)
+    done = call("runs", runs)
+    assert (done.code, done.stderr) == (0, "")
+    assert "first" in done.stdout
+
+
+def test_a_folder_without_runs_is_told(tmp_path: Path) -> None:
+    assert call("runs", tmp_path / "none").complaint.startswith(f"seq2attn: {tmp_path / 'none'}: no such folder")
+    done = call("runs", tmp_path)
+    assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}: no run in it; `seq2attn train` makes one")
+
+
+def row(shown: str, name: str) -> list[str]:
+    """The cells of the one row that is called so."""
+    (line,) = (line for line in shown.splitlines() if line.strip().startswith(f"{name} "))
+    return line.split()[len(name.split()) :]
+
+
+def test_a_comparison_tells_settings_and_what_became_of_them(runs: Path) -> None:
+    paths = [runs / "first", runs / "more/second"]
+    first, second = map(read_account, paths)
+    comparison = compare_runs(paths)
+    values = {setting.key: setting.values for setting in comparison.settings}
+    assert values["model.kind"] == ("rnn", "transformer")
+    assert values["model.n_heads"] == ("–", "2")
+    assert values["train.seed"] == ("1", "2")
+    assert "train.batch_tokens" not in values
+    assert comparison.notes == ()
+    done = call("compare", *paths)
+    assert (done.code, done.stderr) == (0, "")
+    assert row(done.stdout, "model.kind") == ["rnn", "transformer"]
+    sizes = [first.parameters or 0, second.parameters or 0]
+    assert row(done.stdout, "parameters") == [*(f"{size:,}" for size in sizes), f"(×{sizes[1] / sizes[0]:.2f})"]
+    losses = [first.loss or 0.0, second.loss or 0.0]
+    change = f"{losses[1] - losses[0]:+.3f}".replace("-", "−")
+    assert row(done.stdout, "validation loss") == [*(f"{loss:.3f}" for loss in losses), f"({change})"]
+    assert row(done.stdout, "validation BLEU")[:2] == [f"{first.bleu:.1f}", f"{second.bleu:.1f}"]
+    told = json.loads(call("compare", *paths, "--json").stdout)
+    assert [run["steps"] for run in told["runs"]] == [51, 51]
+    assert {setting["key"] for setting in told["settings"]} == set(values)
+
+
+def test_runs_that_are_alike_differ_in_nothing(runs: Path) -> None:
+    done = call("compare", runs / "first", runs / "first")
+    assert "No setting differs." in done.stdout
+    assert "(×1.00)" in done.stdout
+
+
+def change_env(run: RunFolder, **values: Any) -> None:
+    run.write_env(run.read_env() | values)
+
+
+def test_what_the_figures_must_be_read_with_is_told(runs: Path) -> None:
+    first, second = RunFolder(runs / "first"), RunFolder(runs / "more/second")
+    change_env(second, corpus_digest="another", machine="a faster one")
+    shutil.rmtree(second.final)
+    keep_scores(first, [SCORE])
+    keep_scores(second, [KeptScore("BLEU", "test", 1, 40, 60.0, None, None, "nrefs:1", "seq2attn eval")])
+    notes = call("compare", first.path, second.path).stderr.splitlines()
+    assert len(notes) == 4
+    for note, words in zip(notes, ("not finished", "same text", "same machine", "evaluated alike"), strict=True):
+        assert words in note
+
+
+def test_one_run_is_no_comparison(runs: Path) -> None:
+    done = call("compare", runs / "first")
+    assert (done.code, "expected two or more" in done.complaint) == (2, True)
