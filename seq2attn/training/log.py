@@ -20,7 +20,7 @@ from seq2attn.data.durable import write_whole
 from seq2attn.training.board import Board
 from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.update import Update
-from seq2attn.training.validation import perplexity
+from seq2attn.training.validation import FINAL_FIGURES, perplexity
 
 _PLAIN_LINE_SECONDS = 60.0
 
@@ -71,13 +71,17 @@ class TrainingLog:
         if not folder.metrics_file.is_file():
             return
         lines = folder.metrics_file.read_bytes().splitlines(keepends=True)
-        write_whole(folder.metrics_file, b"".join(line for line in lines if _is_up_to(line, first_step)))
+        write_whole(folder.metrics_file, b"".join(line for line in lines if _is_before(line, first_step)))
 
 
-def _is_up_to(line: bytes, step: int) -> bool:
-    """Whether a line of metrics is of an update up to `step`; a kill can leave one that is cut short."""
+def _is_before(line: bytes, step: int) -> bool:
+    """Whether a line of metrics was written up to update `step`; a kill can leave one that is cut short.
+
+    The final figures come after the last update, and a run that goes on will write them anew.
+    """
     try:
-        return line.endswith(b"\n") and json.loads(line)["step"] <= step
+        figures = json.loads(line)
+        return line.endswith(b"\n") and figures["step"] <= step and figures.keys().isdisjoint(FINAL_FIGURES)
     except (ValueError, KeyError, TypeError):
         return False
 
