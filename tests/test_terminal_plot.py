@@ -86,6 +86,10 @@ def test_buckets_without_sentences_are_gaps_and_those_with_few_are_hollow() -> N
     assert "hollow: fewer than 30 sentences" in plot.plain
 
 
+def test_the_axis_ends_at_the_highest_score_that_there_is() -> None:
+    assert terminal_plot(a_summary(a_system("one", [100.0] * 7)), 60).plain.splitlines()[1].startswith(" 100┤")
+
+
 def test_all_scores_of_zero_can_be_drawn() -> None:
     plot = terminal_plot(a_summary(a_system("one", [0.0] * 7)), 60)
     assert {row for row, _ in signs(plot, FULL)} == {len(cells(plot)) - 1}

@@ -19,7 +19,7 @@ FEWEST_COLUMNS = 44
 
 _MOST_COLUMNS = 76
 _ROWS = 12
-_TICKS = 4
+_TICKS, _TICK_STEPS = 4, (1, 2, 2.5, 5, 10)
 # The dots of a sign of Braille, `(row, column)` within its cell.
 _BRAILLE = 0x2800
 _DOTS = {(0, 0): 0x01, (1, 0): 0x02, (2, 0): 0x04, (0, 1): 0x08, (1, 1): 0x10, (2, 1): 0x20, (3, 0): 0x40, (3, 1): 0x80}
@@ -35,7 +35,7 @@ def terminal_plot(summary: Summary, columns: int, ascii_only: bool = False) -> T
     spans = bucket_spans(summary.systems[0].buckets)
     middles = [float(share) for share in (spans.mean(axis=1) - spans[0, 0]) / (spans[-1, 1] - spans[0, 0])]
     highest = max((b.bleu for system in summary.systems for b in system.buckets if b.bleu is not None), default=0.0)
-    ticks = [tick for tick in MaxNLocator(_TICKS).tick_values(0.0, max(1.0, highest)) if tick >= 0]
+    ticks = list(MaxNLocator(_TICKS, steps=_TICK_STEPS).tick_values(0.0, max(1.0, highest)))
     margin = max(len(f"{tick:g}") for tick in ticks) + 1
     canvas = _Canvas(min(columns, _MOST_COLUMNS) - margin - 1, _ROWS, ascii_only)
     looks = list(zip(summary.systems, cycle(LINE_STYLES), strict=False))
