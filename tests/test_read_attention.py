@@ -71,7 +71,7 @@ def test_the_weights_are_those_of_the_model_and_every_row_is_whole(name: str, su
         layers = getattr(maps, kind)
         assert (kind in found.weights) == bool(layers)
         for layer, weights in enumerate(layers):
-            np.testing.assert_array_equal(found.weights[kind][layer], weights[0].detach().numpy())
+            np.testing.assert_allclose(found.weights[kind][layer], weights[0].detach().numpy(), atol=1e-12)
     for kind, weights in found.weights.items():
         np.testing.assert_allclose(weights.sum(axis=-1), 1.0)
         one = found.map(Choice(kind), as_subwords=False)
