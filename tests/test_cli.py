@@ -16,7 +16,7 @@ from tests.command_line import PATIENCE, PROGRAM, RNN_ATTENTION, call, spawn, ti
 SUMMARY_KEYS = {"corpus", "split", "length_of", "machine", "command", "signature", "systems"}
 SYSTEM_KEYS = {"name", "run", "kind", "attention", "parameters", "bleu", "bleu_low", "bleu_high", "buckets"}
 BUCKET_KEYS = {"low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio"}
-OUTPUTS = {"summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "translations"}
+OUTPUTS = {"summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "report.html", "translations"}
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:

@@ -191,12 +191,18 @@ def test_a_run_does_not_go_on_with_other_text(tmp_path: Path, monkeypatch: pytes
         train(config, run, "cpu", resume=True, quiet=True)
 
 
+@pytest.mark.parametrize(("owner", "moment"), [(loop.Trainer, "_finish"), (loop.CheckpointKeeper, "save_final")])
 def test_a_power_cut_while_the_final_weights_are_chosen_costs_nothing(
-    text: Path, whole_run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: type,
+    moment: str,
+    text: Path,
+    whole_run: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, config = tmp_path / "run", config_of(text, "fixed")
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_finish", lambda self, log: _cut_power())
+        patch.setattr(owner, moment, lambda *_: _cut_power())
         with pytest.raises(_PowerCut):
             train(config, run, "cpu", quiet=True)
     train(config, run, "cpu", resume=True, quiet=True)

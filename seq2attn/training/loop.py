@@ -211,7 +211,10 @@ class Trainer:
     def _keep_pairs(self, places: list[int]) -> str:
         """Write the training pairs at `places` into the run's folder; says where, and which they are."""
         pairs = self.text.corpus.splits["train"].select(places)
-        rows = [{"pair": place, **pair} for place, pair in zip(places, pairs, strict=True)]
+        rows = [
+            {"pair": place, "source": pair["source"], "target": pair["target"]}
+            for place, pair in zip(places, pairs, strict=True)
+        ]
         file = self.folder.failed_batch_file
         write_whole(file, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode())
         listed = ", ".join(map(str, places[:_LISTED_PAIRS]))
@@ -270,9 +273,10 @@ class Trainer:
                 set_weights(self.model, self.keeper.average([best.step]), chosen)
         about = {"step": self.step, "weights": chosen, "validation_loss": result.loss, "validation_bleu": result.bleu}
         spent = {"seconds": self.seconds, "target_tokens": self.target_tokens}
+        # First the figures: the weights are what makes the run a finished one, which no --resume completes.
+        log.figures(self.step, result.final_figures())
         self.keeper.save_final(self.model, {**about, **spent, **self.guard.figures()})
         log.say(f"final weights: {chosen}; {result}")
-        log.figures(self.step, result.final_figures())
         log.board.end(self.model, self.text.subwords)
         return result
 
