@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -38,18 +39,30 @@ def run_in_page(page: Path, program: str) -> Any:
     driven = folder / f"{page.stem}.driven.html"
     driven.write_text(page.read_text(encoding="utf-8") + _DRIVER.replace("PROGRAM", program), encoding="utf-8")
     assert _CHROMIUM is not None
-    done = subprocess.run(
-        [_CHROMIUM, *_OPTIONS, f"--user-data-dir={folder / 'browser'}", "--dump-dom", driven.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=_WAIT_SECONDS,
-        check=True,
-    )
+    with _scratch() as environment:
+        done = subprocess.run(
+            [_CHROMIUM, *_OPTIONS, f"--user-data-dir={folder / 'browser'}", "--dump-dom", driven.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=_WAIT_SECONDS,
+            check=True,
+            env=environment,
+        )
     messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not messages
     found = _TOLD.search(done.stdout)
     assert found, "the program did not come to its end"
     return json.loads(unescape(found[1]))
+
+
+@contextmanager
+def _scratch() -> Iterator[dict[str, str]]:
+    """An environment in which the browser leaves its temporary files where they are cleared away after it.
+
+    The folder's name is short, because that of a socket in it must be.
+    """
+    with TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as folder:
+        yield os.environ | {"TMPDIR": folder}
 
 
 class Tab:
@@ -138,18 +151,20 @@ def open_tab(folder: Path) -> Iterator[Tab]:
     # The browser reads from descriptor 3 and writes to 4; a shell puts the pipes there.
     wiring = f'exec "$@" 3<&{for_browser} 4>&{for_us}'
     options = (*_OPTIONS, "--remote-debugging-pipe", f"--user-data-dir={folder / 'browser'}")
-    browser = subprocess.Popen(
-        ["bash", "-c", wiring, "bash", _CHROMIUM, *options],
-        pass_fds=(for_browser, for_us),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(for_browser)
-    os.close(for_us)
-    try:
-        yield Tab(commands, answers)
-    finally:
-        browser.terminate()
-        browser.wait(_WAIT_SECONDS)
-        os.close(commands)
-        os.close(answers)
+    with _scratch() as environment:
+        browser = subprocess.Popen(
+            ["bash", "-c", wiring, "bash", _CHROMIUM, *options],
+            pass_fds=(for_browser, for_us),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        os.close(for_browser)
+        os.close(for_us)
+        try:
+            yield Tab(commands, answers)
+        finally:
+            browser.terminate()
+            browser.wait(_WAIT_SECONDS)
+            os.close(commands)
+            os.close(answers)

@@ -18,6 +18,8 @@ from tests.command_line import train_tiny
 # How long an example takes says more about what else the machine does.
 settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any_machine")
+# Bits depend on the number of threads, and the trainings that tests start in processes of their own have one.
+torch.set_num_threads(1)
 
 VOCAB_SIZE = 23
 

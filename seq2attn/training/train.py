@@ -49,7 +49,9 @@ def train(
     if config.train.deterministic:
         # cuBLAS reads this when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.train.deterministic)
+    # To ask for what is so already would load torch's compiler, which takes a second.
+    if config.train.deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(config.train.deterministic)
     allow_tf32(device)
     folder = RunFolder(path)
     folder.make()
