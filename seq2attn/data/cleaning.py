@@ -14,7 +14,7 @@ from seq2attn.data.clauses import clause_pairs
 from seq2attn.data.joining import consecutive_groups, join_texts
 from seq2attn.data.store import Row
 
-_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SPARED_WORDS = 5
 # What is longer is no sentence, but a file without line ends or a piece of another; it would take all memory.
@@ -34,7 +34,10 @@ def normalise(text: str) -> str:
     a space.
     """
     text = text.replace("\0", "").replace("\N{LOWER ONE EIGHTH BLOCK}", "_")
-    return unicodedata.normalize("NFC", _BLANKS.sub(" ", text).strip())
+    # Such characters are rare, and to look for each is dear: all text of a corpus comes by here.
+    if not text.isprintable():
+        text = _CONTROLS.sub(" ", text)
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 @dataclass
