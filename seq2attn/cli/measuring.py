@@ -40,7 +40,7 @@ class MetricName(StrEnum):
 
 BinsOption = Annotated[
     str | None,
-    typer.Option(help="First lengths of the buckets, or width:10, or count:6.", show_default="0,10,20,30,40,50,60"),
+    typer.Option(help="First lengths of the buckets, or width:10, or count:6.", show_default="tens up to 60"),
 ]
 ByLengthOption = Annotated[bool, typer.Option("--by-length", help="Scores in buckets of sentence length.")]
 PlotOption = Annotated[
@@ -51,7 +51,10 @@ PlotOption = Annotated[
 ]
 LengthOfOption = Annotated[LengthOf, typer.Option(help="Whose length.")]
 LengthUnitOption = Annotated[
-    LengthUnit | None, typer.Option(help="What it is counted in.", show_default="the language's")
+    LengthUnit | None,
+    typer.Option(
+        metavar="UNIT", help="What it is counted in: words, characters or subwords.", show_default="the language's"
+    ),
 ]
 SubwordsModelOption = Annotated[
     Path | None, typer.Option(help="The SentencePiece model that makes subwords.", show_default=False)
@@ -60,7 +63,10 @@ JoinOption = Annotated[
     str | None,
     typer.Option(help="Join consecutive sentences of a document, as in 1,2,3,4, and score them.", show_default=False),
 ]
-MetricOption = Annotated[list[MetricName] | None, typer.Option(help="A metric beside BLEU.", show_default=False)]
+MetricOption = Annotated[
+    list[MetricName] | None,
+    typer.Option(metavar="METRIC", help="A metric beside BLEU: chrf, chrf++ or ter.", show_default=False),
+]
 BaselineOption = Annotated[
     str | None, typer.Option(help="The system to hold the others against.", show_default="the first")
 ]
