@@ -57,12 +57,12 @@ def run_in_page(page: Path, program: str) -> Any:
 
 @contextmanager
 def _scratch() -> Iterator[dict[str, str]]:
-    """An environment in which the browser leaves its temporary files where they are cleared away after it.
+    """An environment in which what the browser leaves, in temporary folders or at home, is cleared away after it.
 
     The folder's name is short, because that of a socket in it must be.
     """
     with TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as folder:
-        yield os.environ | {"TMPDIR": folder}
+        yield os.environ | {"TMPDIR": folder, "HOME": folder}
 
 
 class Tab:

@@ -3,6 +3,7 @@
 In float64 recurrent layers run as plain products, which PyTorch's counter knows; the fused ones of float32 it does not.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,14 @@ def unpadded() -> tuple[Batch, Sizes]:
     batch = make_batch([SOURCE_TOKENS] * SENTENCES, [TARGET_TOKENS - 1] * SENTENCES)
     sizes = Sizes.of([(SOURCE_TOKENS, TARGET_TOKENS)] * SENTENCES)
     return batch, replace(sizes, target_pairs=SENTENCES * TARGET_TOKENS**2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where PyTorch's counter makes the folder of a compiler that it never calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiler")))
+        yield
 
 
 def counter() -> FlopCounterMode:

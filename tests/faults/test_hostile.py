@@ -102,7 +102,8 @@ def test_a_corpus_named_out_of_its_place(name: str, tmp_path: Path, fault: Fault
             done = call("data", *words, "--data-dir", tmp_path / "data")
             assert done.code == 2
             assert "no such corpus in the catalogue" in done.complaint
-        done = call("train", write(tmp_path / "own.yaml", BASE), "--set", f"data.corpus='{name}'")
+        config = write(tmp_path / "own.yaml", BASE)
+        done = call("train", config, "--set", f"data.corpus='{name}'", "--run-dir", tmp_path / "run")
         assert done.code == 2
         assert not (tmp_path / "data").exists()
 
