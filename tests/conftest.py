@@ -22,6 +22,9 @@ settings.load_profile("any_machine")
 torch.set_num_threads(1)
 
 VOCAB_SIZE = 23
+FAULTS = "faults"
+"""The property of a test's report that counts them. It is summed up here and not in `faults/`, because the process that
+hands the tests out to others reads this file alone."""
 
 MODELS: dict[str, ModelConfig] = {
     "fixed_gru": RnnConfig(attention="none", cell="gru", d_model=12),
@@ -37,6 +40,16 @@ MODELS: dict[str, ModelConfig] = {
     "transformer_rotary": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="rotary"),
     "transformer_alibi": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="alibi"),
 }
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The count of faults that were injected and survived."""
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    calls = [report for report in reports if getattr(report, "when", None) == "call"]
+    counts = [counts for report in calls for name, counts in report.user_properties if name == FAULTS]
+    injected, survived = (sum(count[key] for count in counts) for key in ("injected", "survived"))
+    if injected:
+        terminalreporter.write_line(f"faults: {injected} injected, {survived} survived")
 
 
 def make_model(config: ModelConfig, dtype: torch.dtype = torch.float64, **sizes: Any) -> Seq2Seq:

@@ -1,4 +1,4 @@
-"""Counts the faults that were injected and survived, and makes small disks."""
+"""Counts the faults that a test injects and survives, and makes small disks."""
 
 from __future__ import annotations
 
@@ -13,28 +13,17 @@ import pytest
 
 from seq2attn.config.load import dump_config
 from seq2attn.config.schema import Config
+from tests.conftest import FAULTS
 from tests.training_samples import FAMILIES, make_config, write_copy_task
-
-_FAULTS = "faults"
-"""The property of a test's report that counts them; reports come back from the processes that share the tests."""
 
 Fault = Callable[[], AbstractContextManager[None]]
 """What is done while it is entered is the fault and what must hold after it."""
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [report for kind in terminalreporter.stats.values() for report in kind]
-    calls = [report for report in reports if getattr(report, "when", None) == "call"]
-    counts = [counts for report in calls for name, counts in report.user_properties if name == _FAULTS]
-    injected, survived = (sum(count[key] for count in counts) for key in ("injected", "survived"))
-    if injected:
-        terminalreporter.write_line(f"faults: {injected} injected, {survived} survived")
-
-
 @pytest.fixture
 def fault(request: pytest.FixtureRequest) -> Fault:
     counts = {"injected": 0, "survived": 0}
-    request.node.user_properties.append((_FAULTS, counts))
+    request.node.user_properties.append((FAULTS, counts))
 
     @contextmanager
     def count() -> Iterator[None]:
