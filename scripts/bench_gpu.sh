@@ -5,11 +5,12 @@
 #   WHEELS=wheels scripts/bench_gpu.sh        no index at hand: installs from these wheels, beside the PyTorch that is there
 #
 # The corpus must have been fetched (`seq2attn data fetch bible-fr-en`) where there is no network.
-# A rehearsal without a GPU: DEVICE=cpu PRESET=smoke BENCH_SECONDS=1 MINUTES=0.02 scripts/bench_gpu.sh
+# A rehearsal without a GPU: DEVICE=cpu PRESET=smoke BENCH_SECONDS=1 LENGTHS=10,20 MINUTES=0.02 scripts/bench_gpu.sh
 set -euo pipefail
 out=$(realpath -m "${1:-results/gpu}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 device=${DEVICE:-cuda} preset=${PRESET:-full} seconds=${BENCH_SECONDS:-45} minutes=${MINUTES:-1.2}
+lengths=${LENGTHS:-10,20,40,80,160,320}
 
 if [[ -n ${WHEELS:-} ]]; then
     [[ -x .venv/bin/python ]] || "${PYTHON:-python3}" -m venv --system-site-packages .venv
@@ -24,7 +25,7 @@ for precision in float32 bfloat16; do
     seq2attn bench "configs/$preset"/*.yaml --device "$device" --seconds "$seconds" \
         --set "train.precision=$precision" --out "$out/$precision"
 done
-seq2attn bench "configs/$preset"/*.yaml --device "$device" --lengths 10,20,40,80,160,320 --seconds "$seconds" \
+seq2attn bench "configs/$preset"/*.yaml --device "$device" --lengths "$lengths" --seconds "$seconds" \
     --out "$out/growth"
 seq2attn reproduce --preset "$preset" --device "$device" --minutes "$minutes" --set train.precision=bfloat16 \
     --out "$out/$preset"

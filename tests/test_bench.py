@@ -203,7 +203,7 @@ def test_growth_is_told_of_every_length_and_drawn(tmp_path: Path) -> None:
         assert (short.length, long.length) == (3, 60)
         assert short.seconds.median < long.seconds.median
     text = printed(growth_table(found))
-    assert "of 3 processes, each the median of 3 steps" in " ".join(text.split())
+    assert "of 3 measurements, each the median of 3 steps" in " ".join(text.split())
     png, svg = draw_growth(found, tmp_path / "new" / "growth")
     assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     drawn = svg.read_text(encoding="utf-8")

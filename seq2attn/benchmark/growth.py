@@ -11,7 +11,7 @@ import torch
 
 from seq2attn.benchmark.machine import Setting
 from seq2attn.benchmark.speed import use_threads
-from seq2attn.benchmark.step_cost import StepCost, measure_steps
+from seq2attn.benchmark.step_cost import StepCost, measure_steps, measure_steps_here
 from seq2attn.benchmark.timing import Audience, Spread, alternate
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError
@@ -51,9 +51,9 @@ class Growth:
     sentences: int
     """In the batch, all of the same length."""
     rounds: int
-    """Processes for each model and length; what they found is spread in the points."""
+    """Measurements of each model and length; what they found is spread in the points."""
     steps: int
-    """In each process, whose median is its time."""
+    """In each measurement, whose median is its time."""
     models: tuple[ModelGrowth, ...]
 
     def to_json(self) -> str:
@@ -80,14 +80,18 @@ def measure_growth(
     seconds: float,
     audience: Audience,
 ) -> Growth:
-    """Measure a training step of each model at each length, each time in a process of its own.
+    """Measure a training step of each model at each length, each time in a process of its own if not on CUDA.
 
     Raises: ConfigError, DataError, TrainingError.
     """
     use_threads(list(configs.values()))
-    audience.say(f"{len(configs) * len(lengths)} new processes a round, at {_SENTENCES} sentences a batch")
+    # Torch's peak on CUDA starts anew when told to, and a process takes seconds to get hold of the device.
+    here = device.type == "cuda"
+    measure = measure_steps_here if here else measure_steps
+    where = "measurements" if here else "new processes"
+    audience.say(f"{len(configs) * len(lengths)} {where} a round, at {_SENTENCES} sentences a batch")
     jobs = {
-        (name, length): partial(measure_steps, config, [[(length, length)] * _SENTENCES], device, _STEPS)
+        (name, length): partial(measure, config, [[(length, length)] * _SENTENCES], device, _STEPS)
         for length in lengths
         for name, config in configs.items()
     }

@@ -36,7 +36,7 @@ def _growth_figure(growth: Growth) -> Figure:
     figure.text(0.02, 0.93, _TITLE, fontsize=15, fontweight="bold")
     notes = [
         f"{growth.sentences} sentence pairs, targets as long as sources",
-        f"median of {growth.rounds} processes, bars from the lowest to the highest",
+        f"median of {growth.rounds} measurements, bars from the lowest to the highest",
     ]
     figure.text(0.02, 0.88, "  ·  ".join(notes), fontsize=10, color=FAINT)
     figure.text(0.02, 0.02, f"{growth.setting.machine}; device {growth.setting.device}", fontsize=8, color=FAINT)

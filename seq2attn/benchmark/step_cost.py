@@ -18,7 +18,7 @@ from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch, collate
 from seq2attn.errors import TrainingError
 from seq2attn.models.build import build_model
-from seq2attn.training.memory import peak_memory_bytes
+from seq2attn.training.memory import forget_peak_memory, peak_memory_bytes
 from seq2attn.training.optimizer import build_optimizer
 from seq2attn.training.update import update_weights
 
@@ -60,7 +60,8 @@ def measure_steps(config: Config, batches: Sequence[Lengths], device: torch.devi
 
 
 def measure_steps_here(config: Config, batches: Sequence[Lengths], device: torch.device, repeats: int) -> StepCost:
-    """The same in this process, whose peak may be older than the steps."""
+    """The same in this process, whose peak may be older than the steps if it is not that of CUDA."""
+    forget_peak_memory(device)
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     torch.manual_seed(config.train.seed)

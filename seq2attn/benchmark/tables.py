@@ -50,7 +50,7 @@ def growth_table(growth: Growth) -> RenderableType:
         table.add_section()
     note = (
         f"A training step on {growth.sentences} sentence pairs, source and target of as many tokens each. Median "
-        f"(lowest–highest) of {growth.rounds} processes, each the median of {growth.steps} steps. Added: what these "
+        f"(lowest–highest) of {growth.rounds} measurements, each the median of {growth.steps} steps. Added: what these "
         "raise the peak by in a process that has trained on two tokens."
     )
     return Group(table, _footer(growth.setting, note))

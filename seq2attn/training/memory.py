@@ -21,3 +21,9 @@ def peak_memory_bytes(device: torch.device) -> int:
     # Linux hands getrusage's figure down from the process that started this one; this line is of this process alone.
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return 1024 * int(line.split()[1])
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory_bytes` count from now on. On CUDA alone: what a process has held resident, it has held."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
