@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2attn.evaluation.length_curve import Bucket
-from seq2attn.evaluation.plot import bucket_spans, draw_length_curve, spread_apart
+from seq2attn.evaluation.plot import bucket_spans, draw_length_curve, length_curve_figure, spread_apart
 from seq2attn.evaluation.smoothing import SmoothedPoint
+from seq2attn.evaluation.style import house_style
 from seq2attn.evaluation.summary import System
 from tests.evaluation_samples import ATTENTION, COUNTS, FIXED, a_summary, a_system
 
@@ -81,6 +82,17 @@ def test_odd_systems_are_drawn_without_a_warning(tmp_path: Path, system: System)
     assert system.name[:18] in _texts(svg)
     few = any(0 < bucket.n < 30 for bucket in system.buckets)
     assert ("hollow: fewer than 30 sentences" in _texts(svg)) == few
+
+
+def test_the_axis_ends_where_sentences_do(tmp_path: Path) -> None:
+    """Else the thread from the last point to its label runs through empty ranges and looks like a curve."""
+    short = a_system("short", [10] * 7, [0, 640, 0, 12, 0, 0, 0])
+    texts = _texts(draw_length_curve(a_summary(short), tmp_path / "curve")[1])
+    assert all(label in texts for label in ("10–19", "20–29", "30–39"))
+    assert not any(label in texts for label in ("0–9 ", "40–49", "50–59", "60+"))
+    with house_style():
+        curves = length_curve_figure(a_summary(short)).axes[0]
+    assert curves.get_xlim() == (10, 40)
 
 
 def test_an_open_bucket_is_as_wide_as_the_one_before() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
@@ -23,7 +24,10 @@ _NAME_POINTS = 10.0
 
 
 def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tuple[Path, Path]:
-    """The figure as `.png` and `.svg`; their paths, in this order. Buckets without sentences leave a gap."""
+    """The figure as `.png` and `.svg`; their paths, in this order.
+
+    Buckets without sentences leave a gap between others; at either end the axis has none of them.
+    """
     with house_style():
         return save_figure(length_curve_figure(summary), Path(path_without_suffix), _title(summary))
 
@@ -33,6 +37,7 @@ def length_curve_figure(summary: Summary) -> Figure:
 
     Nothing of it is registered with pyplot, and no display is needed.
     """
+    summary = _without_empty_ends(summary)
     figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
     grid = figure.add_gridspec(2, 1, height_ratios=(6, 1), hspace=0.06, left=0.07, right=0.775, bottom=0.1, top=0.83)
     curves, counts = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
@@ -51,6 +56,16 @@ def bucket_spans(buckets: Sequence[Bucket]) -> NDArray[np.float64]:
     """Where each bucket begins and ends on the axis, `(n_buckets, 2)`; an open one is as wide as the one before it."""
     width = buckets[-2].high - buckets[-2].low if len(buckets) > 1 and buckets[-2].high is not None else 10
     return np.array([(b.low, b.low + width if b.high is None else b.high) for b in buckets], dtype=np.float64)
+
+
+def _without_empty_ends(summary: Summary) -> Summary:
+    """The summary with the buckets from the first to the last that has sentences; with all where none has any."""
+    filled = [place for place, bucket in enumerate(summary.systems[0].buckets) if bucket.n]
+    if not filled:
+        return summary
+    shown = slice(filled[0], filled[-1] + 1)
+    systems = (replace(system, buckets=system.buckets[shown]) for system in summary.systems)
+    return replace(summary, systems=tuple(systems))
 
 
 def spread_apart(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
