@@ -12,13 +12,35 @@ from tests.command_line import RNN_ATTENTION, call, tiny, write
 def test_a_wrong_key(tmp_path: Path) -> None:
     done = call("train", RNN_ATTENTION, "--set", "train.learning_rat=1", "--run-dir", tmp_path / "run")
     assert done.code == 2
-    assert "unknown key train.learning_rat, did you mean learning_rate?" in done.complaint
+    mistake = "--set train.learning_rat=1: unknown key train.learning_rat, did you mean learning_rate?"
+    assert done.complaint == f"seq2attn: {mistake}"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_key_without_its_section(tmp_path: Path) -> None:
+    done = call("train", RNN_ATTENTION, "--set", "n_layers=2", "--run-dir", tmp_path / "run")
+    assert done.complaint == "seq2attn: --set n_layers=2: unknown key n_layers, did you mean model.n_layers?"
+
+
+def test_each_mistake_is_told_of_where_it_was_made(tmp_path: Path) -> None:
+    text = "data: {corpus: synthetic}, model: {kind: rnn}"
+    config = write(tmp_path / "own.yaml", f"{{{text}, train: {{max_stepps: 5}}}}")
+    section, kind = ("--set", "train={max_steps: -1, sed: 2}"), ("--set", "model.kind=rn")
+    in_file = f"{config}: unknown key train.max_stepps, did you mean max_steps?"
+    of_kind = f"{' '.join(kind)}: model.kind: expected one of rnn, transformer, found 'rn'"
+    assert call("train", config).complaint == f"seq2attn: {in_file}"
+    assert sorted(call("train", config, *kind).complaint.removeprefix("seq2attn: ").split("; ")) == [of_kind, in_file]
+    assert call("train", config, *section).complaint == (
+        f"seq2attn: {' '.join(section)}: train.max_steps: input should be greater than 0, found -1; "
+        "unknown key train.sed, did you mean seed?"
+    )
 
 
 def test_a_missing_configuration(tmp_path: Path) -> None:
     done = call("train", tmp_path / "none.yaml")
     assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}/none.yaml: no such configuration file")
+    there = write(tmp_path / "nine.yaml", "{}")
+    assert call("train", tmp_path / "none.yaml").complaint.endswith(f"; did you mean {there}?")
 
 
 def test_broken_yaml(tmp_path: Path) -> None:
@@ -62,7 +84,18 @@ def test_an_index_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_folder_that_is_no_run(command: str, tmp_path: Path) -> None:
     done = call(command, tmp_path)
     assert done.code == 2
-    assert "not a run folder, it has no config.yaml" in done.complaint
+    assert "not a run folder, it has no config.yaml; `seq2attn train` makes one" in done.complaint
+
+
+def test_a_run_that_is_misspelt_and_a_folder_of_runs(tmp_path: Path) -> None:
+    for name in ("first", "second", "third", "fourth"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        write(tmp_path / "runs" / name / "config.yaml", "{}")
+    runs = tmp_path / "runs"
+    assert call("eval", runs / "frist").complaint.endswith(f"it does not exist; did you mean {runs}/first?")
+    for folder in (runs, tmp_path):
+        listed = f"runs in it: {runs}/first, {runs}/fourth, {runs}/second and 1 more"
+        assert call("eval", folder).complaint.endswith(listed)
 
 
 def test_a_missing_text_to_translate(tiny_run: Path, tmp_path: Path) -> None:

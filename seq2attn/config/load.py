@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -29,7 +30,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     file = Path(path)
     if not file.is_file():
-        raise ConfigError(f"{file}: no such configuration file")
+        raise ConfigError(f"{file}: no such configuration file{_similar_file(file)}")
     try:
         tree = _parse_yaml(file.read_text(encoding="utf-8"), f"{file}: not valid YAML")
     except UnicodeDecodeError as error:
@@ -41,21 +42,29 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _apply_override(tree, override)
     tree.setdefault("name", file.stem)
-    config = parse_config(tree, str(file))
+    config = parse_config(tree, str(file), {override.partition("=")[0].strip(): override for override in overrides})
     return config.model_copy(update={"data": _with_whole_paths(config.data)})
 
 
-def parse_config(tree: Mapping[str, Any], where: str) -> Config:
+def parse_config(tree: Mapping[str, Any], where: str, overrides: Mapping[str, str] = MappingProxyType({})) -> Config:
     """A checked configuration from nested mappings; `where` names their origin in errors.
+
+    `overrides`: what was given with `--set`, by its key.
 
     Raises: ConfigError naming every key that is wrong.
     """
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        # A key may hold a line end too.
-        lines = [" ".join(_explain(dict(details), tree).split()) for details in error.errors(include_url=False)]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from error
+        complaints: dict[str, list[str]] = {}
+        for details in error.errors(include_url=False):
+            location = _location(dict(details))
+            paths = [".".join(location[:depth]) for depth in range(len(location), 0, -1)]
+            origin = next((f"--set {overrides[path]}" for path in paths if path in overrides), where)
+            # A key may hold a line end too.
+            complaints.setdefault(origin, []).append(" ".join(_explain(dict(details), location, tree).split()))
+        told = [f"{origin}: {'; '.join(lines)}" for origin, lines in complaints.items()]
+        raise ConfigError("; ".join(told)) from error
 
 
 def replace_budget(config: Config, minutes: float) -> Config:
@@ -116,21 +125,28 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _explain(details: dict[str, Any], tree: Mapping[str, Any]) -> str:
-    """One pydantic error as `key.path: what is wrong`, with the nearest key where one is unknown."""
-    # The union of models puts its tag ("rnn") into the path; the user never wrote it.
+def _location(details: dict[str, Any]) -> list[str]:
+    """The keys that lead to what a pydantic error is about."""
     location = [str(part) for part in details["loc"]]
+    # The union of models puts its tag ("rnn") into the path; the user never wrote it.
     if len(location) > 1 and location[0] == "model" and location[1] in MODEL_KINDS:
         del location[1]
+    if details["type"].startswith("union_tag"):
+        location.append("kind")
+    return location
+
+
+def _explain(details: dict[str, Any], location: Sequence[str], tree: Mapping[str, Any]) -> str:
+    """One pydantic error as `key.path: what is wrong`, with the nearest key where one is unknown."""
     path = ".".join(location) or "the configuration"
     if details["type"] == "extra_forbidden":
-        near = get_close_matches(location[-1], _keys_at(location[:-1], tree), n=1, cutoff=0.5)
-        hint = f", did you mean {near[0]}?" if near else f" (known: {', '.join(_keys_at(location[:-1], tree))})"
+        near = _similar_key(location, tree)
+        hint = f", did you mean {near}?" if near else f" (known: {', '.join(_keys_at(location[:-1], tree))})"
         return f"unknown key {path}{hint}"
     if details["type"] == "union_tag_invalid":
-        return f"{path}.kind: expected one of {', '.join(MODEL_KINDS)}, found {_in_short(details['input'].get('kind'))}"
+        return f"{path}: expected one of {', '.join(MODEL_KINDS)}, found {_in_short(details['input'].get('kind'))}"
     if details["type"] == "union_tag_not_found":
-        return f"{path}.kind: missing; expected one of {', '.join(MODEL_KINDS)}"
+        return f"{path}: missing; expected one of {', '.join(MODEL_KINDS)}"
     if details["type"] == "missing":
         return f"{path}: missing"
     if details["type"] == "value_error":
@@ -143,6 +159,22 @@ def _in_short(value: object) -> str:
     """The beginning of a value, which aliases can make as large as memory when it is written out."""
     text = _REPR.repr(value)
     return text if len(text) <= _LONGEST_FOUND else f"{text[:_LONGEST_FOUND]}…"
+
+
+def _similar_key(location: Sequence[str], tree: Mapping[str, Any]) -> str | None:
+    """The key that was meant: one of this name in a section, where the section was forgotten, or one spelt alike."""
+    *section, key = location
+    if not section:
+        for name in Config.model_fields:
+            if key in _keys_at([name], tree):
+                return f"{name}.{key}"
+    return next(iter(get_close_matches(key, _keys_at(section, tree), n=1, cutoff=0.5)), None)
+
+
+def _similar_file(file: Path) -> str:
+    """A hint at a file beside `file` that is spelt alike, where there is one."""
+    beside = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
+    return "".join(f"; did you mean {file.parent / name}?" for name in get_close_matches(file.name, beside, n=1))
 
 
 def _keys_at(location: Iterable[str], tree: Mapping[str, Any]) -> list[str]:

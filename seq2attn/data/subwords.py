@@ -169,7 +169,10 @@ def _texts(pairs: datasets.Dataset, columns: Sequence[Side]) -> Iterator[str]:
 def _explain(message: str, columns: Sequence[Side], config: SubwordsConfig) -> ConfigError | DataError:
     text = f"the {' and '.join(columns)} text"
     if most := re.search(r"value <= (\d+)", message):
-        return ConfigError(f"subwords.vocab_size: {config.vocab_size} is more than {text} allows; {most[1]} at most")
+        return ConfigError(
+            f"subwords.vocab_size: {config.vocab_size} is more than {text} allows; {most[1]} at most, as in "
+            f"--set subwords.vocab_size={most[1]}"
+        )
     if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         spelled = " (256 of them bytes: see subwords.byte_fallback)" if config.byte_fallback else ""
         return ConfigError(

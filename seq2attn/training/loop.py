@@ -247,7 +247,7 @@ class Trainer:
         self._window = Window()
         if any(kept.step == self.step for kept in self.ranking):
             self._save()
-        best = " (best so far)" if self.validations_since_best == 0 else ""
+        best = f" (best {self.settings.best_by} so far)" if self.validations_since_best == 0 else ""
         log.say(f"step {self.step}, epoch {self.stream.epoch + 1}: {result}{best}")
 
     def _figure(self, result: ValidationResult) -> float:

@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from seq2attn.training.checkpoint import check_made_for, load_weights, made_for,
 
 RUNS = Path("runs")
 """Where runs lie that are given no other folder."""
+_LISTED_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class RunFolder:
         """
         if not self.exists:
             what = "has no config.yaml" if self.path.is_dir() else "does not exist"
-            raise RunError(f"{self.path}: not a run folder, it {what}; `seq2attn train` makes one")
+            raise RunError(f"{self.path}: not a run folder, it {what}; {_other_runs(self.path)}")
         return load_config(self.config_file)
 
     def read_env(self) -> dict[str, Any]:
@@ -195,6 +197,18 @@ class TrainedRun:
         return "weights" in self.about
 
 
+def _other_runs(path: Path) -> str:
+    """Which runs may be meant by `path`, which is none: those in it, or one beside it that is spelt alike."""
+    inside = sorted(config.parent for pattern in ("*", "*/*") for config in path.glob(f"{pattern}/config.yaml"))
+    if inside:
+        more = f" and {len(inside) - _LISTED_RUNS} more" if len(inside) > _LISTED_RUNS else ""
+        return f"runs in it: {', '.join(map(str, inside[:_LISTED_RUNS]))}{more}"
+    beside = [config.parent.name for config in path.parent.glob("*/config.yaml")]
+    for name in get_close_matches(path.name, beside, n=1):
+        return f"did you mean {path.parent / name}?"
+    return "`seq2attn train` makes one"
+
+
 def load_run(path: Path, device: torch.device) -> TrainedRun:
     """The run in `path`, with its final weights, or its newest ones while it is in training.
 
@@ -248,7 +262,8 @@ def describe_machine(device: torch.device) -> str:
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
-        hardware = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        hardware = f"{_processor()}, {os.cpu_count()} cores, {threads} thread{'s' * (threads != 1)}"
     return f"{hardware}; Python {platform.python_version()}, torch {torch.__version__}, seq2attn {seq2attn.__version__}"
 
 
