@@ -93,6 +93,15 @@ def test_before_the_end_it_tells_of_the_last_validation(runs: Path) -> None:
     assert not is_locked(run.path)
 
 
+def test_the_steps_of_a_stopped_run_are_those_of_its_checkpoint_not_of_its_last_report(runs: Path) -> None:
+    run = RunFolder(runs / "first")
+    shutil.rmtree(run.final)
+    reports = [line for line in run.metrics_file.read_text().splitlines() if json.loads(line)["step"] <= 50]
+    run.metrics_file.write_text("\n".join(reports) + "\n")
+    assert run.steps()[-1] == 51
+    assert account(run.path).steps == 51
+
+
 def test_to_ask_whether_a_run_is_in_training_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -40,6 +40,7 @@ class RunAccount:
     machine: str | None
     parameters: int | None
     steps: int
+    """Of the newest report or checkpoint; a training that goes on, or was killed, may be further."""
     minutes: float | None
     """Of training, validation included; known of finished runs."""
     tokens_per_second: float | None
@@ -122,7 +123,8 @@ def read_account(path: Path) -> RunAccount:
         "corpus_digest": env.get("corpus_digest"),
         "machine": env.get("machine"),
         "parameters": env.get("parameters"),
-        "steps": max([0, *(int(figures["step"]) for figures in metrics)]),
+        # A training that was stopped wrote a checkpoint after its last report.
+        "steps": max([0, *(int(figures["step"]) for figures in metrics), *folder.steps()]),
         "minutes": final["seconds"] / 60 if "seconds" in final else None,
         "tokens_per_second": median(speeds) if speeds else None,
         "loss": _figure(final, metrics, "loss"),
