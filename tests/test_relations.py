@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.significance import fall
 from seq2attn.evaluation.summary import Relation
-from seq2attn.evaluation.wording import claim, measured
+from seq2attn.evaluation.wording import claim, measured, verdict
 from tests.evaluation_samples import bleu_curve, random_statistics
 
 LENGTHS = np.repeat(np.array([5, 15, 20, 25, 35, 45, 55, 65]), 60)
@@ -69,6 +70,37 @@ def test_a_model_that_falls_does_not_keep_its_bleu() -> None:
     assert list(found) == ["retention"]
     assert not found["retention"].found
     assert found["retention"].value < 0.85
+
+
+def _retention_of(middling: Sequence[float], long: Sequence[float]) -> Relation:
+    """What a model keeps whose words are right with such a probability, sentence by sentence."""
+    lengths = np.repeat(np.array([15, 45]), (len(middling), len(long)))
+    statistics = random_statistics(np.random.default_rng(3), lengths, np.array([*middling, *long]))
+    system = Measured("one", "dot", statistics[None], bleu_curve(statistics, lengths, DEFAULT_BINS))
+    (relation,) = find_relations([system], lengths)
+    return relation
+
+
+@pytest.mark.parametrize(
+    ("middling", "long", "found"),
+    [
+        ([0.8] * 100, [0.8] * 100, True),
+        # As good as nothing, wherever it is measured.
+        ([0.2] * 400, [0.2] * 400, None),
+        # A handful of sentences, good and bad ones.
+        ([0.9, 0.3] * 5, [0.9, 0.3] * 5, None),
+        # Of as many it can be told where the interval is wide, yet on one side of what is asked for: below it,
+        ([0.9, 0.5] * 5, [0.6, 0.2] * 5, False),
+        # and above it.
+        ([0.5] * 10, [0.9, 0.6] * 5, True),
+    ],
+)
+def test_what_is_kept_is_told_where_the_scores_can_tell(
+    middling: list[float], long: list[float], found: bool | None
+) -> None:
+    relation = _retention_of(middling, long)
+    assert relation.found is found
+    assert verdict(relation) == {True: "found", False: "not found", None: "cannot be told"}[found]
 
 
 def test_the_smallest_gap_between_the_intervals_decides() -> None:

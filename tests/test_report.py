@@ -64,6 +64,7 @@ def test_unknown_training_cost_and_caps_are_said_so() -> None:
     assert tables[-1].rows == (("rnn_fixed", "rnn", "none", "4,100,000", "30 words", *["–"] * 6),)
 
 
+VAGUE = replace(RETENTION, first=2.2, second=2.4, value=1.07, low=0.70, high=1.91, found=None)
 LEVEL_SHARE = replace(SHARE_FALL, second=0.6, value=-0.02, low=-0.1, high=0.05, p_value=0.31, found=False)
 
 
@@ -101,11 +102,19 @@ def test_the_sentence_on_the_bottleneck_follows_the_numbers(summary: Summary, sa
             [RETENTION, replace(RETENTION, system="transformer", value=0.7, low=0.65, high=0.75, found=False)],
             "rnn_attention 91 % (86 to 96 %) and transformer only 70 % (65 to 75 %).",
         ),
+        ([VAGUE], "rnn_attention 107 % (70 to 191 %, from which nothing can be told)."),
         ([], "could not be measured"),
     ],
 )
 def test_the_sentence_on_what_is_kept_follows_the_numbers(relations: list[Relation], expected: str) -> None:
     assert expected in three_sentences(a_summary(relations=relations))[2]
+
+
+def test_a_verdict_that_the_scores_do_not_bear_is_not_given() -> None:
+    text = to_markdown(report_blocks(a_summary(relations=[VAGUE]), "x.png", ReportDetails()))
+    assert "| cannot be told | 107.0 % (2.2 → 2.4 BLEU) | 70 to 191 % |" in text
+    assert "can be told of one that has 5 BLEU and more at 10–19 words, where the interval is not wider than 30" in text
+    assert "can be told" not in to_markdown(report_blocks(a_summary(relations=[RETENTION]), "x.png", ReportDetails()))
 
 
 def test_sentences_count_what_the_buckets_count() -> None:

@@ -17,7 +17,7 @@ from seq2attn.evaluation.wording import three_sentences
 from seq2attn.report.content import PageContent
 from seq2attn.report.page import page, write_page
 from tests.browser import needs_browser, open_tab, run_in_page
-from tests.evaluation_samples import ATTENTION, FIXED, a_summary
+from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, a_summary
 from tests.explorer_samples import an_exploration
 from tests.report_samples import a_content
 
@@ -76,6 +76,15 @@ def test_everything_that_was_found_is_on_the_page() -> None:
     ):
         assert expected in text, expected
     assert not re.findall(r"https?:|\bsrc=|\burl\(|@import", page(content))
+
+
+def test_a_verdict_that_cannot_be_given_is_neither_found_nor_not_found() -> None:
+    vague = replace(RETENTION, value=1.07, low=0.70, high=1.91, found=None)
+    content = PageContent(a_summary(relations=[vague]))
+    assert "cannot be told rnn_attention keeps at least 85 %" in text_of(content)
+    assert '<li class="cannot-be-told">' in page(content)
+    assert "5 BLEU and more" in text_of(content)
+    assert "5 BLEU and more" not in text_of(a_content())
 
 
 def test_what_is_not_given_is_left_out() -> None:

@@ -1,4 +1,4 @@
-"""What the curve is expected to show, each claim measured and tested: found, or not found.
+"""What the curve is expected to show, each claim measured and tested: found, not found, or not to be told.
 
 Three lengths of sentence are told apart: short, up to 20 words; middling, 10 to 19; long, 40 and more.
 """
@@ -27,6 +27,10 @@ APART_FROM = 20
 """From this length up a model with attention is expected to be above one without."""
 MIN_RETENTION = 0.85
 """Share of its BLEU on middling sentences that a model without a bottleneck keeps on long ones."""
+MIN_BLEU = 5.0
+"""With less on middling sentences a model has hardly learned to translate; what it keeps of that tells nothing."""
+MAX_WIDTH = 2 * (1 - MIN_RETENTION)
+"""An interval wider than this that reaches across `MIN_RETENTION` does not tell on which side of it a model is."""
 MAX_P_VALUE = 0.01
 """A tested claim is found where its p-value is below this."""
 
@@ -132,5 +136,11 @@ def _judged(
     """The comparison as a relation: found where its claim is significant, or where there is none, enough is kept."""
     if measured is None:
         return None
-    found = measured.value >= MIN_RETENTION if measured.p_value is None else measured.p_value < MAX_P_VALUE
+    found = _keeps_enough(measured) if measured.p_value is None else measured.p_value < MAX_P_VALUE
     return Relation(kind, system, against, **asdict(measured), found=found, beyond=beyond)
+
+
+def _keeps_enough(measured: Comparison) -> bool | None:
+    """Whether the share that is kept is enough; None where the scores cannot tell."""
+    is_vague = measured.low < MIN_RETENTION <= measured.high and measured.high - measured.low > MAX_WIDTH
+    return None if is_vague or measured.first < MIN_BLEU else measured.value >= MIN_RETENTION

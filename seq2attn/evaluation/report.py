@@ -19,7 +19,15 @@ from seq2attn.evaluation.tables import (
     metric_title,
     slope_table,
 )
-from seq2attn.evaluation.wording import claim, interval, measured, p_value_text, three_sentences
+from seq2attn.evaluation.wording import (
+    claim,
+    interval,
+    measured,
+    p_value_text,
+    three_sentences,
+    verdict,
+    why_untold,
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +161,7 @@ def relations_blocks(summary: Summary) -> list[Block]:
     rows = tuple(
         (
             claim(relation, summary.length_unit),
-            "found" if relation.found else "not found",
+            verdict(relation),
             measured(relation),
             interval(relation),
             p_value_text(relation.p_value),
@@ -168,6 +176,7 @@ def relations_blocks(summary: Summary) -> list[Block]:
             "systems are scored on the same resamples, and p is the share of resamples, with one added, in which the "
             "claim does not hold."
         ),
+        *([Paragraph(why)] if (why := why_untold(summary)) else []),
     ]
 
 

@@ -50,7 +50,8 @@ class Relation:
     low: float | None
     high: float | None
     p_value: float | None
-    found: bool
+    found: bool | None
+    """None where it cannot be told."""
     beyond: int | None = None
     """The words after which a training ended, where the claim is about longer sentences."""
 

@@ -9,7 +9,9 @@ from seq2attn.evaluation.relations import (
     LEVEL_UNTIL,
     LONG,
     MAX_P_VALUE,
+    MAX_WIDTH,
     MIDDLING,
+    MIN_BLEU,
     MIN_RETENTION,
     NO_ATTENTION,
     SHORT,
@@ -48,6 +50,22 @@ def claim(relation: Relation, unit: str) -> str:
             )
         case "longer_cap":
             return f"{system} is above {against} beyond {relation.beyond} {unit}"
+
+
+def verdict(relation: Relation) -> str:
+    """Whether what the relation says was found."""
+    return "cannot be told" if relation.found is None else "found" if relation.found else "not found"
+
+
+def why_untold(summary: Summary) -> str:
+    """What it takes to tell what a system keeps, where that cannot be told of one; else nothing."""
+    if all(relation.found is not None for relation in summary.relations):
+        return ""
+    return (
+        f"What a system keeps can be told of one that has {MIN_BLEU:.0f} BLEU and more at "
+        f"{_middling(summary.length_unit)}, where the interval is not wider than {100 * MAX_WIDTH:.0f} points or lies "
+        f"on one side of {percent(MIN_RETENTION)}."
+    )
 
 
 def measured(relation: Relation) -> str:
@@ -147,8 +165,9 @@ def _retention_sentence(summary: Summary) -> str:
 
 
 def _kept(relation: Relation) -> str:
-    only = "" if relation.found else "only "
-    return f"{relation.system} {only}{percent(relation.value)} ({interval(relation)})"
+    only = "only " if relation.found is False else ""
+    vaguely = ", from which nothing can be told" if relation.found is None else ""
+    return f"{relation.system} {only}{percent(relation.value)} ({interval(relation)}{vaguely})"
 
 
 def _enumeration(parts: Sequence[str]) -> str:

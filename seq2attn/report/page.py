@@ -22,7 +22,15 @@ from seq2attn.evaluation.report import (
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES
 from seq2attn.evaluation.summary import Summary
 from seq2attn.evaluation.tables import beside_table, length_name, metric_title
-from seq2attn.evaluation.wording import claim, interval, measured, p_value_text, three_sentences
+from seq2attn.evaluation.wording import (
+    claim,
+    interval,
+    measured,
+    p_value_text,
+    three_sentences,
+    verdict,
+    why_untold,
+)
 from seq2attn.explorer import page as explorer
 from seq2attn.explorer.maps import Choice
 from seq2attn.report.chart import NARROW, WIDE
@@ -82,6 +90,7 @@ def _variables(content: PageContent) -> Mapping[str, Any]:
         "length_name": length_name(summary),
         "rows": score_rows(summary),
         "claims": _claims(summary),
+        "why_untold": why_untold(summary),
         "n_resamples": N_PAIRED_RESAMPLES,
         "ratios": {name: ratio_chart(summary, size) for name, size in _SIZES.items()},
         "mark": mark_differences,
@@ -102,7 +111,7 @@ def _claims(summary: Summary) -> list[dict[str, Any]]:
     """What was expected, in words, with what was measured."""
     return [
         {
-            "found": relation.found,
+            "verdict": verdict(relation),
             "claim": claim(relation, summary.length_unit),
             "measured": measured(relation),
             "interval": interval(relation),
