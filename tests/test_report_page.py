@@ -87,6 +87,14 @@ def test_a_verdict_that_cannot_be_given_is_neither_found_nor_not_found() -> None
     assert "5 BLEU and more" not in text_of(a_content())
 
 
+def test_a_dash_among_the_settings_is_explained() -> None:
+    fixed, attention = a_content().runs
+    fewer = {key: value for key, value in fixed.settings.items() if key != "model.attention"}
+    text = text_of(replace(a_content(), runs=[replace(fixed, settings=fewer), attention]))
+    assert "attention – additive Everything else is the same. –: that kind of model has no such setting." in text
+    assert "no such setting" not in text_of(a_content())
+
+
 def test_what_is_not_given_is_left_out() -> None:
     text = text_of(PageContent(a_summary()))
     for absent in ("Where the models look", "Translations, short and long", "Training", "The text", "None", "expected"):

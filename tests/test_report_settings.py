@@ -28,6 +28,18 @@ def test_what_only_one_kind_of_model_has_stands_with_the_model() -> None:
     assert all(one.meaning for one in found)
 
 
+def test_what_nobody_has_set_is_no_difference() -> None:
+    runs = [a_run("transformer"), a_run("rnn_fixed")]
+    assert (runs[0]["model.d_ff"], runs[1].get("model.d_ff")) == (None, None)
+    assert "model.d_ff" not in [one.key for one in differing_settings(runs)]
+
+
+def test_not_set_and_not_there_are_told_apart() -> None:
+    runs = [a_run("transformer"), a_run("transformer", "model.d_ff=512"), a_run("rnn_fixed")]
+    (values,) = [one.values for one in differing_settings(runs) if one.key == "model.d_ff"]
+    assert values == ("not set", "512", "–")
+
+
 def test_runs_that_are_alike_differ_in_nothing() -> None:
     assert differing_settings([a_run("rnn_fixed"), a_run("rnn_fixed")]) == []
     assert differing_settings([]) == []

@@ -12,7 +12,8 @@ from seq2attn.config.schema import MODEL_KINDS, Config
 Settings = Mapping[str, object]
 """Those of one run by dotted key."""
 
-_ABSENT = object()
+_ABSENT = "–"
+_NOT_SET = "not set"
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     name: field.annotation
     for name, field in Config.model_fields.items()
@@ -22,7 +23,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 
 @dataclass(frozen=True)
 class DifferingSetting:
-    """A key, what it means in the first run that has it, and its value in each run; a dash where it is not there."""
+    """A key, what it means in the first run that has it, and its value in each run; a dash where the run's kind of model has none."""
 
     key: str
     meaning: str
@@ -30,16 +31,19 @@ class DifferingSetting:
 
 
 def differing_settings(runs: Sequence[Settings]) -> list[DifferingSetting]:
-    """The settings that are not the same in all runs, without the name."""
+    """The settings that are not the same in all runs, without the name.
+
+    What nobody has set is no difference, even where only some kinds of model could have it.
+    """
     keys = dict.fromkeys(key for settings in runs for key in settings if key != "name")
     sections = list(dict.fromkeys(_section(key) for key in keys))
     found = []
     # The keys that only some kinds of model have stand beside those that all have.
     for key in sorted(keys, key=lambda key: sections.index(_section(key))):
-        values = [settings.get(key, _ABSENT) for settings in runs]
+        values = [settings.get(key) for settings in runs]
         if any(value != values[0] for value in values):
             meaning = _meaning(key, next(settings for settings in runs if key in settings))
-            found.append(DifferingSetting(key, meaning, tuple(map(_text, values))))
+            found.append(DifferingSetting(key, meaning, tuple(_text(key, settings) for settings in runs)))
     return found
 
 
@@ -47,9 +51,12 @@ def _section(key: str) -> str:
     return key.partition(".")[0]
 
 
-def _text(value: object) -> str:
-    if value is _ABSENT or value is None:
-        return "–"
+def _text(key: str, settings: Settings) -> str:
+    if key not in settings:
+        return _ABSENT
+    value = settings[key]
+    if value is None:
+        return _NOT_SET
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
