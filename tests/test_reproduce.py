@@ -53,6 +53,8 @@ def test_a_second_call_trains_and_translates_nothing(reproduced: Path, data_fold
     assert done.code == 0, done.stderr
     assert times_of_change(reproduced) == before
     assert (reproduced / "curve.png").is_file()
+    (verdict,) = (line for line in done.stdout.splitlines() if "bottleneck" in line)
+    assert verdict in (reproduced / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("other", [["--set", "train.seed=2"], ["--minutes", "1"]])

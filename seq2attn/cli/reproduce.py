@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 
 from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.score_tables import print_joined, print_scores
+from seq2attn.cli.score_tables import print_joined, print_scores, print_verdict
 from seq2attn.cli.train import Device
 
 
 def reproduce(
     preset: Annotated[
-        str, typer.Option(help="smoke (2 minutes), quick (an hour on 2 cores), full (a GPU), or a folder in configs/.")
+        str,
+        typer.Option(
+            help="smoke (2 minutes), quick (an hour on 2 cores), or another folder in configs/; the README lists them."
+        ),
     ] = "quick",
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Training budget of each model.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder.", show_default="results/PRESET")] = None,
@@ -38,6 +41,7 @@ def reproduce(
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(128 + stop.signal_number) from None
     print_scores(result.evaluation.summary)
+    print_verdict(result.evaluation.summary)
     if result.joined is not None:
         print_joined(result.joined)
     for name, path in result.paths.items():

@@ -42,6 +42,15 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
         typer.echo(signature)
 
 
+def print_verdict(summary: Summary) -> None:
+    """Print in two sentences whether the figure shows the bottleneck, and what each system keeps."""
+    from seq2attn.evaluation.wording import three_sentences
+
+    for sentence in three_sentences(summary)[1:]:
+        typer.echo(f"\n{sentence}")
+    typer.echo()
+
+
 def _print_curve(summary: Summary, console: Console) -> None:
     """Print the first table and the curve, beside each other where there is room."""
     from rich.table import Table
