@@ -165,9 +165,9 @@ button.click();
 told.hidden = [lines(), document.querySelectorAll('.legend button[aria-pressed="false"]').length];
 button.click();
 told.again = lines();
-told.missing = [...document.querySelectorAll("del")].filter(visible).length;
+told.missing = [...document.querySelectorAll("del")].filter(visible).map((one) => one.innerText.trim());
 document.querySelector("#missing").click();
-told.found = [...document.querySelectorAll("del")].filter(visible).map((one) => one.innerText.trim());
+told.stillMissing = [...document.querySelectorAll("del")].filter(visible).length;
 told.marked = [...document.querySelectorAll(".outputs ins")].map((one) => one.innerText);
 told.directions = [...document.querySelectorAll(".outputs dd")].map((one) => getComputedStyle(one).direction);
 told.maps = document.querySelectorAll(".attention-explorer .system").length;
@@ -193,8 +193,8 @@ def test_pointing_tapping_and_the_keyboard_tell_the_values(tmp_path: Path) -> No
     # The figure, the ratios, and the two charts of training, each for a wide screen and for a narrow one.
     assert told["lines"] == told["again"] == 8
     assert told["hidden"] == [0, 3]
-    assert told["missing"] == 0
-    assert told["found"][0] == "heaven"
+    assert told["missing"][0] == "heaven"
+    assert told["stillMissing"] == 0
     assert told["marked"][0] == "the sky"
     assert told["directions"] == ["ltr", "ltr", "rtl", "rtl", "ltr", "ltr"]
     assert told["maps"] == 6
@@ -263,10 +263,17 @@ def test_paper_shows_what_is_folded_away_on_the_screen(tmp_path: Path) -> None:
     with open_tab(tmp_path) as tab:
         tab.open(path.as_uri())
         tab.wait_for_text(*LAST)
+        tab.run("document.querySelector('#missing').click()")
         tab.print_to(tmp_path / "report.pdf")
     text = subprocess.run(
         ["pdftotext", "-layout", tmp_path / "report.pdf", "-"], capture_output=True, text=True, check=True
     ).stdout
-    for expected in ("BLEU over source length", "BLEU lost per 10 words", "one made by people", "nrefs:1|tok:13a"):
+    for expected in (
+        "BLEU over source length",
+        "BLEU lost per 10 words",
+        "one made by people",
+        "the sky heaven.",
+        "nrefs:1|tok:13a",
+    ):
         assert expected in text
     assert "Point at the figure" not in text

@@ -23,7 +23,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 
 @dataclass(frozen=True)
 class DifferingSetting:
-    """A key, what it means in the first run that has it, and its value in each run; a dash where the run's kind of model has none."""
+    """A key, what it means in the first run that has it, and each run's value; a dash where its kind of model has none."""
 
     key: str
     meaning: str
