@@ -23,7 +23,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 
 @dataclass(frozen=True)
 class DifferingSetting:
-    """A key, what it means in the first run that has it, and each run's value; a dash where its kind of model lacks it."""
+    """A key, what it means in the first run that has it, and its values; a dash where that kind of model lacks it."""
 
     key: str
     meaning: str
