@@ -87,16 +87,27 @@ def test_a_models_own_translation_given_back_to_it_has_the_same_maps(tiny_run: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layer", "3"], "--layer 3: the cross-attention has 2, counted from 1"),
-        (["--kind", "decoder", "--head", "3"], "--head 3: the decoder self-attention has 2, counted from 1"),
+        (["--layer", "3"], "--layer 3: the cross-attention has 2, counted from 1 (Transformer)"),
+        (
+            ["--kind", "decoder", "--head", "3"],
+            "--head 3: the decoder self-attention has 2, counted from 1 (Transformer)",
+        ),
         (["--out", "map.pdf"], "--out map.pdf: expected a name that ends in .png, .svg or .html"),
         (["--target", " "], "--target: there is no word in it; give a sentence"),
     ],
 )
-def test_a_mistake_is_one_line(options: list[str], message: str, transformer: Path) -> None:
+def test_a_mistake_is_one_line_and_nothing_is_printed(options: list[str], message: str, transformer: Path) -> None:
     done = call("attention", transformer, "--source", SOURCE, *options)
-    assert done.code == 2
+    assert (done.code, done.stdout) == (2, "")
     assert done.complaint == f"seq2attn: {message}"
+
+
+@pytest.mark.parametrize("option", ["--layer", "--head"])
+def test_an_rnn_has_one_layer_and_one_head(option: str, tiny_run: Path, fixed: Path) -> None:
+    assert call("attention", tiny_run, "--source", SOURCE, option, "1").code == 0
+    done = call("attention", fixed, tiny_run, "--source", SOURCE, option, "7")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.complaint.startswith(f"seq2attn: {option} 7: the cross-attention has 1, counted from 1 (RNN, attention")
 
 
 def test_the_commands_of_the_document_run(

@@ -16,9 +16,9 @@ from rich.cells import cell_len
 
 from seq2attn.explorer.figure import maps_figure, panels_of, save_figure
 from seq2attn.explorer.fonts import fonts_for
-from seq2attn.explorer.maps import AttentionMap, Choice, Exploration
+from seq2attn.explorer.maps import AttentionMap, Choice, Exploration, Kind
 from seq2attn.explorer.terminal import terminal_map
-from tests.explorer_samples import ARABIC, CHINESE, ENGLISH, FRENCH, TRANSFORMER, a_system, an_exploration
+from tests.explorer_samples import ARABIC, CHINESE, ENGLISH, FRENCH, RNN, TRANSFORMER, a_system, an_exploration
 
 
 def texts(svg: Path) -> list[str]:
@@ -29,8 +29,46 @@ def test_a_picture_names_words_models_and_what_is_missing(tmp_path: Path) -> Non
     path = tmp_path / "new" / "map.svg"
     assert save_figure(an_exploration(), Choice(), False, path) == ""
     found = " ".join(texts(path))
-    for expected in ("le chat noir dort,", "sleeping", "⟨end⟩", "RNN, attention: cross-attention", "No attention"):
+    for expected in ("le chat noir dort,", "sleeping", "⟨end⟩", "RNN, attention: cross-attention"):
         assert expected in found
+
+
+def test_a_model_without_attention_has_its_translation_and_says_that_it_has_none() -> None:
+    fixed, rnn, _ = panels_of(an_exploration(), Choice(), as_subwords=False)
+    assert fixed.instead == (
+        "the black cat is sleeping.",
+        "No attention: every word is written from one and the same vector.",
+    )
+    assert rnn.instead == ()
+    figure, _ = maps_figure([fixed], "le chat")
+    (axes,) = figure.axes  # no bar of colours, for there are none
+    assert "the black cat is\nsleeping." in axes.texts[0].get_text().replace("is sleeping", "is\nsleeping")
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("cross", ("source", "translation")),
+        ("encoder", ("source", "source")),
+        ("decoder", ("translation before it", "translation")),
+    ],
+)
+def test_axes_are_named(kind: Kind, names: tuple[str, str]) -> None:
+    panels = panels_of(Exploration("le chat", (a_system("Transformer", TRANSFORMER),)), Choice(kind), as_subwords=False)
+    axes = maps_figure(panels, "le chat")[0].axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == names
+
+
+def test_no_title_stands_on_the_heading() -> None:
+    systems = (a_system("RNN, attention", RNN), a_system("RNN, fixed context", {}))
+    figure, _ = maps_figure(panels_of(Exploration("le chat", systems), Choice(), as_subwords=False), "le chat " * 12)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    (heading,) = (text for text in figure.texts if text.get_text().startswith("le chat"))
+    below = heading.get_window_extent(renderer)
+    assert below.x1 <= figure.bbox.width
+    for axes in figure.axes:
+        assert axes.get_tightbbox(renderer).y1 <= below.y0 + 1
 
 
 def test_the_picture_of_one_model_has_its_heads_beside_their_mean(tmp_path: Path) -> None:
@@ -93,7 +131,7 @@ def test_the_figure_can_be_drawn_again_as_tensorboard_does(tmp_path: Path) -> No
 
 
 def a_map(rows: tuple[str, ...], columns: tuple[str, ...], weights: list[list[float]]) -> AttentionMap:
-    return AttentionMap("cross-attention", rows, columns, np.array(weights))
+    return AttentionMap("cross-attention", rows, columns, np.array(weights), "translation", "source")
 
 
 def test_off_a_terminal_weights_are_tenths() -> None:

@@ -32,15 +32,15 @@ def test_what_the_decoder_reads_is_one_behind_what_it_writes(transformer: Senten
     assert one.columns == ("⟨start⟩", "the", "black", "cat", "is", "sleeping", ".")
 
 
-@pytest.mark.parametrize(("layers", "usual"), [(1, 1), (2, 1), (6, 5)])
-def test_without_a_layer_it_is_the_last_but_one(layers: int, usual: int) -> None:
+@pytest.mark.parametrize(("layers", "usual"), [(1, 1), (2, 2), (3, 2), (6, 5)])
+def test_without_a_layer_it_is_the_last_but_one_and_of_two_the_last(layers: int, usual: int) -> None:
     attention = an_attention(FRENCH, ENGLISH, {"cross": (layers, 2)})
     assert attention.resolve(Choice()) == Choice("cross", usual, None)
 
 
-def test_an_rnn_has_one_map_whatever_is_chosen_and_none_of_another_kind() -> None:
+def test_an_rnn_has_one_map_and_none_of_another_kind() -> None:
     attention = an_attention(FRENCH, ENGLISH, RNN)
-    assert attention.resolve(Choice("cross", 4, 7)) == Choice("cross", 1, 1)
+    assert attention.resolve(Choice()) == attention.resolve(Choice("cross", 1, 1)) == Choice("cross", 1, 1)
     assert attention.map(Choice("encoder"), as_subwords=False) is None
     assert [one.title for one in attention.maps(Choice(), as_subwords=False)] == ["cross-attention"]
     fixed = an_attention(FRENCH, ENGLISH, {})
@@ -61,6 +61,14 @@ def test_a_layer_or_head_that_is_not_there_is_named(
         transformer.map(choice, as_subwords=False)
 
 
+def test_of_several_systems_the_one_without_the_layer_is_named() -> None:
+    exploration = an_exploration()
+    exploration.check(Choice("cross", 1))
+    exploration.check(Choice("encoder", 2))
+    with pytest.raises(RunError, match=r"--layer 2: the cross-attention has 1, counted from 1 \(RNN, attention\)"):
+        exploration.check(Choice("cross", 2))
+
+
 def test_json_tells_every_map_with_the_tokens_along_it() -> None:
     found = an_exploration().as_json(Choice("decoder"), as_subwords=False)
     assert found["source"] == "le chat noir dort,"
@@ -68,7 +76,7 @@ def test_json_tells_every_map_with_the_tokens_along_it() -> None:
     assert fixed["maps"] == []
     assert [one["shown"] for one in (fixed, rnn)] == [None, None]
     shown = transformer["maps"][transformer["shown"]]
-    assert (shown["kind"], shown["layer"], shown["head"]) == ("decoder", 1, None)
+    assert (shown["kind"], shown["layer"], shown["head"]) == ("decoder", 2, None)
     for one in (*rnn["maps"], *transformer["maps"]):
         rows, columns = (transformer["tokens"][one[axis]] for axis in ("rows", "columns"))
         assert np.shape(one["weights"]) == (len(rows), len(columns))

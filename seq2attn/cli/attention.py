@@ -37,7 +37,8 @@ def attention(
     ] = None,
     kind: Annotated[Kind, typer.Option(help="From the translation to the source, or within either.")] = Kind.cross,
     layer: Annotated[
-        int | None, typer.Option(min=1, help="Counted from 1; without it, the last but one.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Counted from 1; without it, the last but one, of two the last.", show_default=False),
     ] = None,
     head: Annotated[
         int | None, typer.Option(min=1, help="Counted from 1; without it, the mean of all.", show_default=False)
@@ -59,6 +60,7 @@ def attention(
         raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_PICTURES)} or {_PAGE}")
     choice = Choice(kind.value, layer, head)
     exploration = explore(runs, source, target, choose_device(device.value))
+    exploration.check(choice)
     if out is not None:
         _write(exploration, choice, subwords, out)
         typer.echo(f"written to {out}", err=True)

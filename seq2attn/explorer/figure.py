@@ -24,19 +24,20 @@ from seq2attn.explorer.maps import AttentionMap, Choice, Exploration
 # Faint weights are most of the weights of a transformer; the root shows them, and the bar of colours says so.
 _SCALE = PowerNorm(0.5, vmin=0.0, vmax=1.0)
 _SCALE_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
-_COLOURS = "Blues"
+_COLOURS = "Oranges"  # as on the page
 _CELL_INCHES, _SIGN_INCHES, _LEAST_INCHES = 0.24, 0.085, 2.2
+_TEXT_INCHES, _LINE_INCHES = 2.6, 0.19
 _HEADING_POINTS, _TITLE_POINTS, _LABEL_POINTS = 12.0, 9.5, 8.5
 _MOST_IN_ONE_ROW = 3
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One heat map of a picture, or in its place the words that say why there is none."""
+    """One heat map of a picture, or in its place paragraphs: the translation, and why there is none."""
 
     title: str
     map: AttentionMap | None
-    instead: str = ""
+    instead: tuple[str, ...] = ()
 
 
 def save_figure(exploration: Exploration, choice: Choice, as_subwords: bool, path: Path) -> str:
@@ -63,7 +64,7 @@ def panels_of(exploration: Exploration, choice: Choice, as_subwords: bool) -> li
     for system in exploration.systems:
         one = system.attention.map(choice, as_subwords)
         title = system.name if one is None else f"{system.name}: {one.title}"
-        found.append(Panel(title, one, "" if one else system.why_nothing(choice.kind)))
+        found.append(Panel(title, one, () if one else (system.translation, system.why_nothing(choice.kind))))
     return found
 
 
@@ -73,29 +74,35 @@ def maps_figure(panels: Sequence[Panel], heading: str) -> tuple[Figure, str]:
     Its size follows from the number of words: nothing is made smaller to fit.
     """
     labels = [label for panel in panels if panel.map for label in (*panel.map.rows, *panel.map.columns)]
-    families, missing = fonts_for([heading, *(panel.title for panel in panels), *labels])
+    paragraphs = [paragraph for panel in panels for paragraph in (panel.title, *panel.instead)]
+    families, missing = fonts_for([heading, *paragraphs, *labels])
     n_columns = len(panels) if len(panels) <= _MOST_IN_ONE_ROW else math.ceil(math.sqrt(len(panels)))
     n_rows = math.ceil(len(panels) / n_columns)
     width, height = np.max([_panel_inches(panel) for panel in panels], axis=0)
     with house_style(), mpl.rc_context({"font.family": families}):
         figure = Figure((n_columns * width + 0.9, n_rows * height + 0.5), facecolor="white", layout="constrained")
-        figure.suptitle(_wrapped(heading, figure.get_figwidth()), x=0.01, ha="left", fontsize=_HEADING_POINTS)
+        room = figure.get_figwidth() * _TITLE_POINTS / _HEADING_POINTS
+        figure.suptitle(_wrapped(heading, room), x=0.01, ha="left", fontsize=_HEADING_POINTS)
         axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
         for one, panel in zip_longest(axes, panels):
             if panel is None:
                 one.set_axis_off()
             else:
                 _draw_panel(one, panel)
-        _draw_scale(figure, axes)
+        if any(panel.map for panel in panels):
+            _draw_scale(figure, axes)
+        # The first layout does not know yet how high the titles stand above their labels.
+        figure.draw_without_rendering()
     return figure, missing
 
 
 def _panel_inches(panel: Panel) -> tuple[float, float]:
     if panel.map is None:
-        return _LEAST_INCHES, _LEAST_INCHES
+        lines = _instead(panel).count("\n") + 1
+        return _TEXT_INCHES, max(_LEAST_INCHES, (lines + 3) * _LINE_INCHES)
     cells = _cells_inches(panel.map)
     labels = [max(map(_width, side)) * _SIGN_INCHES for side in (panel.map.rows, panel.map.columns)]
-    return cells[0] + labels[0] + 0.3, cells[1] + labels[1] + 0.6
+    return cells[0] + labels[0] + 0.3 + _LINE_INCHES, cells[1] + labels[1] + 0.6 + _LINE_INCHES
 
 
 def _cells_inches(one: AttentionMap) -> tuple[float, float]:
@@ -104,15 +111,19 @@ def _cells_inches(one: AttentionMap) -> tuple[float, float]:
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    inches = _LEAST_INCHES if panel.map is None else _cells_inches(panel.map)[0]
+    inches = _TEXT_INCHES if panel.map is None else _cells_inches(panel.map)[0]
     axes.set_title(_wrapped(panel.title, inches), fontsize=_TITLE_POINTS, loc="left", color=INK)
     if panel.map is None:
         axes.set_axis_off()
-        axes.text(0.0, 0.95, _wrapped(panel.instead, inches), va="top", color=FAINT, transform=axes.transAxes)
+        axes.text(0.0, 1.0, _instead(panel), va="top", color=INK, fontsize=_TITLE_POINTS, transform=axes.transAxes)
         return
     rows, columns = panel.map.rows, panel.map.columns
     axes.imshow(panel.map.weights, cmap=_COLOURS, norm=_SCALE, interpolation="nearest")
+    axes.set_anchor("NW")
     axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel(panel.map.column_name, color=FAINT, fontsize=_LABEL_POINTS)
+    axes.set_ylabel(panel.map.row_name, color=FAINT, fontsize=_LABEL_POINTS)
     axes.set_xticks(range(len(columns)), [_stacked(label) for label in columns])
     axes.set_yticks(range(len(rows)), rows)
     for label, text in zip(axes.get_xticklabels(), columns, strict=True):
@@ -132,8 +143,13 @@ def _draw_scale(figure: Figure, axes: Sequence[Axes]) -> None:
     bar.outline.set_visible(False)
 
 
+def _instead(panel: Panel) -> str:
+    return "\n\n".join(_wrapped(paragraph, _TEXT_INCHES) for paragraph in panel.instead)
+
+
 def _wrapped(text: str, inches: float) -> str:
-    return textwrap.fill(text, max(20, int(inches / _SIGN_INCHES)), break_on_hyphens=False)
+    signs = int(inches / _SIGN_INCHES * len(text) / max(1, _width(text)))
+    return textwrap.fill(text, max(10, signs), break_on_hyphens=False)
 
 
 def _is_wide(text: str) -> bool:

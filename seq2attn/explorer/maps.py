@@ -21,6 +21,7 @@ _AXES: dict[Kind, tuple[_Axis, _Axis]] = {
     "encoder": ("source", "source"),
     "decoder": ("written", "read"),
 }
+_AXIS_NAMES: dict[_Axis, str] = {"source": "source", "written": "translation", "read": "translation before it"}
 _KIND_NAMES: dict[Kind, str] = {
     "cross": "cross-attention",
     "encoder": "encoder self-attention",
@@ -49,6 +50,9 @@ class AttentionMap:
     """What is looked at."""
     weights: NDArray[np.float64]
     """(rows, columns); each row sums to 1."""
+    row_name: str
+    """Which text the rows are of."""
+    column_name: str
 
 
 @dataclass(frozen=True)
@@ -67,21 +71,19 @@ class SentenceAttention:
     def resolve(self, choice: Choice) -> Choice | None:
         """The choice with its layer filled in; None where the model has no attention of this kind.
 
-        Without a layer it is the last but one, which aligns best in a transformer (Garg et al. 2019). Where there is
-        nothing to choose from, as in an RNN, its one map is the answer to any layer and head.
+        Without a layer it is the last but one (Garg et al. 2019), of two the last, which align best
+        (docs/attention.md). Where there is one head, it is chosen.
 
         Raises: RunError for a layer or a head that is not there.
         """
         if choice.kind not in self.weights:
             return None
         n_layers, n_heads = self.weights[choice.kind].shape[:2]
-        if n_layers == n_heads == 1:
-            return Choice(choice.kind, 1, 1)
         for name, value, most in (("layer", choice.layer, n_layers), ("head", choice.head, n_heads)):
             if value is not None and not 1 <= value <= most:
                 raise RunError(f"--{name} {value}: the {_KIND_NAMES[choice.kind]} has {most}, counted from 1")
-        head = 1 if n_heads == 1 else choice.head
-        return Choice(choice.kind, choice.layer or max(1, n_layers - 1), head)
+        usual = n_layers - 1 if n_layers > 2 else n_layers
+        return Choice(choice.kind, choice.layer or usual, 1 if n_heads == 1 else choice.head)
 
     def map(self, choice: Choice, as_subwords: bool) -> AttentionMap | None:
         """The chosen weights; None where the model has no attention of this kind.
@@ -136,7 +138,8 @@ class SentenceAttention:
 
     def _map(self, one: Choice, as_subwords: bool) -> AttentionMap:
         assert one.layer is not None
-        rows, columns = (getattr(self, axis) for axis in _AXES[one.kind])
+        row_axis, column_axis = _AXES[one.kind]
+        rows, columns = getattr(self, row_axis), getattr(self, column_axis)
         n_layers, n_heads = self.weights[one.kind].shape[:2]
         heads = self.weights[one.kind][one.layer - 1]
         weights = heads.mean(axis=0) if one.head is None else heads[one.head - 1]
@@ -145,7 +148,14 @@ class SentenceAttention:
         words = [_KIND_NAMES[one.kind]]
         words += [f"layer {one.layer}"] if n_layers > 1 else []
         words += [f"mean of {n_heads} heads" if one.head is None else f"head {one.head}"] if n_heads > 1 else []
-        return AttentionMap(", ".join(words), rows.labels(as_subwords), columns.labels(as_subwords), weights)
+        return AttentionMap(
+            ", ".join(words),
+            rows.labels(as_subwords),
+            columns.labels(as_subwords),
+            weights,
+            _AXIS_NAMES[row_axis],
+            _AXIS_NAMES[column_axis],
+        )
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,14 @@ class Exploration:
 
     source: str
     systems: tuple[ExploredSystem, ...]
+
+    def check(self, choice: Choice) -> None:
+        """Raises: RunError for a layer or a head that a system with this kind of attention has not."""
+        for system in self.systems:
+            try:
+                system.attention.resolve(choice)
+            except RunError as error:
+                raise RunError(f"{error} ({system.name})") from error
 
     def as_json(self, choice: Choice, as_subwords: bool) -> dict[str, Any]:
         """Everything, for programs and for the page."""
