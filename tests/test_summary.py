@@ -10,6 +10,7 @@ from rich.console import Console
 
 from seq2attn.errors import DataError
 from seq2attn.evaluation.document import to_markdown
+from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.summary import Summary
 from seq2attn.evaluation.tables import bleu_table, length_ratio_table, terminal_table, to_csv
 from tests.evaluation_samples import ATTENTION, COUNTS, RETENTION, SHARE_FALL, a_summary, a_system
@@ -79,3 +80,21 @@ def test_terminal_table_of_three_systems_fits_80_columns() -> None:
     text = console.export_text()
     assert "15.0–20.0 ×0.97" in text
     assert "[b]transformer" in text
+
+
+def test_the_terminal_table_says_what_its_signs_mean() -> None:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(terminal_table(a_summary(ATTENTION)))
+    assert "×: length against the reference" in " ".join(console.export_text().split())
+
+
+def test_one_bucket_over_everything_is_not_told_twice() -> None:
+    everything = Bucket(0, None, 2923, 15.0, 14.2, 15.8, 0.97)
+    summary = a_summary(replace(ATTENTION, buckets=(everything,)))
+    assert [row[0] for row in bleu_table(summary).rows] == ["all"]
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(terminal_table(summary))
+    text = console.export_text()
+    assert "0+" not in text
+    assert "by source words" not in text
+    assert "14.2–15.8 ×0.97" in text

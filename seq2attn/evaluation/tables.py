@@ -20,6 +20,7 @@ from seq2attn.evaluation.wording import p_value_text, signed
 TOO_SMALL = "n too small"
 """Stands where an interval would, in a bucket of few sentences."""
 
+_CAPTION = "Below: 95 % interval; ×: length against the reference."
 _CELL_COLUMNS = len("12.3–45.6 ×0.97")
 _BUCKET_COLUMNS = ("low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio", "bleu_spread")
 
@@ -45,7 +46,7 @@ def bleu_table(summary: Summary) -> Table:
     """BLEU with its interval: a row for each bucket and one for all, a column for each system."""
     rows = [
         (buckets[0].label, f"{buckets[0].n:,}", *(interval_text(b.bleu, b.bleu_low, b.bleu_high) for b in buckets))
-        for buckets in _rows_of_buckets(summary)
+        for buckets in _rows_beside_all(summary)
     ]
     overall = [interval_text(system.bleu, system.bleu_low, system.bleu_high) for system in summary.systems]
     rows.append(("all", f"{summary.systems[0].n_sentences:,}", *overall))
@@ -63,16 +64,21 @@ def length_ratio_table(summary: Summary) -> Table:
 
 def terminal_table(summary: Summary) -> rich.table.Table:
     """BLEU, and below it in each cell the interval and the length ratio, for `rich` to print."""
-    title = f"BLEU by {length_name(summary)}: {summary.text_name}"
+    rows = _rows_beside_all(summary)
+    title = f"BLEU by {length_name(summary)}: {summary.text_name}" if rows else f"BLEU: {summary.text_name}"
     table = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
+    table.caption, table.caption_justify = Text(_CAPTION, style="dim"), "left"
     for place, heading in enumerate(_header(summary)):
         table.add_column(
             Text(heading), justify="right" if place else "left", min_width=_CELL_COLUMNS if place > 1 else None
         )
-    for buckets in _rows_of_buckets(summary):
+    for buckets in rows:
         table.add_row(buckets[0].label, f"{buckets[0].n:,}", *(_terminal_cell(bucket) for bucket in buckets))
     table.add_section()
-    overall = [_stacked(s.bleu, s.bleu_low, s.bleu_high, None, s.bleu_spread) for s in summary.systems]
+    overall = [
+        _stacked(s.bleu, s.bleu_low, s.bleu_high, None if rows else s.buckets[0].length_ratio, s.bleu_spread)
+        for s in summary.systems
+    ]
     table.add_row("all", f"{summary.systems[0].n_sentences:,}", *overall)
     return table
 
@@ -87,9 +93,10 @@ def beside_table(summary: Summary, metric: str) -> Table:
     """The scores under a metric beside BLEU: a row for each bucket and one for all, a column for each system."""
     curves = [curve for system in summary.systems for curve in system.beside if curve.metric == metric]
     by_bucket = zip(*(curve.buckets for curve in curves), strict=True)
+    # Without a row for each bucket there is the one of all alone.
     rows = [
         (buckets[0].label, f"{buckets[0].n:,}", *map(_score_text, scores))
-        for buckets, scores in zip(_rows_of_buckets(summary), by_bucket, strict=True)
+        for buckets, scores in zip(_rows_beside_all(summary), by_bucket, strict=False)
     ]
     rows.append(("all", f"{summary.systems[0].n_sentences:,}", *(_score_text(curve.overall) for curve in curves)))
     return Table(_header(summary), tuple(rows))
@@ -169,6 +176,12 @@ def _header(summary: Summary) -> tuple[str, ...]:
 def _rows_of_buckets(summary: Summary) -> list[tuple[Bucket, ...]]:
     """The same bucket of every system, bucket by bucket."""
     return list(zip(*(system.buckets for system in summary.systems), strict=True))
+
+
+def _rows_beside_all(summary: Summary) -> list[tuple[Bucket, ...]]:
+    """The same; none where there is but one bucket, which says what the row of all says."""
+    rows = _rows_of_buckets(summary)
+    return rows if len(rows) > 1 else []
 
 
 def _ratio_text(bucket: Bucket) -> str:
