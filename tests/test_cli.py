@@ -154,6 +154,10 @@ class TestTranslate:
         assert [record[1] for record in (padded[1], padded[3])] == ["", ""]
         assert call(*words).stdout == "".join(f"{best}\n{second}\n" for best, second in padded)
 
+    def test_a_text_without_a_line_is_told(self, tiny_run: Path, tmp_path: Path) -> None:
+        done = call("translate", tiny_run, write(tmp_path / "empty", ""))
+        assert (done.code, done.stdout, done.stderr) == (0, "", "no lines to translate\n")
+
     def test_text_that_is_not_utf8_is_named_by_line(self, tiny_run: Path, tmp_path: Path) -> None:
         text = write(tmp_path / "text", b"ba\nbe \xff bi\n")
         done = call("translate", tiny_run, text)

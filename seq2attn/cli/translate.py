@@ -46,6 +46,7 @@ def translate(
     lines = _prompt(trained.name) if at_prompt else read_lines(file)
     # A person waits for each answer; a file is read ahead, so that sentences of one length can go together.
     streamed = translator.stream(lines, n_best, read_ahead=1) if at_prompt else translator.stream(lines, n_best)
+    number = 0
     with line_progress() as report, told_as_run_error(Path("standard output")):
         for number, translations in enumerate(streamed, start=1):
             if (parts := translations[0].parts) > 1:
@@ -56,6 +57,8 @@ def translate(
                 texts = [one.text for one in translations]
                 typer.echo("\n".join(texts + [""] * (n_best - len(texts))))
             report(number)
+    if not number and not at_prompt:
+        typer.echo("no lines to translate", err=True)
 
 
 def _prompt(name: str) -> Iterator[str]:
