@@ -108,6 +108,10 @@ class Tab:
         """Ask pages for the scheme `light` or `dark`."""
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
+    def medium(self, name: str) -> None:
+        """Lay pages out for `screen` or `print`."""
+        self._call("Emulation.setEmulatedMedia", media=name)
+
     def print_to(self, path: Path) -> None:
         """The page as a PDF, as it comes out of the printer."""
         path.write_bytes(base64.b64decode(self._call("Page.printToPDF", preferCSSPageSize=True)["data"]))
