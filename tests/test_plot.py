@@ -128,3 +128,5 @@ def test_few_sentences_have_a_point_and_no_interval(tmp_path: Path) -> None:
     few = replace(FIXED, buckets=tuple(replace(bucket, n=12).as_claimed() for bucket in FIXED.buckets))
     texts = _texts(draw_length_curve(a_summary(few), tmp_path / "curve")[1])
     assert "hollow: fewer than 30 sentences" in texts
+    assert "bands" not in texts
+    assert "bands" in _texts(draw_length_curve(a_summary(), tmp_path / "curve")[1])

@@ -221,7 +221,9 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
 
 def figure_notes(summary: Summary) -> list[str]:
     """What the signs of the figure mean, for those that are in it."""
-    notes = ["bands: 95 % bootstrap intervals"]
+    notes = []
+    if any(bucket.bleu_low is not None for system in summary.systems for bucket in system.buckets):
+        notes.append("bands: 95 % bootstrap intervals")
     if any(system.smoothed for system in summary.systems):
         notes.append(f"dotted: windows of {WINDOW} lengths")
     if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
