@@ -59,6 +59,14 @@ def test_axes_are_named(kind: Kind, names: tuple[str, str]) -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == names
 
 
+def test_maps_of_translations_of_unlike_length_begin_at_one_height() -> None:
+    systems = (a_system("long", RNN, FRENCH, ENGLISH * 4), a_system("short", RNN))
+    figure, _ = maps_figure(panels_of(Exploration("le chat", systems), Choice(), as_subwords=False), "le chat")
+    long, short, _ = figure.axes
+    assert short.get_position().y1 == pytest.approx(long.get_position().y1)
+    assert short.get_position().height < 0.5 * long.get_position().height
+
+
 def test_no_title_stands_on_the_heading() -> None:
     systems = (a_system("RNN, attention", RNN), a_system("RNN, fixed context", {}))
     figure, _ = maps_figure(panels_of(Exploration("le chat", systems), Choice(), as_subwords=False), "le chat " * 12)

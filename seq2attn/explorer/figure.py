@@ -135,9 +135,10 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.spines[:].set_color(FAINT)
 
 
-def _draw_scale(figure: Figure, axes: Sequence[Axes]) -> None:
+def _draw_scale(figure: Figure, axes: list[Axes]) -> None:
     colours = mpl.cm.ScalarMappable(norm=_SCALE, cmap=_COLOURS)
-    bar = figure.colorbar(colours, ax=list(axes), ticks=_SCALE_TICKS, fraction=0.03, pad=0.02, aspect=30)
+    # Without `panchor` it would move the maps to the middle of their places.
+    bar = figure.colorbar(colours, ax=axes, ticks=_SCALE_TICKS, fraction=0.03, pad=0.02, aspect=30, panchor=False)
     bar.ax.set_yticklabels([f"{tick:.0%}" for tick in _SCALE_TICKS])
     bar.ax.tick_params(length=0, labelsize=_LABEL_POINTS)
     bar.outline.set_visible(False)
