@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -136,7 +137,9 @@ needs_limits = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's
 def with_memory_for(size: int, words: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
     """Run the command in a process that may take `size` bytes more than it does when all is loaded; 0: any number."""
     command = [sys.executable, "-c", LIMITED, str(size), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    # What is freed counts for the limit until the C library gives it back: at once, if it is no smaller than this.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment)
 
 
 @pytest.fixture(scope="module")
