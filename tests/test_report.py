@@ -94,6 +94,13 @@ def test_the_sentence_on_the_bottleneck_follows_the_numbers(summary: Summary, sa
     assert denies not in sentence
 
 
+def test_the_sentence_on_the_bottleneck_is_of_the_models_that_trained_on_the_longest_sentences() -> None:
+    short = [replace(system, name=f"{system.name}_30", max_source_words=30) for system in (FIXED, ATTENTION)]
+    relations = [replace(LEVEL_SHARE, system="rnn_fixed_30", against="rnn_attention_30"), SHARE_FALL]
+    sentence = three_sentences(a_summary(*short, FIXED, ATTENTION, relations=relations))[1]
+    assert sentence.startswith("The figure shows this bottleneck: rnn_fixed reaches")
+
+
 @pytest.mark.parametrize(
     ("relations", "expected"),
     [
