@@ -187,7 +187,7 @@ def test_memory_that_suffices_for_nothing(
     large_batches: list[str | Path], enough: int, tmp_path: Path, fault: Fault
 ) -> None:
     with fault():
-        done = with_memory_for(enough // 20, [*large_batches, tmp_path / "run"])
+        done = with_memory_for(enough // 10, [*large_batches, tmp_path / "run"])
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("seq2attn: ")
