@@ -38,7 +38,7 @@ from seq2attn.report.content import PageContent
 from seq2attn.report.curves import bleu_chart, ratio_chart
 from seq2attn.report.marks import mark_differences
 from seq2attn.report.scores import looks, score_rows
-from seq2attn.report.settings import differing_settings
+from seq2attn.report.settings import ABSENT, differing_settings
 from seq2attn.report.training import training_charts
 
 _PACKAGE = "seq2attn.report"
@@ -78,6 +78,7 @@ def _tie(text: str) -> str:
 
 def _variables(content: PageContent) -> Mapping[str, Any]:
     summary = content.summary
+    settings = differing_settings([run.settings for run in content.runs])
     return {
         "content": content,
         "summary": summary,
@@ -95,7 +96,8 @@ def _variables(content: PageContent) -> Mapping[str, Any]:
         "ratios": {name: ratio_chart(summary, size) for name, size in _SIZES.items()},
         "mark": mark_differences,
         "training": _training(content),
-        "settings": differing_settings([run.settings for run in content.runs]),
+        "settings": settings,
+        "absent": ABSENT if any(ABSENT in one.values for one in settings) else None,
         "blocks": _blocks(content),
         "digests": _digests(content),
         "beside": [(metric_title(curve), beside_table(summary, curve.metric)) for curve in summary.systems[0].beside],
@@ -114,8 +116,8 @@ def _claims(summary: Summary) -> list[dict[str, Any]]:
             "verdict": verdict(relation),
             "claim": claim(relation, summary.length_unit),
             "measured": measured(relation),
-            "interval": interval(relation),
-            "p_value": p_value_text(relation.p_value),
+            "interval": None if relation.low is None else interval(relation),
+            "p_value": None if relation.p_value is None else p_value_text(relation.p_value),
         }
         for relation in summary.relations
     ]

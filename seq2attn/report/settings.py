@@ -12,7 +12,9 @@ from seq2attn.config.schema import MODEL_KINDS, Config
 Settings = Mapping[str, object]
 """Those of one run by dotted key."""
 
-_ABSENT = "–"
+ABSENT = "–"
+"""The value of a setting that this kind of model lacks."""
+
 _NOT_SET = "not set"
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     name: field.annotation
@@ -23,7 +25,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 
 @dataclass(frozen=True)
 class DifferingSetting:
-    """A key, what it means in the first run that has it, and its values; a dash where that kind of model lacks it."""
+    """A key, what it means in the first run that has it, and its values, one a run."""
 
     key: str
     meaning: str
@@ -53,7 +55,7 @@ def _section(key: str) -> str:
 
 def _text(key: str, settings: Settings) -> str:
     if key not in settings:
-        return _ABSENT
+        return ABSENT
     value = settings[key]
     if value is None:
         return _NOT_SET
