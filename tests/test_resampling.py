@@ -5,6 +5,7 @@ import pytest
 
 from seq2attn.evaluation import resampling
 from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.metric import Statistics
 from seq2attn.evaluation.resampling import (
     Bootstrap,
     Panel,
@@ -12,6 +13,7 @@ from seq2attn.evaluation.resampling import (
     halves_sums,
     percentile_interval,
     resample_sums,
+    weigh_outputs,
 )
 from tests.evaluation_samples import random_statistics
 
@@ -79,29 +81,67 @@ def test_every_system_is_given_the_same_resamples() -> None:
     np.testing.assert_array_equal(twice[0], twice[1])
 
 
-def test_seeds_widen_the_spread_by_the_variance_of_their_mean() -> None:
-    """Outputs that differ by a fixed amount on every sentence: sentences and seeds add their variances."""
+@pytest.mark.parametrize(("n_outputs", "t"), [(2, 12.706), (3, 4.3027), (5, 2.7764), (10, 2.2622)])
+def test_the_mean_over_outputs_lies_around_theirs_as_students_t_does(n_outputs: int, t: float) -> None:
+    """Half of the central 95 % is t (from tables) times the standard error of the mean."""
+    scores = np.random.default_rng(1).normal(30.0, 2.0, n_outputs)
+    weights = weigh_outputs(n_outputs, 1_000_000, np.random.default_rng(0))
+    np.testing.assert_allclose(weights.sum(axis=0), 1.0, atol=1e-6)
+    low, high = np.quantile(scores @ weights, [0.025, 0.975])
+    standard_error = scores.std(ddof=1) / np.sqrt(n_outputs)
+    assert (low, high) == pytest.approx(
+        (scores.mean() - t * standard_error, scores.mean() + t * standard_error), abs=0.02 * t * standard_error
+    )
+
+
+def test_one_output_counts_whole() -> None:
+    assert (weigh_outputs(1, 5, np.random.default_rng(0)) == np.ones((1, 5))).all()
+
+
+def test_seeds_and_sentences_add_their_variances() -> None:
+    """Outputs that differ by a fixed amount on every sentence; of 12 of them Student's t has a variance of 11 / 9."""
     rng = np.random.default_rng(3)
     base = random_statistics(rng, np.full(400, 20), 0.7)
-    outputs = np.stack([base] * 4)
-    for place, more in enumerate((0, 1, 2, 4)):
-        outputs[place, :, 2] = np.minimum(outputs[place, :, 2] + more, 20)
+    outputs = np.stack([base] * 12)
+    for place in range(12):
+        outputs[place, :, 2] = np.minimum(outputs[place, :, 2] + place % 4, 20)
     everything = np.full(400, True)
     bleu = Panel(Bleu(), [outputs]).output_scores(everything)[0]
-    alone = Bootstrap(Panel(Bleu(), [base[None]]), 4000).scores(everything)[0]
-    together = Bootstrap(Panel(Bleu(), [outputs]), 4000).scores(everything)[0]
-    expected = alone.var() + bleu.var(ddof=1) / 4
+    alone = Bootstrap(Panel(Bleu(), [base[None]]), 10_000).scores(everything)[0]
+    together = Bootstrap(Panel(Bleu(), [outputs]), 10_000).scores(everything)[0]
+    expected = alone.var() + bleu.var(ddof=1) / 12 * 11 / 9
     assert together.var() == pytest.approx(expected, rel=0.1)
-    assert together.mean() == pytest.approx(bleu.mean(), abs=0.3)
+    assert together.mean() == pytest.approx(bleu.mean(), abs=0.1)
 
 
-def test_the_same_seeds_are_drawn_for_all_lengths() -> None:
-    """Two outputs, one right and one wrong throughout: what is drawn for one group is drawn for the other."""
-    rng = np.random.default_rng(4)
-    right = random_statistics(rng, np.full(20, 20), 1.0)
+def _right_and_wrong() -> tuple[Statistics, Statistics]:
+    """Two outputs for 20 sentences: one right, one wrong throughout."""
+    right = random_statistics(np.random.default_rng(4), np.full(20, 20), 1.0)
     wrong = right.copy()
     wrong[:, 2:6] = 0
-    bootstrap = Bootstrap(Panel(Bleu(), [np.stack([right, wrong])]), 200)
+    return right, wrong
+
+
+def test_outputs_are_weighed_alike_for_all_lengths() -> None:
+    bootstrap = Bootstrap(Panel(Bleu(), [np.stack(_right_and_wrong())]), 200)
     first, second = (bootstrap.scores(np.arange(20) // 10 == half)[0] for half in (0, 1))
-    np.testing.assert_array_equal(first > 50, second > 50)
+    np.testing.assert_allclose(first, second)
     assert 60 < np.count_nonzero(first > 50) < 140
+
+
+def test_systems_are_weighed_apart_unless_they_are_the_same_trainings() -> None:
+    right, wrong = _right_and_wrong()
+    # What one training gets right the other gets wrong: with the same weights the two means add up to 100.
+    panel = Panel(Bleu(), [np.stack([right, wrong]), np.stack([wrong, right])])
+    everything = np.full(20, True)
+    apart = Bootstrap(panel, 200).scores(everything)
+    together = Bootstrap(panel, 200, same_trainings=True).scores(everything)
+    within = (together > 0).all(axis=0)
+    assert within.any()
+    np.testing.assert_allclose(together.sum(axis=0)[within], 100.0)
+    assert abs(np.corrcoef(apart)[0, 1]) < 0.5
+
+
+def test_no_weight_makes_a_score_of_less_than_nothing() -> None:
+    scores = Bootstrap(Panel(Bleu(), [np.stack(_right_and_wrong())]), 1000).scores(np.full(20, True))
+    assert scores.min() == 0.0

@@ -66,8 +66,9 @@ def find_differences(
             value, differences = scores[place] - scores[baseline], resampled[place] - resampled[baseline]
             n = int(np.count_nonzero(group))
             low, high = expanded_interval(differences, n)
-            # Without a true difference these lie around 0 as the resampled ones do around their mean.
-            p_bootstrap = _two_sided(differences - differences.mean(), value)
+            # Without a true difference these lie around 0 as the resampled ones do around their middle (of two
+            # trainings they have no mean).
+            p_bootstrap = _two_sided(differences - np.median(differences), value)
             p_swaps = _two_sided(swapped[place], value) if place in swapped else None
             who = (panel.metric.name, name, names[baseline])
             found.append(Difference(*who, *span, n, value, low, high, p_bootstrap, p_swaps, p_bootstrap, p_swaps))

@@ -163,7 +163,7 @@ def _measure(system: JoinedOutputs, segments: Segments, size: int | None, span: 
 
 
 def _cost(joined: Statistics, alone: Statistics) -> Cost:
-    difference = bleu_difference(alone, joined)
+    difference = bleu_difference(alone, joined, same_trainings=True)
     assert difference is not None
     assert difference.p_value is not None
     return Cost(difference.value, difference.low, difference.high, difference.p_value, difference.p_value)

@@ -1,9 +1,9 @@
 """Resamples of test sentences, and of training runs, for all systems at once and by matrix products.
 
 A resample draws as many sentences as there are, with replacement, the same ones for every system. Where a system was
-trained several times (seeds), its score is the mean over its outputs, and each resample also draws outputs: one fewer
-than there are, with replacement, which makes the variance of the mean unbiased (Rao and Wu 1988). The same outputs are
-drawn for all lengths, because one training stands behind all of them.
+trained several times (seeds), its score is the mean over its outputs, and each resample also weighs the outputs anew,
+so that the mean varies as Student's t says of so few. They are weighed alike for all lengths, because one training
+stands behind all of them.
 """
 
 from __future__ import annotations
@@ -63,14 +63,15 @@ class Panel:
         totals = sums.reshape(-1, self.metric.n_columns)
         return self.metric.score_each(totals).reshape(len(sums), sum(self.n_seeds)).T
 
-    def mean_over_outputs(self, scores: Scores, drawn: Sequence[NDArray[np.intp]]) -> Scores:
-        """Each system's mean over its `drawn` outputs, `(n_systems, n_rows)`, from `(n_outputs, n_rows)`."""
-        return np.stack(
-            [
-                np.take_along_axis(scores[chosen], outputs, axis=0).mean(axis=0)
-                for chosen, outputs in zip(self._outputs_of_systems(), drawn, strict=True)
-            ]
-        )
+    def mean_over_outputs(self, scores: Scores, weights: Sequence[Scores] | None = None) -> Scores:
+        """Each system's mean over its outputs, `(n_systems, n_rows)`, from `(n_outputs, n_rows)`.
+
+        `weights`: for each system `(its outputs, n_rows)`, a row's sum being 1; none: all outputs count the same.
+        """
+        by_system = [scores[chosen] for chosen in self._outputs_of_systems()]
+        if weights is None:
+            return np.stack([outputs.mean(axis=0) for outputs in by_system])
+        return np.stack([(outputs * ours).sum(axis=0) for outputs, ours in zip(by_system, weights, strict=True)])
 
     def _outputs_of_systems(self) -> list[slice]:
         return [slice(first, first + n) for first, n in zip(self._firsts[:-1], self.n_seeds, strict=True)]
@@ -79,17 +80,38 @@ class Panel:
 class Bootstrap:
     """Scores of all systems of a panel on resamples; one after the other they are independent in their sentences."""
 
-    def __init__(self, panel: Panel, n_resamples: int, seed: int = SEED) -> None:
+    def __init__(self, panel: Panel, n_resamples: int, seed: int = SEED, same_trainings: bool = False) -> None:
+        """`same_trainings`: the systems are the same trainings on other input, and are weighed alike."""
         self.panel = panel
         self.n_resamples = n_resamples
         self._rng = np.random.default_rng(seed)
         (of_outputs,) = self._rng.spawn(1)
-        self._drawn = [of_outputs.integers(n, size=(max(n - 1, 1), n_resamples)) for n in panel.n_seeds]
+        if same_trainings:
+            self._weights = [weigh_outputs(panel.n_seeds[0], n_resamples, of_outputs)] * len(panel.n_seeds)
+        else:
+            self._weights = [weigh_outputs(n, n_resamples, of_outputs) for n in panel.n_seeds]
 
     def scores(self, group: Group) -> Scores:
         """The score of each system on each resample of the group's sentences, `(n_systems, n_resamples)`."""
         sums = resample_sums(self.panel.table[group], self.n_resamples, self._rng)
-        return self.panel.mean_over_outputs(self.panel.score_sums(sums), self._drawn)
+        means = self.panel.mean_over_outputs(self.panel.score_sums(sums), self._weights)
+        # Two outputs far apart can be weighed to below what any score can be.
+        return np.maximum(means, 0.0)
+
+
+def weigh_outputs(n_outputs: int, n_resamples: int, rng: np.random.Generator) -> Scores:
+    """Weights of a system's outputs for each resample, `(n_outputs, n_resamples)`, which add up to 1.
+
+    With them the mean of n scores x lies around their plain mean as s / sqrt(n) times Student's t with n - 1 degrees,
+    where s is their standard deviation: as far as the mean of all possible trainings may lie from it, if trainings come
+    out normally. To draw some of the n again, as is done with sentences, would take s for known.
+    """
+    if n_outputs == 1:
+        return np.ones((1, n_resamples))
+    normal = rng.standard_normal((n_outputs, n_resamples))
+    # The deviations' product with the scores is normal, with variance (n - 1) s^2.
+    deviations = normal - normal.mean(axis=0)
+    return 1.0 / n_outputs + deviations / np.sqrt(n_outputs * rng.chisquare(n_outputs - 1, n_resamples))
 
 
 def resample_sums(statistics: Statistics, n_resamples: int, rng: np.random.Generator) -> Scores:

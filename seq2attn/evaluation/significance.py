@@ -31,17 +31,22 @@ class Comparison:
 
 
 def bleu_difference(
-    system: Statistics, baseline: Statistics, n_resamples: int = N_PAIRED_RESAMPLES, seed: int = SEED
+    system: Statistics,
+    baseline: Statistics,
+    n_resamples: int = N_PAIRED_RESAMPLES,
+    seed: int = SEED,
+    same_trainings: bool = False,
 ) -> Comparison | None:
     """BLEU of `system` minus that of `baseline` on the same sentences; the claim is that it is above 0.
 
-    `first` is the baseline's BLEU, `second` the system's. None where there are no sentences.
+    `first` is the baseline's BLEU, `second` the system's. `same_trainings`: both are of the same trainings, in the same
+    order. None where there are no sentences.
     """
     panel = Panel(Bleu(), [system, baseline])
     everything = np.ones(panel.n_sentences, dtype=np.bool_)
     if not panel.n_sentences:
         return None
-    ours, theirs = Bootstrap(panel, n_resamples, seed).scores(everything)
+    ours, theirs = Bootstrap(panel, n_resamples, seed, same_trainings).scores(everything)
     second, first = _bleu(panel, everything)
     return _compare(first, second, second - first, ours - theirs, holds=ours > theirs)
 

@@ -30,8 +30,7 @@ def smoothed_curves(panel: Panel, lengths: Lengths, min_sentences: int) -> list[
     np.add.at(by_length, lengths, panel.table)
     in_window, sums = _window_sums(counts[:, None])[:, 0], _window_sums(by_length)
     chosen = np.flatnonzero(in_window >= min_sentences)
-    once_each = [np.arange(n)[:, None] for n in panel.n_seeds]
-    bleu = panel.mean_over_outputs(panel.score_sums(sums[chosen]), once_each)
+    bleu = panel.mean_over_outputs(panel.score_sums(sums[chosen]))
     return [
         tuple(
             SmoothedPoint(int(length), int(in_window[length]), float(score))
