@@ -8,7 +8,9 @@ import torch
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.errors import DataError
 from seq2attn.evaluation.lengths import Bins
+from seq2attn.evaluation.report import ReportDetails
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
+from seq2attn.experiment.page import page_content
 
 SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=None, command="seq2attn eval")
 
@@ -111,6 +113,15 @@ def test_two_runs_of_one_name_are_told_apart_by_their_folders(run: Path, tiny_ru
     assert evaluation.translations[names[0]] == evaluation.translations[names[1]]
 
 
+def test_two_runs_of_one_name_and_other_seeds_are_told_apart_by_these(run: Path, tiny_run: Path) -> None:
+    change(run, "train.seed=2")
+    evaluation, _ = evaluate(tiny_run, run)
+    assert [system.name for system in evaluation.summary.systems] == [
+        "RNN, attention, seed 1",
+        "RNN, attention, seed 2",
+    ]
+
+
 def test_runs_of_one_name_are_seeds_of_one_model(run: Path, tiny_run: Path) -> None:
     named = replace(SETTINGS, names={run: "both", tiny_run: "both"})
     evaluation, _ = evaluate(tiny_run, run, settings=named)
@@ -120,5 +131,9 @@ def test_runs_of_one_name_are_seeds_of_one_model(run: Path, tiny_run: Path) -> N
     # The one is a copy of the other.
     assert system.bleu == system.outputs[0].bleu == system.outputs[1].bleu
     assert system.bleu_spread == 0.0
+    # The look of one stands for the model.
+    looks = page_content(evaluation, ReportDetails()).explorations
+    assert {system.name for look in looks for system in look.systems} == {"both"}
+    assert {len(look.systems) for look in looks} == {1}
     (alone,) = evaluate(tiny_run)[0].summary.systems
     assert (alone.bleu, alone.outputs, alone.bleu_spread) == (system.bleu, (), None)

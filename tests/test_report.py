@@ -10,7 +10,7 @@ from seq2attn.evaluation.document import Code, Heading, Paragraph, Picture, Tabl
 from seq2attn.evaluation.length_curve import MetricCurve, Score
 from seq2attn.evaluation.report import Example, ReportDetails, report_blocks, write_report
 from seq2attn.evaluation.slope import Slope
-from seq2attn.evaluation.summary import Relation, Summary
+from seq2attn.evaluation.summary import Output, Relation, Summary
 from seq2attn.evaluation.wording import three_sentences
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary
 
@@ -165,6 +165,16 @@ def test_slopes_and_differences_are_told_with_how_sure_they_are() -> None:
     assert "| rnn\\_attention | – | – |" in text
     assert "## Each system against rnn\\_fixed" in text
     assert "| rnn\\_attention | 10–19 | 640 | +7.6 (+6.9 to +8.2) | – | 0.0007 |" in text
+
+
+def test_each_seed_is_told_by_itself() -> None:
+    of_two = replace(ATTENTION, bleu_spread=0.42, outputs=(Output("runs/one", 14.7), Output("runs/two", 15.3)))
+    text = to_markdown(report_blocks(a_summary(FIXED, of_two), "x.png", ReportDetails()))
+    assert "| system | 1 | 2 | mean |" in text
+    assert "| rnn\\_attention | 14.7 | 15.3 | 15.0 (14.2–15.8) ±0.4 |" in text
+    assert "| all | 3,150 | 15.0 (14.2–15.8) | 15.0 (14.2–15.8) ±0.4 |" in text
+    assert "| rnn\\_attention (the first of 2) | rnn |" in text
+    assert "Each seed" not in to_markdown(report_blocks(a_summary(FIXED), "x.png", ReportDetails()))
 
 
 def test_metrics_beside_bleu_have_their_own_tables_and_signatures() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from seq2attn.errors import RunError
 from seq2attn.evaluation.report import Example, ReportDetails
+from seq2attn.evaluation.summary import Output
 from seq2attn.evaluation.wording import three_sentences
 from seq2attn.report.content import PageContent
 from seq2attn.report.page import page, write_page
@@ -76,6 +77,13 @@ def test_everything_that_was_found_is_on_the_page() -> None:
     ):
         assert expected in text, expected
     assert not re.findall(r"https?:|\bsrc=|\burl\(|@import", page(content))
+
+
+def test_each_seed_is_on_the_page() -> None:
+    outputs = (Output("runs/one", 14.7), Output("runs/two", 15.3))
+    content = PageContent(a_summary(replace(ATTENTION, bleu_spread=0.42, outputs=outputs)))
+    assert "Each seed by itself system 1 2 mean rnn_attention 14.7 15.3 15.0 (14.2–15.8) ±0.4" in text_of(content)
+    assert "Each seed" not in text_of(a_content())
 
 
 def test_a_verdict_that_cannot_be_given_is_neither_found_nor_not_found() -> None:

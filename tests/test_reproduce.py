@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from seq2attn.config.load import load_config
 from seq2attn.experiment import presets
 from tests.command_line import CONFIGS, PATIENCE, PROGRAM, call, tiny, wait_for
 
@@ -55,6 +56,30 @@ def test_a_second_call_trains_and_translates_nothing(reproduced: Path, data_fold
     assert (reproduced / "curve.png").is_file()
     (verdict,) = (line for line in done.stdout.splitlines() if "bottleneck" in line)
     assert verdict in (reproduced / "report.md").read_text(encoding="utf-8")
+
+
+def test_more_seeds_join_those_that_are_there(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(reproduced, tmp_path / "out")
+    before = times_of_change(out)
+    words = ["reproduce", "--preset", "smoke", "--out", out, "--seeds", "2", *tiny(data_folder)]
+    done = call(*words)
+    assert done.code == 0, done.stderr
+    assert before.items() <= times_of_change(out).items()
+    first = ["rnn_attention", "rnn_fixed", "transformer"]
+    assert {path.name for path in (out / "runs").iterdir()} == {*first, *(f"{name}-seed2" for name in first)}
+    found = json.loads((out / "summary.json").read_text())["systems"]
+    assert [system["name"] for system in found] == MODELS
+    for system, name in zip(found, first, strict=True):
+        assert [Path(output["run"]).name for output in system["outputs"]] == [name, f"{name}-seed2"]
+        scores = [output["bleu"] for output in system["outputs"]]
+        assert system["bleu"] == pytest.approx(sum(scores) / 2)
+    assert load_config(out / "runs" / "transformer-seed2" / "config.yaml").train.seed == 2
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "Each seed by itself" in report
+    assert ", seed 2" not in report  # the translations that are shown are the first one's
+    before = times_of_change(out)
+    assert call(*words).code == 0
+    assert times_of_change(out) == before
 
 
 @pytest.mark.parametrize("other", [["--set", "train.seed=2"], ["--minutes", "1"]])

@@ -22,6 +22,10 @@ def reproduce(
         ),
     ] = "quick",
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Training budget of each model.")] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Trainings of each model, with seeds that follow each other; the curve is a mean."),
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder.", show_default="results/PRESET")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a setting of every model.")
@@ -36,7 +40,7 @@ def reproduce(
     folder = out or Path("results") / preset
     try:
         with translation_progress() as report:
-            result = run_experiment(preset, folder, device.value, command, report, minutes, overrides or [])
+            result = run_experiment(preset, folder, device.value, command, report, minutes, overrides or [], seeds)
     except Interrupted as stop:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(128 + stop.signal_number) from None

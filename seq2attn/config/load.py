@@ -77,6 +77,16 @@ def replace_budget(config: Config, minutes: float) -> Config:
     return parse_config(tree, "--minutes")
 
 
+def replace_seed(config: Config, seed: int) -> Config:
+    """The same configuration with another `train.seed`.
+
+    Raises: ConfigError where that is none.
+    """
+    tree = config.model_dump()
+    tree["train"] |= {"seed": seed}
+    return parse_config(tree, "--seeds")
+
+
 def dump_config(config: Config) -> str:
     """`config` as YAML, every key resolved."""
     stream = io.StringIO()

@@ -17,6 +17,7 @@ from seq2attn.evaluation.tables import (
     difference_table,
     length_ratio_table,
     metric_title,
+    seeds_table,
     slope_table,
 )
 from seq2attn.evaluation.wording import (
@@ -69,6 +70,7 @@ def report_blocks(summary: Summary, figure_address: str, details: ReportDetails)
         Picture(figure_address, _description(summary)),
         *measurement_blocks(summary),
         *_scores(summary),
+        *seeds_blocks(summary),
         *slopes_blocks(summary),
         *relations_blocks(summary),
         *differences_blocks(summary),
@@ -121,6 +123,22 @@ def _scores(summary: Summary) -> list[Block]:
             block
             for curve in summary.systems[0].beside
             for block in (Heading(metric_title(curve), 2), beside_table(summary, curve.metric))
+        ),
+    ]
+
+
+def seeds_blocks(summary: Summary) -> list[Block]:
+    """BLEU of each output where systems have several, and what that does to all the rest."""
+    if not any(system.outputs for system in summary.systems):
+        return []
+    return [
+        Heading("Each seed by itself", 2),
+        seeds_table(summary),
+        Paragraph(
+            "These systems have several outputs, as a rule those of several seeds. Their scores are means, ± is the "
+            "standard deviation over the outputs, and intervals and p-values allow for training again with other "
+            "seeds: the mean of so few lies around that of all as Student's t says. Translations, attention and what "
+            "training cost are shown of the first alone."
         ),
     ]
 
@@ -193,7 +211,8 @@ _TRAINING_COLUMNS = ("minutes", "updates", "target tokens", "device", "validatio
 def _system_row(system: System) -> tuple[str, ...]:
     cap = "any length" if system.max_source_words is None else f"{system.max_source_words} words"
     parameters = "–" if system.parameters is None else f"{system.parameters:,}"
-    return (system.name, system.kind or "–", system.attention or "–", parameters, cap, *_training_cells(system))
+    name = f"{system.name} (the first of {len(system.outputs)})" if system.outputs else system.name
+    return (name, system.kind or "–", system.attention or "–", parameters, cap, *_training_cells(system))
 
 
 def _training_cells(system: System) -> tuple[str, ...]:

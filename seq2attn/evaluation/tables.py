@@ -14,7 +14,7 @@ from seq2attn.evaluation.document import Table
 from seq2attn.evaluation.length_curve import Bucket, MetricCurve, Score
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
 from seq2attn.evaluation.slope import WORDS, Slope
-from seq2attn.evaluation.summary import Summary
+from seq2attn.evaluation.summary import Summary, System
 from seq2attn.evaluation.wording import p_value_text, signed
 
 TOO_SMALL = "n too small"
@@ -44,13 +44,20 @@ def length_name(summary: Summary) -> str:
 
 def bleu_table(summary: Summary) -> Table:
     """BLEU with its interval: a row for each bucket and one for all, a column for each system."""
-    rows = [
-        (buckets[0].label, f"{buckets[0].n:,}", *(interval_text(b.bleu, b.bleu_low, b.bleu_high) for b in buckets))
-        for buckets in _rows_beside_all(summary)
-    ]
-    overall = [interval_text(system.bleu, system.bleu_low, system.bleu_high) for system in summary.systems]
-    rows.append(("all", f"{summary.systems[0].n_sentences:,}", *overall))
+    rows = [(buckets[0].label, f"{buckets[0].n:,}", *map(_bleu_text, buckets)) for buckets in _rows_beside_all(summary)]
+    rows.append(("all", f"{summary.systems[0].n_sentences:,}", *map(_bleu_text, summary.systems)))
     return Table(_header(summary), tuple(rows))
+
+
+def seeds_table(summary: Summary) -> Table:
+    """BLEU of each output of the systems that have several, as a rule seeds of one model: a row for each system."""
+    systems = [system for system in summary.systems if system.outputs]
+    most = max((len(system.outputs) for system in systems), default=0)
+    rows = []
+    for system in systems:
+        scores = [f"{output.bleu:.1f}" for output in system.outputs]
+        rows.append((system.name, *scores, *["–"] * (most - len(scores)), _bleu_text(system)))
+    return Table(("system", *(str(number) for number in range(1, most + 1)), "mean"), tuple(rows))
 
 
 def length_ratio_table(summary: Summary) -> Table:
@@ -171,6 +178,10 @@ def _bucket_fields(bucket: Bucket) -> list[object]:
 
 def _header(summary: Summary) -> tuple[str, ...]:
     return (length_name(summary), "sentences", *(system.name for system in summary.systems))
+
+
+def _bleu_text(of: Bucket | System) -> str:
+    return f"{interval_text(of.bleu, of.bleu_low, of.bleu_high)}{spread_text(of.bleu_spread)}"
 
 
 def _rows_of_buckets(summary: Summary) -> list[tuple[Bucket, ...]]:

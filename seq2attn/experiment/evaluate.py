@@ -57,6 +57,13 @@ class Evaluation:
     """By the run's name."""
     runs: Mapping[str, TrainedRun]
     """The runs themselves, by the same names."""
+    models: Mapping[str, tuple[str, ...]]
+    """For each system the names of its runs: one, or one for each seed."""
+
+    @property
+    def first_runs(self) -> dict[str, str]:
+        """For each system the name of its first run, which stands for it where one translation or one look is shown."""
+        return {system: members[0] for system, members in self.models.items()}
 
 
 def evaluate_runs(
@@ -91,7 +98,7 @@ def _score(
     of_source = settings.length_of == "source"
     unit = settings.length_unit or length_unit(corpus.source_language if of_source else corpus.target_language)
     lengths = sentence_lengths(text.sources if of_source else text.references, unit, settings.subwords_model)
-    models = group_seeds(runs, settings.names)
+    models = _group_seeds(runs, settings.names)
     candidates = [
         Candidate(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
     ]
@@ -116,7 +123,7 @@ def _score(
         differences=measurement.differences,
         signatures={one.name: one.signature(1, how.n_resamples, how.seed) for one in how.beside},
     )
-    return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs)
+    return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs, models)
 
 
 def _measured(system: MeasuredSystem, run: TrainedRun) -> Measured:
@@ -131,11 +138,12 @@ def _measured(system: MeasuredSystem, run: TrainedRun) -> Measured:
     )
 
 
-def group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
+def _group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, tuple[str, ...]]:
     """The names of the runs that belong to each model, a run by itself being one, in the order of the first runs."""
-    models: dict[str, list[str]] = {}
+    models: dict[str, tuple[str, ...]] = {}
     for name, run in runs.items():
-        models.setdefault(names.get(run.folder.path, name), []).append(name)
+        model = names.get(run.folder.path, name)
+        models[model] = (*models.get(model, ()), name)
     return models
 
 

@@ -20,7 +20,7 @@ from seq2attn.evaluation.joined_tables import joined_blocks
 from seq2attn.evaluation.lengths import Binning, length_unit, sentence_lengths
 from seq2attn.evaluation.resampling import N_RESAMPLES, SEED
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, group_seeds
+from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings
 from seq2attn.experiment.translations import Report, SplitText, translations_of
 
 
@@ -63,7 +63,7 @@ def evaluate_joined(
     bleu = Bleu(tokenizer_for(corpus.target_language))
     systems = [
         _outputs(evaluation, name, members, texts, bleu, settings.beam_size, report)
-        for name, members in group_seeds(evaluation.runs, settings.names).items()
+        for name, members in evaluation.models.items()
     ]
     return JoinedSummary(
         corpus=corpus.name,

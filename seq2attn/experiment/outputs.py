@@ -61,7 +61,7 @@ def _examples(evaluation: Evaluation) -> list[Example]:
             evaluation.lengths[row],
             text.sources[row],
             text.references[row],
-            {name: translations[row] for name, translations in evaluation.translations.items()},
+            {system: evaluation.translations[run][row] for system, run in evaluation.first_runs.items()},
         )
         for row in chosen
     ]

@@ -32,12 +32,8 @@ def page_content(evaluation: Evaluation, details: ReportDetails) -> PageContent:
 
 
 def _records(evaluation: Evaluation) -> list[RunRecord]:
-    systems = {
-        folder: system.name
-        for system in evaluation.summary.systems
-        for folder in (system.run, *(output.run for output in system.outputs))
-    }
-    return [_record(name, run, systems[str(run.folder.path)]) for name, run in evaluation.runs.items()]
+    systems = {run: system for system, members in evaluation.models.items() for run in members}
+    return [_record(name, run, systems[name]) for name, run in evaluation.runs.items()]
 
 
 def _record(name: str, run: TrainedRun, system: str) -> RunRecord:
@@ -46,12 +42,13 @@ def _record(name: str, run: TrainedRun, system: str) -> RunRecord:
 
 
 def _explorations(evaluation: Evaluation) -> list[Exploration]:
+    runs = {system: evaluation.runs[run] for system, run in evaluation.first_runs.items()}
     found = []
     for lengths in _LOOKED_AT:
         of_length = zip(evaluation.text.sources, evaluation.lengths, strict=True)
-        sources = (source for source, length in of_length if length in lengths and _fits(source, evaluation.runs))
+        sources = (source for source, length in of_length if length in lengths and _fits(source, runs))
         if (source := next(sources, None)) is not None:
-            found.append(_without_self_attention(explore_runs(evaluation.runs, source)))
+            found.append(_without_self_attention(explore_runs(runs, source)))
     return found
 
 

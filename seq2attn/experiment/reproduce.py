@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seq2attn.config.load import load_config, replace_budget
+from seq2attn.config.load import load_config, replace_budget, replace_seed
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.joined import JoinedSummary
@@ -48,27 +48,60 @@ def reproduce(
     report: Report,
     minutes: float | None = None,
     overrides: Sequence[str] = (),
+    n_seeds: int = 1,
 ) -> Reproduction:
     """Run the preset's experiment in `out`; what is there already, whole or in part, is reused.
 
-    `minutes`: budget for each model's training in place of the preset's.
+    Args:
+        preset: its name.
+        out: folder of the runs and of the result.
+        device_name: where to compute.
+        command: the one that makes the result again.
+        report: is told of the translation.
+        minutes: budget for each training in place of the preset's.
+        overrides: settings of all models, as `KEY.PATH=VALUE`.
+        n_seeds: trainings of each model, which differ in their seeds alone: its own, and those that follow it. Every
+            model is trained once before any is trained again.
 
     Raises: ConfigError where `out` holds runs of other settings; Interrupted; whatever training raises.
     """
     started = time.monotonic()
-    files = preset_files(preset)
-    configs = [_settings(file, minutes, overrides) for file in files]
-    runs = [out / "runs" / file.stem for file in files]
-    for config, run in zip(configs, runs, strict=True):
-        _train_once(config, run, device_name)
-    settings = EvaluationSettings("test", DEFAULT_BINS, "source", beam_size=None, command=command)
-    evaluation = evaluate_runs(runs, settings, choose_device(device_name), report)
+    trainings = _trainings(preset, out / "runs", minutes, overrides, n_seeds)
+    for one in trainings:
+        _train_once(one.config, one.run, device_name)
+    names = {one.run: one.model for one in trainings} if n_seeds > 1 else {}
+    settings = EvaluationSettings("test", DEFAULT_BINS, "source", beam_size=None, command=command, names=names)
+    evaluation = evaluate_runs([one.run for one in trainings], settings, choose_device(device_name), report)
     paths = write_outputs(evaluation, out)
     joined = None
     if sizes := join_sizes(preset):
         joined = evaluate_joined(evaluation, sizes, settings, report)
         paths |= write_joined(joined, out)
     return Reproduction(evaluation, joined, paths, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One run that is to be there, and the name of its model."""
+
+    run: Path
+    model: str
+    config: Config
+
+
+def _trainings(
+    preset: str, folder: Path, minutes: float | None, overrides: Sequence[str], n_seeds: int
+) -> list[_Training]:
+    """Every run in the order of training."""
+    configs = {file.stem: _settings(file, minutes, overrides) for file in preset_files(preset)}
+    first = [_Training(folder / name, config.name or name, config) for name, config in configs.items()]
+    further = [_of_seed(one, one.config.train.seed + more) for more in range(1, n_seeds) for one in first]
+    return [*first, *further]
+
+
+def _of_seed(training: _Training, seed: int) -> _Training:
+    run = training.run.with_name(f"{training.run.name}-seed{seed}")
+    return replace(training, run=run, config=replace_seed(training.config, seed))
 
 
 def _settings(file: Path, minutes: float | None, overrides: Sequence[str]) -> Config:

@@ -16,6 +16,7 @@ from seq2attn.evaluation.report import (
     corpus_blocks,
     differences_blocks,
     measurement_blocks,
+    seeds_blocks,
     slopes_blocks,
     systems_blocks,
 )
@@ -134,6 +135,7 @@ def _blocks(content: PageContent) -> dict[str, Any]:
     summary = content.summary
     found = {
         "measurement": measurement_blocks(summary),
+        "seeds": seeds_blocks(summary),
         "slopes": slopes_blocks(summary),
         "differences": differences_blocks(summary),
         "systems": systems_blocks(summary),

@@ -230,7 +230,9 @@ def load_run(path: Path, device: torch.device) -> TrainedRun:
 
 
 def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedRun]:
-    """The runs in `paths` by name, an unfinished one marked as such; where two share a name, by name and folder.
+    """The runs in `paths` by name, an unfinished one marked as such.
+
+    Where several share a name they are told apart by their seeds, or where that does not do it, by their folders.
 
     Raises: RunError, DataError, CheckpointError.
     """
@@ -238,10 +240,13 @@ def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedR
     names = [
         run.name if run.has_final_weights else f"{run.name} (unfinished, step {run.about['step']})" for run in runs
     ]
-    return {
-        name if names.count(name) == 1 else f"{name} ({run.folder.path})": run
-        for name, run in zip(names, runs, strict=True)
-    }
+    seeded = [f"{name}, seed {run.config.train.seed}" for name, run in zip(names, runs, strict=True)]
+    found = {}
+    for name, with_seed, run in zip(names, seeded, runs, strict=True):
+        if names.count(name) > 1:
+            name = with_seed if seeded.count(with_seed) == 1 else f"{name} ({run.folder.path})"
+        found[name] = run
+    return found
 
 
 def choose_device(name: str) -> torch.device:
