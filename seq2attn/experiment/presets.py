@@ -9,7 +9,7 @@ from seq2attn.errors import ConfigError
 
 _PACKAGE = Path(seq2attn.__file__).parent
 # Where the question is what lies past the training length, consecutive sentences are joined, beyond 120 words.
-_JOIN_SIZES: dict[str, tuple[int, ...]] = {"positions": (1, 2, 3, 4, 5, 6)}
+_JOIN_SIZES: dict[str, tuple[int, ...]] = {"positions": (1, 2, 4, 6)}
 
 
 def presets_folder() -> Path:
