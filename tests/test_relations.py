@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.significance import fall
@@ -112,6 +113,19 @@ def test_the_smallest_gap_between_the_intervals_decides() -> None:
     assert apart.value == min(gaps) > 0
     swapped = [replace(FIXED, attention="dot"), replace(ATTENTION, attention="none")]
     assert not _by_kind(find_relations(swapped, LENGTHS))["apart"].found
+
+
+def test_a_bucket_of_few_sentences_decides_nothing_about_the_gap() -> None:
+    last = Bucket(60, None, 29, 15.0, 0.0, 30.0, 1.0)
+    found = {}
+    for n in (29, 30):
+        systems = [
+            replace(one, curve=replace(one.curve, buckets=(*one.curve.buckets[:-1], replace(last, n=n))))
+            for one in (FIXED, ATTENTION)
+        ]
+        found[n] = _by_kind(find_relations(systems, LENGTHS))["apart"]
+    assert found[29].found
+    assert (found[30].found, found[30].value) == (False, -30.0)
 
 
 def test_a_sentence_of_20_words_is_short_but_not_middling() -> None:

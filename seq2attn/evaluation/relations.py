@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from seq2attn.evaluation.length_curve import LengthCurve
+from seq2attn.evaluation.length_curve import Bucket, LengthCurve
 from seq2attn.evaluation.lengths import Lengths
 from seq2attn.evaluation.metric import Statistics
 from seq2attn.evaluation.resampling import Group
@@ -97,15 +97,20 @@ def _above(attending: Measured, fixed: Measured, lengths: Lengths) -> Relation |
 
 
 def _apart(attending: Measured, fixed: Measured) -> Relation | None:
+    ours_and_theirs = zip(_claimed(attending), _claimed(fixed), strict=True)
     gaps = [
         ours.bleu_low - theirs.bleu_high
-        for ours, theirs in zip(attending.curve.buckets, fixed.curve.buckets, strict=True)
+        for ours, theirs in ours_and_theirs
         if ours.low >= APART_FROM and ours.bleu_low is not None and theirs.bleu_high is not None
     ]
     if not gaps:
         return None
     gap = min(gaps)
     return Relation("apart", attending.name, fixed.name, None, None, gap, None, None, None, found=gap > 0.0)
+
+
+def _claimed(system: Measured) -> list[Bucket]:
+    return [bucket.as_claimed() for bucket in system.curve.buckets]
 
 
 def _level(system: Measured, lengths: Lengths) -> Relation | None:

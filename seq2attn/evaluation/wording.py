@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from seq2attn.evaluation.length_curve import FEW_SENTENCES
 from seq2attn.evaluation.relations import (
     APART_FROM,
     LEVEL_UNTIL,
@@ -42,7 +43,8 @@ def claim(relation: Relation, unit: str) -> str:
         case "above":
             return f"{system} is above {against} from {APART_FROM} {unit} up"
         case "apart":
-            return f"{system}: its interval is above that of {against} in every bucket from {APART_FROM} {unit} up"
+            buckets = f"every bucket of {FEW_SENTENCES} sentences and more from {APART_FROM} {unit} up"
+            return f"{system}: its interval is above that of {against} in {buckets}"
         case "level":
             return f"{system} does not fall significantly from {_middling(unit)} to {LONG}–{LEVEL_UNTIL - 1} {unit}"
         case "past_cap":
