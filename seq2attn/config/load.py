@@ -72,9 +72,7 @@ def replace_budget(config: Config, minutes: float) -> Config:
 
     Raises: ConfigError where `minutes` is not a positive number.
     """
-    tree = config.model_dump()
-    tree["train"] |= {"max_minutes": minutes, "max_steps": None, "max_epochs": None}
-    return parse_config(tree, "--minutes")
+    return _replace_training(config, {"max_minutes": minutes, "max_steps": None, "max_epochs": None}, "--minutes")
 
 
 def replace_seed(config: Config, seed: int) -> Config:
@@ -82,9 +80,7 @@ def replace_seed(config: Config, seed: int) -> Config:
 
     Raises: ConfigError where that is none.
     """
-    tree = config.model_dump()
-    tree["train"] |= {"seed": seed}
-    return parse_config(tree, "--seeds")
+    return _replace_training(config, {"seed": seed}, "--seeds")
 
 
 def dump_config(config: Config) -> str:
@@ -95,6 +91,12 @@ def dump_config(config: Config) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(config.model_dump(), stream)
     return stream.getvalue()
+
+
+def _replace_training(config: Config, settings: Mapping[str, object], origin: str) -> Config:
+    tree = config.model_dump()
+    tree["train"] |= settings
+    return parse_config(tree, origin)
 
 
 def _with_whole_paths(data: DataConfig) -> DataConfig:

@@ -66,7 +66,7 @@ class Panel:
     def mean_over_outputs(self, scores: Scores, weights: Sequence[Scores] | None = None) -> Scores:
         """Each system's mean over its outputs, `(n_systems, n_rows)`, from `(n_outputs, n_rows)`.
 
-        `weights`: for each system `(its outputs, n_rows)`, a row's sum being 1; none: all outputs count the same.
+        `weights`: for each system `(its outputs, n_rows)`, adding up to 1 over the outputs; none: all count the same.
         """
         by_system = [scores[chosen] for chosen in self._outputs_of_systems()]
         if weights is None:

@@ -57,7 +57,7 @@ class Evaluation:
     """By the run's name."""
     runs: Mapping[str, TrainedRun]
     """The runs themselves, by the same names."""
-    models: Mapping[str, tuple[str, ...]]
+    models: Mapping[str, Sequence[str]]
     """For each system the names of its runs: one, or one for each seed."""
 
     @property
@@ -138,12 +138,11 @@ def _measured(system: MeasuredSystem, run: TrainedRun) -> Measured:
     )
 
 
-def _group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, tuple[str, ...]]:
+def _group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
     """The names of the runs that belong to each model, a run by itself being one, in the order of the first runs."""
-    models: dict[str, tuple[str, ...]] = {}
+    models: dict[str, list[str]] = {}
     for name, run in runs.items():
-        model = names.get(run.folder.path, name)
-        models[model] = (*models.get(model, ()), name)
+        models.setdefault(names.get(run.folder.path, name), []).append(name)
     return models
 
 

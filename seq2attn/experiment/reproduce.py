@@ -69,7 +69,7 @@ def reproduce(
     trainings = _trainings(preset, out / "runs", minutes, overrides, n_seeds)
     for one in trainings:
         _train_once(one.config, one.run, device_name)
-    names = {one.run: one.model for one in trainings} if n_seeds > 1 else {}
+    names = {one.run: one.model for one in trainings}
     settings = EvaluationSettings("test", DEFAULT_BINS, "source", beam_size=None, command=command, names=names)
     evaluation = evaluate_runs([one.run for one in trainings], settings, choose_device(device_name), report)
     paths = write_outputs(evaluation, out)
