@@ -23,8 +23,8 @@ from seq2attn.benchmark.timing import Spread, alternate
 from seq2attn.benchmark.workload import Workload, make_up_text
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
+from seq2attn.device import peak_memory_bytes
 from seq2attn.errors import ConfigError, DataError
-from seq2attn.training.memory import peak_memory_bytes
 from tests.command_line import CONFIGS, RNN_ATTENTION, call
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ import torch
 
 import seq2attn
 from seq2attn.benchmark.timing import Timing
-from seq2attn.training.run_folder import describe_machine
+from seq2attn.device import describe_machine
 
 # Large enough that memory is no limit, small enough for a fraction of a second on one CPU core.
 _PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}

@@ -13,7 +13,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from seq2attn.benchmark.growth import Growth, GrowthPoint
 from seq2attn.benchmark.timing import Spread
-from seq2attn.evaluation.style import FAINT, GRID, LINE_STYLES, house_style, save_figure
+from seq2attn.style import FAINT, GRID, LINE_STYLES, house_style, save_figure
 
 _SIZE_INCHES = (9.6, 5.0)
 _TITLE = "Cost of a training step over sentence length"

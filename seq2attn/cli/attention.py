@@ -51,10 +51,10 @@ def attention(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Show which source words a model looks at while it writes each word of a translation."""
+    from seq2attn.device import choose_device
     from seq2attn.errors import ConfigError
     from seq2attn.experiment.explore import explore
     from seq2attn.explorer.maps import Choice
-    from seq2attn.training.run_folder import choose_device
 
     if out is not None and out.suffix not in (*_PICTURES, _PAGE):
         raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_PICTURES)} or {_PAGE}")

@@ -48,8 +48,8 @@ def bench(
     from seq2attn.benchmark.growth import measure_growth, parse_lengths
     from seq2attn.benchmark.speed import measure_speed
     from seq2attn.benchmark.tables import growth_table, speed_tables
+    from seq2attn.device import choose_device
     from seq2attn.experiment.presets import preset_files
-    from seq2attn.training.run_folder import choose_device
 
     models = _named(configs or preset_files(_DEFAULT_PRESET), overrides or [])
     command = shlex.join(["seq2attn", *sys.argv[1:]])

@@ -57,11 +57,11 @@ def evaluate(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Score runs on held-out sentences: BLEU with its interval, by sentence length if asked."""
+    from seq2attn.device import choose_device
     from seq2attn.evaluation.joined import JOINED_BINS, JoinedSummary
     from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
     from seq2attn.experiment.joined import evaluate_joined, write_joined
     from seq2attn.experiment.outputs import write_outputs
-    from seq2attn.training.run_folder import choose_device
 
     named = [parse_system(word) for word in runs]
     sizes = () if join is None else parse_join_sizes(join)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from seq2attn.evaluation.joined import JoinedGroup, JoinedSummary, JoinedSystem
 from seq2attn.evaluation.length_curve import FEW_SENTENCES
-from seq2attn.evaluation.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
+from seq2attn.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 
 _SIZE_INCHES = (9.6, 5.6)
 _TITLE = "BLEU over the length of joined sentences"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
 from seq2attn.evaluation.smoothing import WINDOW
-from seq2attn.evaluation.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 from seq2attn.evaluation.summary import Summary, System
+from seq2attn.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 
 _SIZE_INCHES = (9.6, 5.6)
 _NAME_COLUMNS, _NAME_LINES = 21, 3

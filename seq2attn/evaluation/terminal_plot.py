@@ -11,8 +11,8 @@ from rich.text import Text
 
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
 from seq2attn.evaluation.plot import bucket_spans
-from seq2attn.evaluation.style import LINE_STYLES, SIGNS
 from seq2attn.evaluation.summary import Summary
+from seq2attn.style import LINE_STYLES, SIGNS
 
 FEWEST_COLUMNS = 44
 """A plot that is narrower shows little."""

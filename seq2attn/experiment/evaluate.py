@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from seq2attn.data.corpus import load_corpus
+from seq2attn.device import describe_machine
 from seq2attn.errors import DataError
 from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
@@ -19,7 +20,7 @@ from seq2attn.evaluation.summary import Summary, System, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.translations import Report, SplitText, translations_of
 from seq2attn.training.model_card import write_card
-from seq2attn.training.run_folder import TrainedRun, describe_machine, load_runs
+from seq2attn.training.run_folder import TrainedRun, load_runs
 from seq2attn.training.scores import KeptScore, keep_scores
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from seq2attn.config.load import load_config, replace_budget, replace_seed
 from seq2attn.config.schema import Config
+from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.joined import JoinedSummary
 from seq2attn.evaluation.lengths import DEFAULT_BINS
@@ -17,7 +18,7 @@ from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
 from seq2attn.experiment.presets import join_sizes, preset_files
 from seq2attn.experiment.translations import Report
-from seq2attn.training.run_folder import RunFolder, choose_device
+from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.train import train
 
 

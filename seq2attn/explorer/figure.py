@@ -17,9 +17,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from seq2attn.errors import told_as_run_error
-from seq2attn.evaluation.style import FAINT, GRID, INK, PNG_DPI, house_style
 from seq2attn.explorer.fonts import fonts_for
 from seq2attn.explorer.maps import AttentionMap, Choice, Exploration
+from seq2attn.style import FAINT, GRID, INK, PNG_DPI, house_style
 
 # Faint weights are most of the weights of a transformer; the root shows them, and the bar of colours says so.
 _SCALE = PowerNorm(0.5, vmin=0.0, vmax=1.0)

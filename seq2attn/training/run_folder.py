@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from typing import Any
 
 import torch
 
-import seq2attn
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.schema import Config
 from seq2attn.data.durable import write_whole
@@ -247,35 +244,3 @@ def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedR
             name = with_seed if seeded.count(with_seed) == 1 else f"{name} ({run.folder.path})"
         found[name] = run
     return found
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; "auto": the first of CUDA, MPS and CPU that is there.
-
-    Raises: RunError where it is not there.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, present in there.items() if present))
-    if not there.get(name, False):
-        raise RunError(f"--device {name}: there is none here; available: {', '.join(k for k, v in there.items() if v)}")
-    return torch.device(name)
-
-
-def describe_machine(device: torch.device) -> str:
-    """The machine in a line: processor or accelerator, threads, torch."""
-    if device.type == "cuda":
-        hardware = torch.cuda.get_device_name(device)
-    else:
-        threads = torch.get_num_threads()
-        hardware = f"{_processor()}, {os.cpu_count()} cores, {threads} thread{'s' * (threads != 1)}"
-    return f"{hardware}; Python {platform.python_version()}, torch {torch.__version__}, seq2attn {seq2attn.__version__}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -10,11 +10,11 @@ import torch
 
 from seq2attn.config.schema import TrainConfig
 from seq2attn.data.batch import Batch
+from seq2attn.device import computing_in
 from seq2attn.errors import TrainingError, is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sums
 from seq2attn.training.optimizer import set_learning_rate
-from seq2attn.training.precision import computing_in
 
 
 class FailedUpdateError(TrainingError):

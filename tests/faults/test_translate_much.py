@@ -18,7 +18,7 @@ MANY = 100_000
 MEASURED = """
 import sys, torch
 from seq2attn.cli.app import main
-from seq2attn.training.memory import peak_memory_bytes
+from seq2attn.device import peak_memory_bytes
 try:
     main()
 finally:
