@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from seq2attn.explorer.maps import Exploration, ExploredSystem, Kind, SentenceAttention
-from seq2attn.explorer.words import group_subwords
+from seq2attn.attention.maps import Exploration, ExploredSystem, Kind, SentenceAttention
+from seq2attn.attention.words import group_subwords
 
 FRENCH = ["▁le", "▁cha", "t", "▁noir", "▁dor", "t", ",", "</s>"]
 ENGLISH = ["▁the", "▁black", "▁c", "at", "▁is", "▁sleep", "ing", ".", "</s>"]

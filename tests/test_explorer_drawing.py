@@ -14,10 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.cells import cell_len
 
-from seq2attn.explorer.figure import maps_figure, panels_of, save_figure
-from seq2attn.explorer.fonts import fonts_for
-from seq2attn.explorer.maps import AttentionMap, Choice, Exploration, Kind
-from seq2attn.explorer.terminal import terminal_map
+from seq2attn.attention.figure import fonts_for, maps_figure, panels_of, save_figure
+from seq2attn.attention.maps import AttentionMap, Choice, Exploration, Kind
+from seq2attn.attention.terminal import terminal_map
 from tests.explorer_samples import ARABIC, CHINESE, ENGLISH, FRENCH, RNN, TRANSFORMER, a_system, an_exploration
 
 

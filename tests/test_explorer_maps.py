@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seq2attn.attention.maps import Choice, SentenceAttention
 from seq2attn.errors import RunError
-from seq2attn.explorer.maps import Choice, SentenceAttention
 from tests.explorer_samples import ENGLISH, FRENCH, RNN, TRANSFORMER, an_attention, an_exploration
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from seq2attn.attention.html import write_page
+from seq2attn.attention.maps import Choice, Exploration
 from seq2attn.errors import RunError
-from seq2attn.explorer.maps import Choice, Exploration
-from seq2attn.explorer.page import write_page
 from tests.browser import needs_browser, run_in_page
 from tests.explorer_samples import ARABIC, FRENCH, an_exploration
 

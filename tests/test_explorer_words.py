@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.explorer.words import Tokens, group_subwords, merge_weights
+from seq2attn.attention.words import Tokens, group_subwords, merge_weights
 
 PIECES = st.lists(
     st.sampled_from(["▁", "▁le", "ch", "at", "▁,", ".", "'", "神", "▁天地", "<0xC3>", "<0xA9>", "<unk>", "</s>"]),

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from seq2attn.attention.maps import Choice, SentenceAttention
+from seq2attn.attention.read import read_attention
 from seq2attn.config.schema import ModelConfig, SubwordsConfig
 from seq2attn.data.batch import collate, pad_sources
 from seq2attn.data.subwords import EOS_ID, Subwords
-from seq2attn.decoding.attention import read_attention
 from seq2attn.decoding.search import greedy_search
-from seq2attn.explorer.maps import Choice, SentenceAttention
 from seq2attn.models.seq2seq import Seq2Seq
 from tests.conftest import MODELS, make_model
 from tests.training_samples import WORDS, write_copy_task

@@ -12,7 +12,7 @@ import typer
 from seq2attn.cli.train import Device
 
 if TYPE_CHECKING:
-    from seq2attn.explorer.maps import Choice, Exploration
+    from seq2attn.attention.maps import Choice, Exploration
 
 _PICTURES = (".png", ".svg")
 _PAGE = ".html"
@@ -51,10 +51,10 @@ def attention(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Show which source words a model looks at while it writes each word of a translation."""
+    from seq2attn.attention.maps import Choice
     from seq2attn.device import choose_device
     from seq2attn.errors import ConfigError
     from seq2attn.experiment.explore import explore
-    from seq2attn.explorer.maps import Choice
 
     if out is not None and out.suffix not in (*_PICTURES, _PAGE):
         raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_PICTURES)} or {_PAGE}")
@@ -71,8 +71,8 @@ def attention(
 
 
 def _write(exploration: Exploration, choice: Choice, subwords: bool, out: Path) -> None:
-    from seq2attn.explorer.figure import save_figure
-    from seq2attn.explorer.page import write_page
+    from seq2attn.attention.figure import save_figure
+    from seq2attn.attention.html import write_page
 
     if out.suffix == _PAGE:
         write_page(exploration, choice, subwords, out)
@@ -90,7 +90,7 @@ def _print(exploration: Exploration, choice: Choice, subwords: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from seq2attn.explorer.terminal import LEGEND, LEGEND_IN_COLOURS, terminal_map
+    from seq2attn.attention.terminal import LEGEND, LEGEND_IN_COLOURS, terminal_map
 
     console = Console(highlight=False)
     colours = console.color_system is not None and not console.no_color

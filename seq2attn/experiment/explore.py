@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
+from seq2attn.attention.maps import Exploration, ExploredSystem
+from seq2attn.attention.read import read_attention
 from seq2attn.data.cleaning import normalise
 from seq2attn.data.subwords import EOS_ID
-from seq2attn.decoding.attention import read_attention
 from seq2attn.decoding.translate import Translator
 from seq2attn.errors import DataError
-from seq2attn.explorer.maps import Exploration, ExploredSystem
 from seq2attn.training.run_folder import TrainedRun, load_runs
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from seq2attn.attention.maps import Exploration, SentenceAttention
 from seq2attn.evaluation.report import ReportDetails
 from seq2attn.experiment.evaluate import Evaluation
 from seq2attn.experiment.explore import explore_runs
-from seq2attn.explorer.maps import Exploration, SentenceAttention
 from seq2attn.report.content import PageContent, RunRecord
 from seq2attn.training.hyperparameters import flat_settings
 from seq2attn.training.run_folder import TrainedRun

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from seq2attn.attention.maps import Exploration
 from seq2attn.evaluation.report import ReportDetails
 from seq2attn.evaluation.summary import Summary
-from seq2attn.explorer.maps import Exploration
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from seq2attn.attention import html as explorer
+from seq2attn.attention.maps import Choice
 from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.plot import figure_notes
 from seq2attn.evaluation.report import (
@@ -32,8 +34,6 @@ from seq2attn.evaluation.wording import (
     verdict,
     why_untold,
 )
-from seq2attn.explorer import page as explorer
-from seq2attn.explorer.maps import Choice
 from seq2attn.report.chart import NARROW, WIDE
 from seq2attn.report.content import PageContent
 from seq2attn.report.curves import bleu_chart, ratio_chart

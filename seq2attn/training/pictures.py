@@ -9,17 +9,17 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from seq2attn.attention.figure import Panel as MapPanel
+from seq2attn.attention.figure import maps_figure
+from seq2attn.attention.maps import AttentionMap, Choice
+from seq2attn.attention.read import read_attention
 from seq2attn.config.schema import Config
 from seq2attn.data.subwords import EOS_ID
-from seq2attn.decoding.attention import read_attention
 from seq2attn.evaluation.document import Table, to_markdown
 from seq2attn.evaluation.measure import MeasureSettings, measure_panels
 from seq2attn.evaluation.plot import length_curve_figure
 from seq2attn.evaluation.resampling import Panel
 from seq2attn.evaluation.summary import Summary, System
-from seq2attn.explorer.figure import Panel as MapPanel
-from seq2attn.explorer.figure import maps_figure
-from seq2attn.explorer.maps import AttentionMap, Choice
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.style import house_style
 from seq2attn.training.board import Board, Pixels

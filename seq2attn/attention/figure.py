@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font, StyleFlags
 
+from seq2attn.attention.maps import AttentionMap, Choice, Exploration
 from seq2attn.errors import told_as_run_error
-from seq2attn.explorer.fonts import fonts_for
-from seq2attn.explorer.maps import AttentionMap, Choice, Exploration
 from seq2attn.style import FAINT, GRID, INK, PNG_DPI, house_style
 
 # Faint weights are most of the weights of a transformer; the root shows them, and the bar of colours says so.
@@ -165,3 +166,36 @@ def _stacked(text: str) -> str:
 def _width(text: str) -> int:
     """Signs of Latin width that `text` takes."""
     return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+_USUAL = "DejaVu Sans"
+_PLACEHOLDERS = "Last Resort High-Efficiency"
+
+
+def fonts_for(labels: Iterable[str]) -> tuple[list[str], str]:
+    """Families that together have the signs of `labels`, and the signs that no font of this machine has.
+
+    Matplotlib's own font comes first, and brings Latin, Greek, Cyrillic, Arabic and Hebrew. The machine's fonts are
+    looked through for the rest alone, and at the files themselves: matplotlib's list of them may be an old one. What is
+    missing even so is drawn as the placeholders of its script.
+    """
+    usual = FT2Font(font_manager.findfont(_USUAL))
+    families = [_USUAL]
+    missing = {ord(sign) for label in labels for sign in label if not sign.isspace()} - set(usual.get_charmap())
+    for path, font in _plain_first(font_manager.findSystemFonts()) if missing else ():
+        if covered := missing & set(font.get_charmap()):
+            font_manager.fontManager.addfont(path)
+            families.append(font.family_name)
+            missing -= covered
+    return [*families, _PLACEHOLDERS] if missing else families, "".join(sorted(map(chr, missing)))
+
+
+def _plain_first(paths: Iterable[str]) -> list[tuple[str, FT2Font]]:
+    """The fonts that can be read: those that are neither bold nor italic first, then by their paths."""
+    found = []
+    for path in paths:
+        try:
+            found.append((path, FT2Font(path)))
+        except (OSError, RuntimeError):  # a kind of file, or a damaged one, that cannot be drawn with
+            continue
+    return sorted(found, key=lambda one: (one[1].style_flags != StyleFlags.NORMAL, one[0]))

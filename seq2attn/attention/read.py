@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seq2attn.attention.maps import KINDS, SentenceAttention
+from seq2attn.attention.words import group_subwords
 from seq2attn.data.batch import Ids, collate
 from seq2attn.data.subwords import BOS_ID, EOS_ID, Subwords
-from seq2attn.explorer.maps import KINDS, SentenceAttention
-from seq2attn.explorer.words import group_subwords
 from seq2attn.models.seq2seq import Seq2Seq
 
 

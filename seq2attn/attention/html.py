@@ -7,8 +7,8 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from seq2attn.attention.maps import Choice, Exploration
 from seq2attn.errors import told_as_run_error
-from seq2attn.explorer.maps import Choice, Exploration
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -73,4 +73,4 @@ def script() -> str:
 
 
 def _resource(name: str) -> str:
-    return files("seq2attn.explorer").joinpath(name).read_text(encoding="utf-8")
+    return files("seq2attn.attention").joinpath(name).read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2attn.attention.words import Tokens, merge_weights
 from seq2attn.errors import RunError
-from seq2attn.explorer.words import Tokens, merge_weights
 
 Kind = Literal["cross", "encoder", "decoder"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -11,7 +11,7 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from seq2attn.explorer.maps import AttentionMap
+from seq2attn.attention.maps import AttentionMap
 
 LEGEND = "Rows look at columns. Digits: tenths of the row's attention, rounded down; a dot: less than a tenth."
 LEGEND_IN_COLOURS = "Rows look at columns. The brighter a block, the more of the row's attention it has."

@@ -1,0 +1,1 @@
+"""Attention weights over words: read from a model, and drawn."""

@@ -1,1 +1,0 @@
-"""Attention weights over words, and everything that they are drawn as."""
