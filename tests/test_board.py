@@ -27,12 +27,12 @@ from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import PAD_ID
 from seq2attn.models.build import build_model
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training import loop, pictures
 from seq2attn.training.board import Board
 from seq2attn.training.log import Window
 from seq2attn.training.pictures import Pictures
 from seq2attn.training.prepare import PreparedText, prepare_text
-from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.stream import BatchStream
 from seq2attn.training.train import train
 from seq2attn.training.update import Update

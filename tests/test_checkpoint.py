@@ -14,15 +14,8 @@ import torch
 from torch import Tensor
 
 from seq2attn.errors import CheckpointError, MismatchError
-from seq2attn.training.checkpoint import (
-    load_state,
-    load_weights,
-    read_manifest,
-    save_checkpoint,
-    set_weights,
-    weights_of,
-)
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.checkpoint import load_state, load_weights, read_manifest, save_checkpoint, set_weights, weights_of
+from seq2attn.runs.folder import RunFolder
 from tests.conftest import MODELS, make_model
 
 WEIGHTS = {"bias": torch.tensor([0.5, -1.0]), "weight": torch.arange(6.0).view(2, 3)}

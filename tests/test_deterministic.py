@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2attn.training.checkpoint import load_weights
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.checkpoint import load_weights
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training.train import train
 from tests.training_samples import FAMILIES, make_config, write_copy_task
 

@@ -15,7 +15,7 @@ from seq2attn.config.schema import DecodeConfig
 from seq2attn.data.batch import collate
 from seq2attn.decoding.search import next_log_probabilities
 from seq2attn.decoding.translate import Translator
-from seq2attn.training.run_folder import TrainedRun, load_run
+from seq2attn.runs.folder import TrainedRun, load_run
 from seq2attn.training.train import train
 from tests.command_line import CONFIGS, call
 from tests.training_samples import make_config, write_copy_task

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from seq2attn.config.load import dump_config, load_config
-from seq2attn.training.checkpoint import read_manifest
-from seq2attn.training.model_card import write_card
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.checkpoint import read_manifest
+from seq2attn.runs.folder import RunFolder
+from seq2attn.runs.model_card import write_card
 from seq2attn.training.train import train
 from tests.command_line import call
 from tests.training_samples import make_config, write_copy_task

@@ -12,7 +12,7 @@ import torch
 
 from seq2attn.config.load import load_config
 from seq2attn.decoding.translate import Translator
-from seq2attn.training.run_folder import load_run
+from seq2attn.runs.folder import load_run
 from seq2attn.training.train import train
 from tests.command_line import call
 from tests.training_samples import loss_curve, read_metrics

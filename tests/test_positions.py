@@ -21,7 +21,7 @@ from seq2attn.errors import ConfigError
 from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.positions import AlibiPositions, Order, RotaryPositions
 from seq2attn.models.transformer import TransformerSeq2Seq
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training.train import train
 from tests.command_line import call, write
 from tests.conftest import make_batch, make_model

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from seq2attn.config.load import load_config
-from seq2attn.report.settings import Settings, differing_settings
-from seq2attn.training.hyperparameters import flat_settings
+from seq2attn.config.settings import Settings, differing_settings, flat_settings
 from tests.command_line import CONFIGS
 
 

@@ -13,9 +13,9 @@ import torch
 
 from seq2attn.config.schema import Config
 from seq2attn.errors import CheckpointError, ConfigError, DataError, RunError
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training import loop
 from seq2attn.training.log import TrainingLog
-from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.train import train
 from tests.faults.trainings import assert_same_run
 from tests.training_samples import FAMILIES, make_config, read_metrics, write_copy_task

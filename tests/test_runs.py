@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from seq2attn.experiment.comparison import compare_runs
-from seq2attn.experiment.runs import RunAccount, list_runs, read_account
-from seq2attn.training.checkpoint import read_manifest
-from seq2attn.training.lock import is_locked, locked
-from seq2attn.training.run_folder import RunFolder
-from seq2attn.training.scores import KeptScore, keep_scores
+from seq2attn.runs.checkpoint import read_manifest
+from seq2attn.runs.compare import compare_runs
+from seq2attn.runs.folder import RunFolder, is_locked, locked
+from seq2attn.runs.listing import RunAccount, list_runs, read_account
+from seq2attn.runs.scores import KeptScore, keep_scores
 from seq2attn.training.train import train
 from tests.command_line import call
 from tests.training_samples import FAMILIES, make_config, write_copy_task

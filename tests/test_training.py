@@ -13,12 +13,12 @@ from seq2attn.decoding.translate import Translator
 from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError, RunError, TrainingError
 from seq2attn.models.build import build_model
+from seq2attn.runs.checkpoint import load_weights, read_manifest, weights_of
+from seq2attn.runs.folder import RunFolder, load_run
 from seq2attn.training import loop
-from seq2attn.training.checkpoint import load_weights, read_manifest, weights_of
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer
 from seq2attn.training.prepare import prepare_text
-from seq2attn.training.run_folder import RunFolder, load_run
 from seq2attn.training.train import train
 from tests.training_samples import FAMILIES, loss_curve, make_config, read_metrics, write_copy_task
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2attn.config.load import parse_config
 from seq2attn.config.schema import Config
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 
 WORDS = ["ba", "be", "bi", "bo", "da", "de", "di", "do", "ga", "ge", "gi", "go"]
 

@@ -18,7 +18,7 @@ from seq2attn.benchmark.timing import Audience, alternate
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
 from seq2attn.export.ctranslate2 import export_ctranslate2
-from seq2attn.training.run_folder import RunFolder, TrainedRun
+from seq2attn.runs.folder import RunFolder, TrainedRun
 
 _OWN, _JOEY, _MARIAN = "seq2attn", "JoeyNMT", "Marian"
 _EXPORTED, _CONVERTED = "seq2attn in CTranslate2", "Marian in CTranslate2"

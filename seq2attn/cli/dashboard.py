@@ -20,7 +20,7 @@ def dashboard(
 ) -> None:
     """Show runs in TensorBoard, those still in training too; Ctrl-C ends it."""
     from seq2attn.experiment.dashboard import start_dashboard
-    from seq2attn.training.run_folder import RUNS
+    from seq2attn.runs.folder import RUNS
     from seq2attn.training.signals import StopRequest
 
     with StopRequest() as stop:

@@ -23,7 +23,7 @@ def export(
     """Write a trained transformer for a program that translates faster."""
     from seq2attn.device import choose_device
     from seq2attn.export.ctranslate2 import export_ctranslate2
-    from seq2attn.training.run_folder import load_run
+    from seq2attn.runs.folder import load_run
 
     trained = load_run(run, choose_device("cpu"))
     match program:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from seq2attn.evaluation.document import Table
 from seq2attn.evaluation.wording import signed
-from seq2attn.experiment.comparison import Comparison
-from seq2attn.experiment.runs import RunAccount
+from seq2attn.runs.compare import Comparison
+from seq2attn.runs.listing import RunAccount
 
 _COLUMNS = ("run", "model", "corpus", "steps", "BLEU", "test", "age", "size", "state")
 _NUMBERS = ("steps", "BLEU", "test", "age", "size")

@@ -18,8 +18,8 @@ def runs(
 ) -> None:
     """List runs, the newest first: model, text, steps, BLEU, age, size, and whether they came to their end."""
     from seq2attn.cli.run_tables import list_table
-    from seq2attn.experiment.runs import list_runs
-    from seq2attn.training.run_folder import RUNS
+    from seq2attn.runs.folder import RUNS
+    from seq2attn.runs.listing import list_runs
 
     place = folder or RUNS
     found = list_runs(place)
@@ -39,7 +39,7 @@ def compare(
     """Show which settings of runs differ, and what became of loss, BLEU, speed, time and size."""
     from seq2attn.cli.run_tables import figure_table, setting_table
     from seq2attn.evaluation.tables import rich_table
-    from seq2attn.experiment.comparison import compare_runs
+    from seq2attn.runs.compare import compare_runs
 
     comparison = compare_runs(paths)
     if as_json:

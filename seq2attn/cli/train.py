@@ -35,7 +35,7 @@ def train(
 ) -> None:
     """Train one model; everything about it lands in its run folder."""
     from seq2attn.config.load import load_config, replace_budget
-    from seq2attn.training.run_folder import RunFolder
+    from seq2attn.runs.folder import RunFolder
     from seq2attn.training.train import train as run_training
 
     settings = load_config(config, [*(overrides or []), *["train.deterministic=true"] * deterministic])

@@ -36,7 +36,7 @@ def translate(
     from seq2attn.decoding.translate import Translator
     from seq2attn.device import choose_device
     from seq2attn.errors import told_as_run_error
-    from seq2attn.training.run_folder import load_run
+    from seq2attn.runs.folder import load_run
 
     trained = load_run(run, choose_device(device.value))
     settings = trained.config.decode

@@ -7,7 +7,7 @@ from pathlib import Path
 from tensorboard import program
 
 from seq2attn.errors import ConfigError, RunError
-from seq2attn.experiment.runs import require_folder
+from seq2attn.runs.listing import require_folder
 
 _EVENT_FILES = "events.out.tfevents.*"
 # Validations of a run that can be gone through; TensorBoard's own 10 would be a sample of them.

@@ -19,9 +19,9 @@ from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.summary import Summary, System, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.translations import Report, SplitText, translations_of
-from seq2attn.training.model_card import write_card
-from seq2attn.training.run_folder import TrainedRun, load_runs
-from seq2attn.training.scores import KeptScore, keep_scores
+from seq2attn.runs.folder import TrainedRun, load_runs
+from seq2attn.runs.model_card import write_card
+from seq2attn.runs.scores import KeptScore, keep_scores
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from seq2attn.data.cleaning import normalise
 from seq2attn.data.subwords import EOS_ID
 from seq2attn.decoding.translate import Translator
 from seq2attn.errors import DataError
-from seq2attn.training.run_folder import TrainedRun, load_runs
+from seq2attn.runs.folder import TrainedRun, load_runs
 
 
 def explore(paths: Sequence[Path], source: str, target: str | None, device: torch.device) -> Exploration:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from seq2attn.attention.maps import Exploration, SentenceAttention
+from seq2attn.config.settings import flat_settings
 from seq2attn.evaluation.report import ReportDetails
 from seq2attn.experiment.evaluate import Evaluation
 from seq2attn.experiment.explore import explore_runs
 from seq2attn.report.content import PageContent, RunRecord
-from seq2attn.training.hyperparameters import flat_settings
-from seq2attn.training.run_folder import TrainedRun
+from seq2attn.runs.folder import TrainedRun
 
 # A sentence to take in at a glance, and one of the usual length, whose map a screen still holds.
 _LOOKED_AT = (range(6, 13), range(18, 26))

@@ -18,7 +18,7 @@ from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
 from seq2attn.experiment.presets import join_sizes, preset_files
 from seq2attn.experiment.translations import Report
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training.train import train
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from seq2attn.data.corpus import Corpus
 from seq2attn.decoding.translate import Translator
 from seq2attn.errors import told_as_run_error
-from seq2attn.training.run_folder import TrainedRun
+from seq2attn.runs.folder import TrainedRun
 
 Report = Callable[[str, int, int], object]
 """Told a system's name, how many sentences it has translated, and of how many."""

@@ -19,7 +19,7 @@ from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Subwords
 from seq2attn.errors import MissingExtraError, RunError
 from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.transformer import DecoderLayer, EncoderLayer, FeedForward, TransformerSeq2Seq
-from seq2attn.training.run_folder import TrainedRun
+from seq2attn.runs.folder import TrainedRun
 
 # Positions of a model that has no last one; CTranslate2 refuses sentences that are longer than its table.
 _ENDLESS_POSITIONS = 2048

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from seq2attn.attention import html as explorer
 from seq2attn.attention.maps import Choice
+from seq2attn.config.settings import ABSENT, differing_settings
 from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.plot import figure_notes
 from seq2attn.evaluation.report import (
@@ -39,7 +40,6 @@ from seq2attn.report.content import PageContent
 from seq2attn.report.curves import bleu_chart, ratio_chart
 from seq2attn.report.marks import mark_differences
 from seq2attn.report.scores import looks, score_rows
-from seq2attn.report.settings import ABSENT, differing_settings
 from seq2attn.report.training import training_charts
 
 _PACKAGE = "seq2attn.report"

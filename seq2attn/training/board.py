@@ -14,10 +14,10 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 
 from seq2attn.config.schema import Config
+from seq2attn.config.settings import all_hyperparameters, hyperparameters
 from seq2attn.data.subwords import Side, Subwords
 from seq2attn.models.embedding import ScaledEmbedding
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.hyperparameters import all_hyperparameters, hyperparameters
 from seq2attn.training.validation import BLEU_BY_LENGTH, FINAL_FIGURES
 
 Pixels = NDArray[np.uint8]

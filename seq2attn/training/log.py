@@ -17,8 +17,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
 from seq2attn.data.durable import write_whole
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training.board import Board
-from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.update import Update
 from seq2attn.training.validation import FINAL_FIGURES, perplexity
 

@@ -20,14 +20,14 @@ from seq2attn.data.durable import write_whole
 from seq2attn.device import peak_memory_bytes
 from seq2attn.errors import MismatchError, TrainingError
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.checkpoint import check_made_for, load_state, load_weights, made_for, set_weights
+from seq2attn.runs.checkpoint import check_made_for, load_state, load_weights, made_for, set_weights
+from seq2attn.runs.checkpoint_manager import CheckpointKeeper
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training.guard import Guard
-from seq2attn.training.keeper import CheckpointKeeper
 from seq2attn.training.log import TrainingLog, Window
 from seq2attn.training.optimizer import build_optimizer
 from seq2attn.training.pictures import Pictures
 from seq2attn.training.prepare import PreparedText
-from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.schedule import Spent, learning_rate, progress
 from seq2attn.training.signals import StopRequest
 from seq2attn.training.stream import BatchStream

@@ -8,7 +8,7 @@ from seq2attn.config.schema import Config
 from seq2attn.data.corpus import Corpus, cache_folder, load_corpus
 from seq2attn.data.encoded import EncodedPairs, encode_split
 from seq2attn.data.subwords import Subwords
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,17 @@ import torch
 import seq2attn
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
+from seq2attn.config.settings import flat_settings
 from seq2attn.device import allow_tf32, choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, RunError, told_as_run_error
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.checkpoint import differences
-from seq2attn.training.hyperparameters import flat_settings
-from seq2attn.training.lock import locked
+from seq2attn.runs.checkpoint import differences
+from seq2attn.runs.folder import RunFolder, locked
+from seq2attn.runs.model_card import write_card
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
-from seq2attn.training.model_card import write_card
 from seq2attn.training.prepare import PreparedText, prepare_text
-from seq2attn.training.run_folder import RunFolder
 
 # What a resumed run may change: how long it goes on and how often it looks up, never what it computes.
 _FREE_ON_RESUME = {

@@ -23,7 +23,7 @@ from seq2attn.config.load import dump_config, load_config
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
 from seq2attn.data.files import read_lines, read_rows
 from seq2attn.errors import Seq2AttnError
-from seq2attn.training.checkpoint import load_state, load_weights, save_checkpoint
+from seq2attn.runs.checkpoint import load_state, load_weights, save_checkpoint
 from tests.command_line import CONFIGS, call, train_tiny
 
 SEEDS: tuple[int, ...] = (12096,)

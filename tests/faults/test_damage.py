@@ -16,7 +16,7 @@ import torch
 
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 from tests.command_line import call, write
 from tests.faults.conftest import Fault, config_of, write_config
 from tests.faults.trainings import assert_same_run, train_to_the_end

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.training.checkpoint import read_manifest
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.checkpoint import read_manifest
+from seq2attn.runs.folder import RunFolder
 from tests.command_line import Finished, call, finish, running, wait_for
 from tests.faults.conftest import Fault, config_of, write_config
 from tests.faults.trainings import assert_same_run, train_to_the_end

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from seq2attn.config.schema import Config
-from seq2attn.training.checkpoint import read_manifest
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.checkpoint import read_manifest
+from seq2attn.runs.folder import RunFolder
 from tests.faults.conftest import Fault, config_of
 from tests.faults.trainings import assert_same_run, start_training, train_to_the_end
 from tests.training_samples import FAMILIES

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from seq2attn.models.build import build_model
-from seq2attn.training.checkpoint import load_state, load_weights, read_manifest
+from seq2attn.runs.checkpoint import load_state, load_weights, read_manifest
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer
 from seq2attn.training.prepare import prepare_text
-from seq2attn.training.run_folder import RunFolder
 from tests.command_line import PATIENCE, call
 from tests.faults.conftest import Fault, config_of, write_config
 from tests.training_samples import write_copy_task

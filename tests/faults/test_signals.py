@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.training.checkpoint import read_manifest
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.checkpoint import read_manifest
+from seq2attn.runs.folder import RunFolder
 from tests.command_line import PATIENCE, call, finish, running, wait_for
 from tests.faults.conftest import Fault, config_of, write_config
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seq2attn.data.subwords import Subwords
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 from tests.command_line import Finished, call, write
 from tests.faults.conftest import Fault
 

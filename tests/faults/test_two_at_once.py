@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 from tests.command_line import call
 from tests.faults.conftest import Fault, config_of, write_config
 from tests.faults.trainings import start_training

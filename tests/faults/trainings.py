@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from seq2attn.config.schema import Config
+from seq2attn.runs.checkpoint import load_state, load_weights
+from seq2attn.runs.folder import RunFolder
 from seq2attn.training import loop
-from seq2attn.training.checkpoint import load_state, load_weights
-from seq2attn.training.run_folder import RunFolder
 from seq2attn.training.train import train
 from tests.training_samples import read_metrics
 

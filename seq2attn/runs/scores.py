@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from seq2attn.data.durable import write_whole
 from seq2attn.errors import told_as_run_error
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 
 
 class _Subject(NamedTuple):

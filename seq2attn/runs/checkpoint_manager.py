@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2attn.errors import CheckpointError, DiskError
-from seq2attn.training.checkpoint import (
+from seq2attn.runs.checkpoint import (
     load_weights,
     newest_whole,
     read_manifest,
@@ -19,7 +19,7 @@ from seq2attn.training.checkpoint import (
     save_checkpoint,
     weights_of,
 )
-from seq2attn.training.run_folder import RunFolder
+from seq2attn.runs.folder import RunFolder
 
 # A checkpoint holds each weight in four bytes, and AdamW's two averages of its gradients.
 _BYTES_A_WEIGHT = 12

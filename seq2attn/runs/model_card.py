@@ -21,9 +21,9 @@ from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.document import Block, Code, Heading, Paragraph, Table, to_markdown
 from seq2attn.evaluation.tables import interval_text
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.training.checkpoint import read_manifest
-from seq2attn.training.run_folder import RunFolder
-from seq2attn.training.scores import KeptScore, read_scores
+from seq2attn.runs.checkpoint import read_manifest
+from seq2attn.runs.folder import RunFolder
+from seq2attn.runs.scores import KeptScore, read_scores
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from seq2attn.config.settings import flat_settings
 from seq2attn.data.corpus import OWN
 from seq2attn.errors import RunError, Seq2AttnError
-from seq2attn.training.checkpoint import read_about
-from seq2attn.training.hyperparameters import flat_settings
-from seq2attn.training.lock import is_locked
-from seq2attn.training.run_folder import RunFolder
-from seq2attn.training.scores import KeptScore, read_scores
+from seq2attn.runs.checkpoint import read_about
+from seq2attn.runs.folder import RunFolder, is_locked
+from seq2attn.runs.scores import KeptScore, read_scores
 
 State = Literal["finished", "training", "stopped"]
 _SPEED = "speed/target_tokens_per_second"

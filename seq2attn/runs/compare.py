@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from seq2attn.config.settings import DifferingSetting, differing_settings
 from seq2attn.errors import RunError
-from seq2attn.experiment.runs import RunAccount, read_account
-from seq2attn.report.settings import DifferingSetting, differing_settings
+from seq2attn.runs.listing import RunAccount, read_account
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What a run folder holds: its paths and lock, checkpoints, scores, model card."""
