@@ -11,7 +11,7 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.significance import fall
 from seq2attn.evaluation.summary import Relation
-from seq2attn.evaluation.wording import claim, measured, verdict
+from seq2attn.report.wording import claim, measured, verdict
 from tests.evaluation_samples import bleu_curve, random_statistics
 
 LENGTHS = np.repeat(np.array([5, 15, 20, 25, 35, 45, 55, 65]), 60)

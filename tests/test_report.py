@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from seq2attn.evaluation.differences import Difference
-from seq2attn.evaluation.document import Code, Heading, Paragraph, Picture, Table, to_markdown
 from seq2attn.evaluation.length_curve import MetricCurve, Score
-from seq2attn.evaluation.report import Example, ReportDetails, report_blocks, write_report
 from seq2attn.evaluation.slope import Slope
 from seq2attn.evaluation.summary import Output, Relation, Summary
-from seq2attn.evaluation.wording import three_sentences
+from seq2attn.report.content import Example, ReportDetails, report_blocks, write_report
+from seq2attn.report.markdown import Code, Heading, Paragraph, Picture, Table, to_markdown
+from seq2attn.report.wording import three_sentences
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary
 
 DETAILS = ReportDetails(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from seq2attn.report.page import write_page
+from seq2attn.report.html import write_page
 from tests.browser import Tab, needs_browser, open_tab
 from tests.explorer_samples import an_exploration
 from tests.report_samples import a_content

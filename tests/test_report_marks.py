@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.report.marks import Mark, mark_differences
+from seq2attn.report.diff import Mark, mark_differences
 
 SENTENCES = st.lists(st.sampled_from(["the", "black", "cat,", "(cat)", "«", "...", "神创造", "وقال", "l'eau"])).map(
     " ".join

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from seq2attn.errors import RunError
-from seq2attn.evaluation.report import Example, ReportDetails
 from seq2attn.evaluation.summary import Output
-from seq2attn.evaluation.wording import three_sentences
-from seq2attn.report.content import PageContent
-from seq2attn.report.page import page, write_page
+from seq2attn.report.content import Example, ReportDetails
+from seq2attn.report.html import page, write_page
+from seq2attn.report.page_content import PageContent
+from seq2attn.report.wording import three_sentences
 from tests.browser import needs_browser, open_tab, run_in_page
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, a_summary
 from tests.explorer_samples import an_exploration

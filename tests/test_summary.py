@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from seq2attn.errors import DataError
-from seq2attn.evaluation.document import to_markdown
 from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.summary import Summary
-from seq2attn.evaluation.tables import bleu_table, length_ratio_table, terminal_table, to_csv
+from seq2attn.report.markdown import to_markdown
+from seq2attn.report.tables import bleu_table, length_ratio_table, terminal_table, to_csv
 from tests.evaluation_samples import ATTENTION, COUNTS, RETENTION, SHARE_FALL, a_summary, a_system
 
 WITH_GAP = a_system("gappy", [10, 11, 12, 13, 14, 15, 16], [3, *COUNTS[1:6], 0])

@@ -10,8 +10,8 @@ import rich.table
 from rich import box
 from rich.text import Text
 
-from seq2attn.evaluation.document import Table
-from seq2attn.evaluation.wording import signed
+from seq2attn.report.markdown import Table
+from seq2attn.report.wording import signed
 from seq2attn.runs.compare import Comparison
 from seq2attn.runs.listing import RunAccount
 

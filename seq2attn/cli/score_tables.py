@@ -24,7 +24,7 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
 
     With `plot`, the curve beside or below the first table; None: on a terminal.
     """
-    from seq2attn.evaluation import tables
+    from seq2attn.report import tables
 
     console = results_console()
     if len(summary.systems[0].buckets) > 1 and (console.is_terminal if plot is None else plot):
@@ -44,7 +44,7 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
 
 def print_verdict(summary: Summary) -> None:
     """Print in two sentences whether the figure shows the bottleneck, and what each system keeps."""
-    from seq2attn.evaluation.wording import three_sentences
+    from seq2attn.report.wording import three_sentences
 
     for sentence in three_sentences(summary)[1:]:
         typer.echo(f"\n{sentence}")
@@ -55,8 +55,8 @@ def _print_curve(summary: Summary, console: Console) -> None:
     """Print the first table and the curve, beside each other where there is room."""
     from rich.table import Table
 
-    from seq2attn.evaluation.tables import terminal_table
-    from seq2attn.evaluation.terminal_plot import FEWEST_COLUMNS, terminal_plot
+    from seq2attn.report.tables import terminal_table
+    from seq2attn.report.terminal import FEWEST_COLUMNS, terminal_plot
 
     table, plain = terminal_table(summary), console.options.ascii_only
     room = console.width - console.measure(table).maximum - _GAP if console.is_terminal else 0
@@ -71,8 +71,8 @@ def _print_curve(summary: Summary, console: Console) -> None:
 
 def print_joined(summary: JoinedSummary) -> None:
     """Print the tables of joined sentences and sacreBLEU's signature."""
-    from seq2attn.evaluation import joined_tables
-    from seq2attn.evaluation.tables import rich_table
+    from seq2attn.report import joined as joined_tables
+    from seq2attn.report.tables import rich_table
 
     console = results_console()
     title = f"BLEU of joined sentences: {summary.corpus}, {summary.split}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from seq2attn.errors import told_as_run_error
-from seq2attn.evaluation.plot import draw_length_curve
 from seq2attn.evaluation.summary import Summary
-from seq2attn.evaluation.tables import to_csv
+from seq2attn.report.figure import draw_length_curve
+from seq2attn.report.tables import to_csv
 
 
 def write_scores(summary: Summary, folder: Path) -> dict[str, Path]:

@@ -13,15 +13,14 @@ from seq2attn.data.corpus import HOW_TO_NAME_DOCUMENTS
 from seq2attn.data.joining import MAX_JOINED_WORDS, consecutive_groups, join_texts
 from seq2attn.errors import DataError, told_as_run_error
 from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.document import to_markdown
 from seq2attn.evaluation.joined import JOINED_BINS, JoinedOutputs, JoinedSummary, Segments, measure_joined
-from seq2attn.evaluation.joined_plot import draw_joined
-from seq2attn.evaluation.joined_tables import joined_blocks
 from seq2attn.evaluation.lengths import Binning, length_unit, sentence_lengths
 from seq2attn.evaluation.resampling import N_RESAMPLES, SEED
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings
 from seq2attn.experiment.translations import Report, SplitText, translations_of
+from seq2attn.report.joined import draw_joined, joined_blocks
+from seq2attn.report.markdown import to_markdown
 
 
 @dataclass(frozen=True)

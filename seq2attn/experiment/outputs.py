@@ -8,10 +8,10 @@ from pathlib import Path
 from seq2attn.data.card import count_pairs, describe_origin
 from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.outputs import write_scores
-from seq2attn.evaluation.report import Example, ReportDetails, write_report
 from seq2attn.experiment.evaluate import Evaluation
 from seq2attn.experiment.page import page_content
-from seq2attn.report.page import write_page
+from seq2attn.report.content import Example, ReportDetails, write_report
+from seq2attn.report.html import write_page
 
 _SHORT = range(6, 13)
 _LONG = range(40, 60)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from seq2attn.attention.maps import Exploration, SentenceAttention
 from seq2attn.config.settings import flat_settings
-from seq2attn.evaluation.report import ReportDetails
 from seq2attn.experiment.evaluate import Evaluation
 from seq2attn.experiment.explore import explore_runs
-from seq2attn.report.content import PageContent, RunRecord
+from seq2attn.report.content import ReportDetails
+from seq2attn.report.page_content import PageContent, RunRecord
 from seq2attn.runs.folder import TrainedRun
 
 # A sentence to take in at a glance, and one of the usual length, whose map a screen still holds.

@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 
 from seq2attn.evaluation.length_curve import Bucket
-from seq2attn.evaluation.plot import bucket_spans
 from seq2attn.evaluation.summary import Summary, System
-from seq2attn.evaluation.tables import length_name
 from seq2attn.report.chart import (
     Bar,
     Chart,
@@ -23,7 +21,9 @@ from seq2attn.report.chart import (
     thinned,
     without_gaps,
 )
+from seq2attn.report.figure import bucket_spans
 from seq2attn.report.scores import bucket_tip
+from seq2attn.report.tables import length_name
 
 _COUNTS = 56.0  # pixels below the lines for the bars of counts and their labels
 _BAR_SHARE = 0.86

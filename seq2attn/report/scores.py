@@ -10,9 +10,9 @@ from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.lengths import EVERY_LENGTH
 from seq2attn.evaluation.summary import Summary, System
-from seq2attn.evaluation.tables import TOO_SMALL, interval_text, spread_text
-from seq2attn.evaluation.wording import p_value_text, signed
 from seq2attn.report.chart import MARKERS
+from seq2attn.report.tables import TOO_SMALL, interval_text, spread_text
+from seq2attn.report.wording import p_value_text, signed
 from seq2attn.style import LINE_STYLES, SIGNS
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.chart import Chart, Column, Dot, Plane, Point, Series, Size, thinned
-from seq2attn.report.content import RunRecord
+from seq2attn.report.page_content import RunRecord
 from seq2attn.report.scores import looks
 
 _TRAINING, _VALIDATION, _BLEU = "perplexity/train", "perplexity/validation", "bleu/validation"

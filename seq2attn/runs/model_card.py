@@ -18,9 +18,9 @@ from seq2attn.data.corpus import OWN
 from seq2attn.data.durable import write_whole
 from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.document import Block, Code, Heading, Paragraph, Table, to_markdown
-from seq2attn.evaluation.tables import interval_text
 from seq2attn.evaluation.tokenizers import tokenizer_for
+from seq2attn.report.markdown import Block, Code, Heading, Paragraph, Table, to_markdown
+from seq2attn.report.tables import interval_text
 from seq2attn.runs.checkpoint import read_manifest
 from seq2attn.runs.folder import RunFolder
 from seq2attn.runs.scores import KeptScore, read_scores

@@ -15,12 +15,12 @@ from seq2attn.attention.maps import AttentionMap, Choice
 from seq2attn.attention.read import read_attention
 from seq2attn.config.schema import Config
 from seq2attn.data.subwords import EOS_ID
-from seq2attn.evaluation.document import Table, to_markdown
 from seq2attn.evaluation.measure import MeasureSettings, measure_panels
-from seq2attn.evaluation.plot import length_curve_figure
 from seq2attn.evaluation.resampling import Panel
 from seq2attn.evaluation.summary import Summary, System
 from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.report.figure import length_curve_figure
+from seq2attn.report.markdown import Table, to_markdown
 from seq2attn.style import house_style
 from seq2attn.training.board import Board, Pixels
 from seq2attn.training.validation import BLEU_BY_LENGTH, ValidationResult, Validator

@@ -10,12 +10,12 @@ from rich import box
 from rich.console import JustifyMethod
 from rich.text import Text
 
-from seq2attn.evaluation.document import Table
 from seq2attn.evaluation.length_curve import Bucket, MetricCurve, Score
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
 from seq2attn.evaluation.slope import WORDS, Slope
 from seq2attn.evaluation.summary import Summary, System
-from seq2attn.evaluation.wording import p_value_text, signed
+from seq2attn.report.markdown import Table
+from seq2attn.report.wording import p_value_text, signed
 
 TOO_SMALL = "n too small"
 """Stands where an interval would, in a bucket of few sentences."""

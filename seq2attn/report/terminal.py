@@ -10,8 +10,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
-from seq2attn.evaluation.plot import bucket_spans
 from seq2attn.evaluation.summary import Summary
+from seq2attn.report.figure import bucket_spans
 from seq2attn.style import LINE_STYLES, SIGNS
 
 FEWEST_COLUMNS = 44
