@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from seq2attn.evaluation.bleu import MAX_ORDER, Bleu
 from seq2attn.evaluation.length_curve import Bucket, LengthCurve
 from seq2attn.evaluation.lengths import DEFAULT_BINS, Binning, Lengths
 from seq2attn.evaluation.measure import MeasureSettings, measure_panels
-from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.metrics import MAX_ORDER, Bleu, Statistics
 from seq2attn.evaluation.resampling import Panel
 from seq2attn.evaluation.summary import Relation, Summary, System, Training
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.length_curve import Bucket
-from seq2attn.evaluation.slope import Slope
-from seq2attn.evaluation.smoothing import SmoothedPoint
+from seq2attn.evaluation.slope import Slope, SmoothedPoint
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.content import Example, ReportDetails
 from seq2attn.report.page_content import PageContent, RunRecord

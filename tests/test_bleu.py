@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import seq2attn.evaluation
 from seq2attn.errors import DataError
-from seq2attn.evaluation.bleu import N_STATISTICS, Bleu, corpus_bleu
+from seq2attn.evaluation.metrics import N_STATISTICS, Bleu, corpus_bleu
 from seq2attn.evaluation.tokenizers import tokenizer_for
 
 # Few words, so that n-grams match; signs, numbers and scripts that the tokenizers treat differently.

@@ -7,11 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.differences import find_differences
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Bins, Lengths
 from seq2attn.evaluation.measure import MeasureSettings, measure_panels
-from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import Bootstrap, Panel, expanded_interval
 from tests.evaluation_samples import random_statistics
 

@@ -6,10 +6,7 @@ import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.chrf import Chrf
-from seq2attn.evaluation.metric import Metric
-from seq2attn.evaluation.ter import Ter
+from seq2attn.evaluation.metrics import Bleu, Chrf, Metric, Ter
 from tests.test_bleu import SENTENCE
 
 THEIRS = {
@@ -51,7 +48,7 @@ def test_statistics_do_not_depend_on_what_is_counted_with_them(metric: Metric, m
     references = [["a b", "d e f", "the cat"]]
     together = metric.statistics(outputs, references)
     assert together.shape == (2, 3, metric.n_columns)
-    monkeypatch.setattr("seq2attn.evaluation.metric._SENTENCES_AT_ONCE", 2)
+    monkeypatch.setattr("seq2attn.evaluation.metrics._SENTENCES_AT_ONCE", 2)
     np.testing.assert_array_equal(metric.statistics(outputs, references), together)
     for place, output in enumerate(outputs):
         np.testing.assert_array_equal(metric.statistics([output], references)[0], together[place])

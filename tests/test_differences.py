@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.differences import Difference, find_differences, holm
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
-from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import Panel
 from tests.evaluation_samples import random_statistics
 

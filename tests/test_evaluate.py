@@ -9,7 +9,7 @@ from seq2attn.config.load import dump_config, load_config
 from seq2attn.errors import DataError
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
-from seq2attn.experiment.page import page_content
+from seq2attn.experiment.outputs import page_content
 from seq2attn.report.content import ReportDetails
 
 SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=None, command="seq2attn eval")

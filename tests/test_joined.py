@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.joined import JoinedOutputs, JoinedSystem, Segments, measure_joined
 from seq2attn.evaluation.lengths import Bins
+from seq2attn.evaluation.metrics import Bleu
 from seq2attn.training.train import train
 from tests.command_line import Finished, call
 from tests.evaluation_samples import corrupted

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.length_curve import Bucket, LengthCurve
 from seq2attn.evaluation.lengths import DEFAULT_BINS, Bins, Lengths, sentence_lengths
+from seq2attn.evaluation.metrics import Bleu
 from tests.evaluation_samples import bleu_curve, corrupted, random_sentences
 
 

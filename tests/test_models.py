@@ -10,7 +10,7 @@ import torch
 from seq2attn.config.schema import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.errors import DataError
-from seq2attn.models.dropout import Dropout, SharedDropout
+from seq2attn.models.embedding import Dropout, SharedDropout
 from seq2attn.models.rnn import RnnSeq2Seq
 from seq2attn.models.seq2seq import AttentionMaps, Seq2Seq
 from tests.conftest import MODELS, VOCAB_SIZE, make_batch, make_model

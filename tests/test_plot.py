@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2attn.evaluation.length_curve import Bucket
-from seq2attn.evaluation.smoothing import SmoothedPoint
+from seq2attn.evaluation.slope import SmoothedPoint
 from seq2attn.evaluation.summary import System
 from seq2attn.report.figure import bucket_spans, draw_length_curve, length_curve_figure, spread_apart
 from seq2attn.style import house_style

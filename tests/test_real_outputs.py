@@ -15,11 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.chrf import Chrf
-from seq2attn.evaluation.metric import Metric
+from seq2attn.evaluation.metrics import Bleu, Chrf, Metric, Ter
 from seq2attn.evaluation.resampling import Bootstrap, Panel, expanded_interval
-from seq2attn.evaluation.ter import Ter
 from tests.command_line import call
 from tests.real_outputs import REFERENCE, fetch_outputs
 

@@ -12,7 +12,7 @@ import torch
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
-from seq2attn.experiment.page import page_content
+from seq2attn.experiment.outputs import page_content
 from seq2attn.report.content import ReportDetails
 from seq2attn.report.page_content import PageContent
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from seq2attn.evaluation import resampling
-from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import (
     Bootstrap,
     Panel,

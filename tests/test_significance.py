@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import Bootstrap, Panel, percentile_interval
 from seq2attn.evaluation.significance import bleu_difference, retention, share_fall
 from tests.evaluation_samples import random_statistics

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.resampling import Panel
-from seq2attn.evaluation.smoothing import smoothed_curves
+from seq2attn.evaluation.slope import smoothed_curves
 from tests.evaluation_samples import random_statistics
 
 

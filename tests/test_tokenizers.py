@@ -7,7 +7,7 @@ from sacrebleu.metrics import BLEU
 
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation import tokenizers
-from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.tokenizers import best_tokenizer, tokenizer_for, what_is_missing
 
 

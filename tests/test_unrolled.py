@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seq2attn.config.schema import RnnConfig
-from seq2attn.models.additive_scores import complement_of_tanh, exponentials_of
+from seq2attn.models.attention import complement_of_tanh, exponentials_of
 from seq2attn.models.cells import CELLS
 from seq2attn.models.seq2seq import AttentionMaps
 from seq2attn.models.unrolled import (

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from seq2attn.evaluation.lengths import Binning
-    from seq2attn.evaluation.metric import Metric
+    from seq2attn.evaluation.metrics import Metric
 
 NAMES_HELP = "NAME=PATH calls it NAME; several paths of one NAME are seeds of one model."
 
@@ -107,8 +107,7 @@ def parse_join_sizes(text: str) -> tuple[int, ...]:
 
 def metrics_beside(names: list[MetricName] | None) -> tuple[Metric, ...]:
     """The metrics with these names, each once."""
-    from seq2attn.evaluation.chrf import Chrf
-    from seq2attn.evaluation.ter import Ter
+    from seq2attn.evaluation.metrics import Chrf, Ter
 
     metrics: dict[MetricName, Metric] = {
         MetricName.chrf: Chrf(),

@@ -52,12 +52,12 @@ def score(
     out: Annotated[Path | None, typer.Option(help="Write figure, table and summary into this folder.")] = None,
 ) -> None:
     """Score translations of any system, from plain files (.gz, .jsonl): BLEU, by sentence length if asked."""
-    from seq2attn.evaluation.bleu import Bleu
     from seq2attn.evaluation.lengths import length_unit as length_unit_of
     from seq2attn.evaluation.measure import MeasureSettings
-    from seq2attn.evaluation.outputs import write_scores
+    from seq2attn.evaluation.metrics import Bleu
     from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
     from seq2attn.experiment.score_files import LengthSettings, ScoredFiles, score_files
+    from seq2attn.report.outputs import write_scores
 
     files = ScoredFiles(source, tuple(reference), tuple(map(parse_system, hypotheses)))
     buckets = by_length or bool(plot) or bins is not None or out is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seq2attn.evaluation.lengths import Range
-from seq2attn.evaluation.metric import Scores
+from seq2attn.evaluation.metrics import Scores
 from seq2attn.evaluation.resampling import Bootstrap, Group, Panel, expanded_interval, halves_sums
 
 # Scores of equal sums can differ in their last bits; no difference that anyone speaks of is as small as this.

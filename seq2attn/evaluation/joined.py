@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.differences import holm
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Score
 from seq2attn.evaluation.lengths import Bins, Lengths, LengthUnit, Range
-from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, Bootstrap, Group, Panel, expanded_interval
 from seq2attn.evaluation.significance import bleu_difference
 

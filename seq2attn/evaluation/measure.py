@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seq2attn.errors import ConfigError
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.differences import Difference, find_differences
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket, LengthCurve, MetricCurve, Score
 from seq2attn.evaluation.lengths import DEFAULT_BINS, EVERY_LENGTH, Binning, Bins, Lengths, Range
-from seq2attn.evaluation.metric import Metric, Scores, Statistics
+from seq2attn.evaluation.metrics import Bleu, Metric, Scores, Statistics
 from seq2attn.evaluation.resampling import (
     N_PAIRED_RESAMPLES,
     N_RESAMPLES,
@@ -22,8 +21,7 @@ from seq2attn.evaluation.resampling import (
     Panel,
     expanded_interval,
 )
-from seq2attn.evaluation.slope import Slope, find_slopes
-from seq2attn.evaluation.smoothing import SmoothedPoint, smoothed_curves
+from seq2attn.evaluation.slope import Slope, SmoothedPoint, find_slopes, smoothed_curves
 
 
 @dataclass(frozen=True)

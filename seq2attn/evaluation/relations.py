@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from seq2attn.evaluation.length_curve import Bucket, LengthCurve
 from seq2attn.evaluation.lengths import Lengths
-from seq2attn.evaluation.metric import Statistics
+from seq2attn.evaluation.metrics import Statistics
 from seq2attn.evaluation.resampling import Group
 from seq2attn.evaluation.significance import Comparison, bleu_difference, fall, retention, share_fall
 from seq2attn.evaluation.summary import Relation, RelationKind

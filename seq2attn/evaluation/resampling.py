@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2attn.evaluation.metric import Metric, Scores, Statistics
+from seq2attn.evaluation.metrics import Metric, Scores, Statistics
 
 N_RESAMPLES = 1_000
 """Resamples behind an interval."""

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seq2attn.evaluation.bleu import Bleu
-from seq2attn.evaluation.metric import Scores, Statistics
+from seq2attn.evaluation.metrics import Bleu, Scores, Statistics
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, SEED, Bootstrap, Group, Panel, percentile_interval
 
 

@@ -14,8 +14,7 @@ from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.length_curve import Bucket, MetricCurve
 from seq2attn.evaluation.lengths import LengthOf, LengthUnit
 from seq2attn.evaluation.measure import MeasuredSystem
-from seq2attn.evaluation.slope import Slope
-from seq2attn.evaluation.smoothing import SmoothedPoint
+from seq2attn.evaluation.slope import Slope, SmoothedPoint
 
 RelationKind = Literal["retention", "share_fall", "above", "apart", "level", "past_cap", "longer_cap"]
 

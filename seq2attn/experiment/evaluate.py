@@ -11,10 +11,9 @@ import torch
 from seq2attn.data.corpus import load_corpus
 from seq2attn.device import describe_machine
 from seq2attn.errors import DataError
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
 from seq2attn.evaluation.measure import Candidate, MeasuredSystem, MeasureSettings, measure
-from seq2attn.evaluation.metric import Metric
+from seq2attn.evaluation.metrics import Bleu, Metric
 from seq2attn.evaluation.relations import Measured, find_relations
 from seq2attn.evaluation.summary import Summary, System, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for

@@ -12,9 +12,9 @@ import numpy as np
 from seq2attn.data.corpus import HOW_TO_NAME_DOCUMENTS
 from seq2attn.data.joining import MAX_JOINED_WORDS, consecutive_groups, join_texts
 from seq2attn.errors import DataError, told_as_run_error
-from seq2attn.evaluation.bleu import Bleu
 from seq2attn.evaluation.joined import JOINED_BINS, JoinedOutputs, JoinedSummary, Segments, measure_joined
 from seq2attn.evaluation.lengths import Binning, length_unit, sentence_lengths
+from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.resampling import N_RESAMPLES, SEED
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings

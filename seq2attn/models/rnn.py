@@ -21,8 +21,7 @@ from seq2attn.models.attention import (
     ScaledDotAttention,
 )
 from seq2attn.models.cells import CELLS
-from seq2attn.models.dropout import SharedDropout
-from seq2attn.models.embedding import Embeddings
+from seq2attn.models.embedding import Embeddings, SharedDropout
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 from seq2attn.models.unrolled import unroll
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from seq2attn.config.schema import TransformerConfig
 from seq2attn.models.attention import MultiHeadAttention
-from seq2attn.models.dropout import Dropout
-from seq2attn.models.embedding import Embeddings
+from seq2attn.models.embedding import Dropout, Embeddings
 from seq2attn.models.positions import Order, build_positions
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 

@@ -22,8 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2attn.models.additive_scores import complement_of_tanh, exponentials_of
-from seq2attn.models.attention import AdditiveAttention, Context, DotAttention
+from seq2attn.models.attention import AdditiveAttention, Context, DotAttention, complement_of_tanh, exponentials_of
 from seq2attn.models.cells import CELLS
 from seq2attn.models.seq2seq import DecoderState
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
-from seq2attn.evaluation.smoothing import WINDOW
+from seq2attn.evaluation.slope import WINDOW
 from seq2attn.evaluation.summary import Summary, System
 from seq2attn.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 

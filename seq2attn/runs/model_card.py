@@ -17,7 +17,7 @@ from seq2attn.data.card import count_pairs, describe_origin
 from seq2attn.data.corpus import OWN
 from seq2attn.data.durable import write_whole
 from seq2attn.errors import told_as_run_error
-from seq2attn.evaluation.bleu import Bleu
+from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.report.markdown import Block, Code, Heading, Paragraph, Table, to_markdown
 from seq2attn.report.tables import interval_text
