@@ -25,6 +25,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch
+from seq2attn.data.loader import BatchStream
 from seq2attn.data.subwords import PAD_ID
 from seq2attn.models.build import build_model
 from seq2attn.runs.folder import RunFolder
@@ -33,7 +34,6 @@ from seq2attn.training.board import Board
 from seq2attn.training.log import Window
 from seq2attn.training.pictures import Pictures
 from seq2attn.training.prepare import PreparedText, prepare_text
-from seq2attn.training.stream import BatchStream
 from seq2attn.training.train import train
 from seq2attn.training.update import Update
 from seq2attn.training.validation import Validator

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seq2attn.data import catalog, store
-from seq2attn.data.hub_corpora import HUB_CORPORA
+from seq2attn.data.hub import HUB_CORPORA
 from seq2attn.errors import FetchError
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2attn.data.subwords import EOS_ID
-from seq2attn.decoding.parts import split_ids
+from seq2attn.decoding.translate import split_ids
 
 FIRST_WORD_ID = 50  # in these tests ids from here on begin a word
 

@@ -7,7 +7,7 @@ import torch
 
 from seq2attn.config.schema import TrainConfig
 from seq2attn.device import computing_in
-from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import update_weights
 from tests.conftest import MODELS, make_batch, make_model
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.data.sampler import BatchSampler
+from seq2attn.data.loader import BatchSampler
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=200)
 BUDGETS = st.integers(1, 400)

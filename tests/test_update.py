@@ -8,7 +8,7 @@ import torch
 from seq2attn.config.schema import TrainConfig
 from seq2attn.errors import is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import FailedUpdateError, update_weights
 from tests.conftest import MODELS, make_batch, make_model
 

@@ -16,8 +16,7 @@ from scripts.peers.measure import Environments, measure_model
 from scripts.peers.ratios import Comparison
 from seq2attn.benchmark.machine import Setting
 from seq2attn.benchmark.workload import Workload
-from seq2attn.cli.console import results_console
-from seq2attn.cli.progress import Report, named_progress
+from seq2attn.cli.progress import Report, named_progress, results_console
 from seq2attn.errors import Seq2AttnError, told_as_run_error
 
 

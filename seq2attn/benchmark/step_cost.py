@@ -19,7 +19,7 @@ from seq2attn.data.batch import Batch, collate
 from seq2attn.device import forget_peak_memory, peak_memory_bytes
 from seq2attn.errors import TrainingError
 from seq2attn.models.build import build_model
-from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import update_weights
 
 Lengths = Sequence[tuple[int, int]]

@@ -18,7 +18,7 @@ from seq2attn.data.subwords import EOS_ID, PAD_ID
 from seq2attn.decoding.translate import Translator
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.optimizer import build_optimizer
+from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import update_weights
 
 Work = Literal["training", "encoding", "greedy", "beam"]

@@ -21,7 +21,7 @@ from seq2attn.config.schema import SubwordsConfig, TrainConfig
 from seq2attn.data.batch import Batch, collate
 from seq2attn.data.corpus import Corpus
 from seq2attn.data.encoded import EncodedPairs, encode_split
-from seq2attn.data.sampler import BatchSampler
+from seq2attn.data.loader import BatchSampler
 from seq2attn.data.subwords import Subwords
 
 _SEED = 1

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2attn.cli.console import results_console
-from seq2attn.cli.progress import Report, named_progress
+from seq2attn.cli.progress import Report, named_progress, results_console
 from seq2attn.cli.train import Device
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from seq2attn.cli.console import results_console
+from seq2attn.cli.progress import results_console
 
 if TYPE_CHECKING:
     from rich.console import Console

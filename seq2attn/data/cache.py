@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from seq2attn.data.durable import sync
 from seq2attn.errors import DiskError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put `content` into `path`; until that is done, what was there stays.
+
+    Raises: OSError, the draft being removed.
+    """
+    draft = path.with_name(f".{path.name}.partial")
+    try:
+        draft.write_bytes(content)
+        sync(draft)
+        draft.replace(path)
+        sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> None:

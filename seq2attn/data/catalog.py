@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from seq2attn.data import bible, hub, hub_corpora, multi30k, store, synthetic
+from seq2attn.data import bible, hub, multi30k, store, synthetic
+from seq2attn.data import hub as hub_corpora
 from seq2attn.data.store import CatalogEntry, RawCorpus
 from seq2attn.errors import DataError
 

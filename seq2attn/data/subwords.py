@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import sentencepiece
 
 from seq2attn.config.schema import SubwordsConfig
+from seq2attn.data.cache import write_whole
 from seq2attn.data.cleaning import normalise
-from seq2attn.data.durable import write_whole
 from seq2attn.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

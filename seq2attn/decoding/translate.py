@@ -9,8 +9,7 @@ import torch
 
 from seq2attn.config.schema import DecodeConfig
 from seq2attn.data.batch import pad_sources
-from seq2attn.data.subwords import Subwords
-from seq2attn.decoding.parts import split_ids
+from seq2attn.data.subwords import EOS_ID, Subwords
 from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
 from seq2attn.models.seq2seq import Seq2Seq
 
@@ -139,3 +138,18 @@ def _join(parts: list[list[Translation]]) -> list[Translation]:
 
 
 _NOTHING = Translation("", score=0.0, log_probability=0.0, tokens=0, finished=True)
+
+
+def split_ids(ids: list[int], most: int, begin_words: Callable[[list[int]], list[bool]]) -> list[list[int]]:
+    """`ids` of a source (EOS last) in parts of at most `most` ids, EOS at the end of each.
+
+    They are divided as late as can be before an id that begins a word, or anywhere where none does. `begin_words`
+    says of each id whether it does.
+    """
+    parts, start, end = [], 0, len(ids) - 1
+    while end - start >= most:
+        beginnings = begin_words(ids[start + 1 : start + most])
+        cut = start + max((place for place, begins in enumerate(beginnings, start=1) if begins), default=most - 1)
+        parts.append([*ids[start:cut], EOS_ID])
+        start = cut
+    return [*parts, [*ids[start:end], EOS_ID]]

@@ -18,7 +18,7 @@ import torch
 
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.schema import Config
-from seq2attn.data.durable import write_whole
+from seq2attn.data.cache import write_whole
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import ConfigError, RunError, told_as_run_error
 from seq2attn.models.build import build_model

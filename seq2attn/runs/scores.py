@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from seq2attn.data.durable import write_whole
+from seq2attn.data.cache import write_whole
 from seq2attn.errors import told_as_run_error
 from seq2attn.runs.folder import RunFolder
 

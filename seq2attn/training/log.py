@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from seq2attn.data.durable import write_whole
+from seq2attn.data.cache import write_whole
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.board import Board
 from seq2attn.training.update import Update

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import torch
 
 from seq2attn.config.schema import Config
-from seq2attn.data.durable import write_whole
+from seq2attn.data.cache import write_whole
+from seq2attn.data.loader import BatchStream
 from seq2attn.device import peak_memory_bytes
 from seq2attn.errors import MismatchError, TrainingError
 from seq2attn.models.seq2seq import Seq2Seq
@@ -25,12 +26,10 @@ from seq2attn.runs.checkpoint_manager import CheckpointKeeper
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.guard import Guard
 from seq2attn.training.log import TrainingLog, Window
-from seq2attn.training.optimizer import build_optimizer
 from seq2attn.training.pictures import Pictures
 from seq2attn.training.prepare import PreparedText
-from seq2attn.training.schedule import Spent, learning_rate, progress
+from seq2attn.training.schedule import Spent, build_optimizer, learning_rate, progress
 from seq2attn.training.signals import StopRequest
-from seq2attn.training.stream import BatchStream
 from seq2attn.training.update import FailedUpdateError, update_weights
 from seq2attn.training.validation import ValidationResult, Validator
 

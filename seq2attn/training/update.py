@@ -14,7 +14,7 @@ from seq2attn.device import computing_in
 from seq2attn.errors import TrainingError, is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sums
-from seq2attn.training.optimizer import set_learning_rate
+from seq2attn.training.schedule import set_learning_rate
 
 
 class FailedUpdateError(TrainingError):

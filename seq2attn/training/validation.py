@@ -11,7 +11,7 @@ import torch
 
 from seq2attn.config.schema import Config
 from seq2attn.data.batch import collate
-from seq2attn.data.sampler import BatchSampler
+from seq2attn.data.loader import BatchSampler
 from seq2attn.decoding.translate import Translator
 from seq2attn.evaluation.length_curve import FEW_SENTENCES
 from seq2attn.evaluation.lengths import EqualCount, length_unit, sentence_lengths
