@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.data import bible, catalog, store
-from seq2attn.data.bible_translations import (
+from seq2attn.corpora import bible, catalog
+from seq2attn.corpora.bible_translations import (
     TRANSLATIONS,
     Reference,
     begins_with_title,
@@ -14,6 +14,7 @@ from seq2attn.data.bible_translations import (
     has_gap,
     read_verses,
 )
+from seq2attn.data import store
 from seq2attn.data.store import RawCorpus
 from seq2attn.errors import FetchError
 from tests.test_verse_alignment import made_up_verses

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.data import catalog, store
+from seq2attn.corpora import catalog
+from seq2attn.data import store
 from seq2attn.errors import DataError, FetchError
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from seq2attn.config.schema import DataConfig
-from seq2attn.data import catalog, store
+from seq2attn.corpora import catalog
+from seq2attn.corpora.load import cache_folder, data_folder, load_corpus
+from seq2attn.data import store
 from seq2attn.data.cache import build_once
-from seq2attn.data.corpus import Corpus, cache_folder, data_folder, load_corpus
+from seq2attn.data.corpus import Corpus
 from seq2attn.errors import ConfigError, DataError, DiskError
 
 TRAIN = (

@@ -20,8 +20,8 @@ from matplotlib.mathtext import MathTextParser
 
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.schema import MODEL_KINDS
-from seq2attn.data import catalog
-from seq2attn.data.corpus import load_corpus
+from seq2attn.corpora import catalog
+from seq2attn.corpora.load import load_corpus
 from tests import pages
 from tests.command_line import CONFIGS, call, tiny
 from tests.pages import PAGES, ROOT, bash_lines, blocks, complaint, prose, read

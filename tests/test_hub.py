@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seq2attn.data import catalog, store
-from seq2attn.data.hub import HUB_CORPORA
+from seq2attn.corpora import catalog
+from seq2attn.corpora.hub import HUB_CORPORA
+from seq2attn.data import store
 from seq2attn.errors import FetchError
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.data import catalog, multi30k, store
+from seq2attn.corpora import catalog, multi30k
+from seq2attn.data import store
 from seq2attn.errors import DataError, FetchError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "multi30k"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seq2attn.config.load import dump_config, load_config
-from seq2attn.data.corpus import load_corpus
+from seq2attn.corpora.load import load_corpus
 from tests import pages
 from tests.command_line import RNN_ATTENTION
 from tests.pages import ROOT

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.data.sentences import Role, read_sentences
+from seq2attn.data.files import Role, read_sentences
 from seq2attn.errors import DataError
 from tests.command_line import write
 

@@ -2,7 +2,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from seq2attn.data import synthetic
+from seq2attn.corpora import synthetic
 from seq2attn.data.store import CatalogEntry, RawCorpus, Row
 from seq2attn.errors import DataError
 

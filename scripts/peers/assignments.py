@@ -19,8 +19,8 @@ from seq2attn.config.schema import (
     TrainConfig,
     TransformerConfig,
 )
+from seq2attn.corpora.load import data_folder, load_corpus
 from seq2attn.data.batch import Batch
-from seq2attn.data.corpus import data_folder, load_corpus
 from seq2attn.data.store import is_kept
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 

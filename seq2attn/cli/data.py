@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from seq2attn.data.catalog import Family
+    from seq2attn.corpora.catalog import Family
 
 data_app = typer.Typer(no_args_is_help=True, help="List, show and fetch public corpora.")
 
@@ -32,7 +32,7 @@ DataDir = Annotated[
 @data_app.command("list")
 def list_corpora(as_json: AsJson = False) -> None:
     """List the corpora that can be fetched by name."""
-    from seq2attn.data.catalog import FAMILIES
+    from seq2attn.corpora.catalog import FAMILIES
 
     if as_json:
         _print_json([_family_as_json(family) for family in FAMILIES])
@@ -50,7 +50,8 @@ def show(name: Name, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show where a corpus comes from, and once it is fetched its counts and a few pairs."""
     from dataclasses import asdict
 
-    from seq2attn.data import catalog, store
+    from seq2attn.corpora import catalog
+    from seq2attn.data import store
 
     folder = _data_folder(data_dir)
     card: dict[str, Any] = asdict(catalog.find(name))
@@ -75,7 +76,7 @@ def fetch(
     data_dir: DataDir = None,
 ) -> None:
     """Fetch a corpus and print the folder that it lies in."""
-    from seq2attn.data import catalog
+    from seq2attn.corpora import catalog
 
     place = catalog.fetch(name, _data_folder(data_dir), local=local)
     typer.echo(str(place))

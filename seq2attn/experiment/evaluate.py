@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from seq2attn.data.corpus import load_corpus
+from seq2attn.corpora.load import load_corpus
 from seq2attn.device import describe_machine
 from seq2attn.errors import DataError
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seq2attn.attention.maps import Exploration, SentenceAttention
 from seq2attn.config.settings import flat_settings
-from seq2attn.data.card import count_pairs, describe_origin
+from seq2attn.corpora.catalog import count_pairs, describe_origin
 from seq2attn.errors import told_as_run_error
 from seq2attn.experiment.evaluate import Evaluation
 from seq2attn.experiment.explore import explore_runs

