@@ -1,10 +1,79 @@
 """Write the pages under docs/ that are made from the code: docs/configuration.md from the schema."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from seq2attn.config.document import configuration_page
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from seq2attn.config.schema import MODEL_KINDS, Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "data": DataConfig,
+    "subwords": SubwordsConfig,
+    **{f"model (kind: {kind})": config for kind, config in MODEL_KINDS.items()},
+    "train": TrainConfig,
+    "decode": DecodeConfig,
+}
+_INTRODUCTION = """\
+<!-- Written by scripts/make_docs.py from seq2attn/config/schema.py; change it there. -->
+# Configuration
+
+A configuration is a YAML file that holds what differs from the defaults below. Every key can also be set on the
+command line, as in `--set train.seed=2`; an empty value (`--set train.max_minutes=`) takes a setting away. The resolved
+configuration is kept with each run as `config.yaml`. Only `data`, `model` and `train` must be there.
+"""
+_BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+
+
+def configuration_page() -> str:
+    """Every key with its values, default and meaning, as Markdown."""
+    name = Config.model_json_schema()["properties"]["name"]
+    parts = [_INTRODUCTION, "## Top level\n", _table({"name": name})]
+    for title, section in _SECTIONS.items():
+        schema = section.model_json_schema()
+        parts += [f"## {title}\n", _one_line(schema["description"]) + "\n", _table(schema["properties"])]
+    return "\n".join(parts)
+
+
+def _table(properties: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    for key, schema in properties.items():
+        cells = (f"`{key}`", _values(schema), _default(schema), _one_line(schema["description"]))
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """What may be given: `integer > 0`, or the choices."""
+    if "anyOf" in schema:
+        return " or ".join(_values(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {schema['items']['type']}s"
+    bounds = [f"{sign} {schema[bound]:.12g}" for bound, sign in _BOUNDS.items() if bound in schema]
+    return " ".join([schema["type"], ", ".join(bounds)]).strip()
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    """The default as it is written in YAML; a dash where a key may be left without a value."""
+    default = schema["default"]
+    if default is None:
+        return "–"
+    return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
 
 if __name__ == "__main__":
     PAGE.write_text(configuration_page(), encoding="utf-8")

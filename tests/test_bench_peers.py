@@ -17,8 +17,7 @@ from scripts.peers.driver import Driver, DriverCall, DriverError
 from scripts.peers.measure import PAIRINGS, Pairing, run_pairings
 from scripts.peers.ratios import Comparison, compare
 from scripts.peers.serving import Assignment, padded
-from seq2attn.benchmark.machine import Setting
-from seq2attn.benchmark.timing import Timing
+from seq2attn.benchmark.machine import Setting, Timing
 from seq2attn.benchmark.workload import Workload, make_up_text
 from seq2attn.config.schema import Config, SubwordsConfig
 from seq2attn.data.subwords import EOS_ID

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from seq2attn.config.document import configuration_page
+from scripts.make_docs import configuration_page
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config, TransformerConfig
 from tests.command_line import CONFIGS

@@ -10,9 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from seq2attn.report.chart import MARKERS, NARROW, WIDE, Chart, Scale, Size, Tick, thinned
-from seq2attn.report.curves import bleu_chart, ratio_chart
+from seq2attn.report.charts import bleu_chart, ratio_chart, training_charts
 from seq2attn.report.scores import score_rows
-from seq2attn.report.training import training_charts
 from seq2attn.style import LINE_STYLES, SIGNS
 from tests.report_samples import a_content, a_run, a_summary_with_everything
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seq2attn.config.load import load_config
-from seq2attn.experiment import presets
+from seq2attn.experiment import reproduce as presets
 from tests.command_line import CONFIGS, PATIENCE, PROGRAM, call, tiny, wait_for
 
 OUTPUTS = {"runs", "summary.json", "curve.csv", "curve.png", "curve.svg", "report.md", "report.html", "translations"}

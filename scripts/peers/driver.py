@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from seq2attn.benchmark.timing import Timing
+from seq2attn.benchmark.machine import Timing
 from seq2attn.errors import Seq2AttnError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -14,7 +14,7 @@ from scripts.peers.assignments import Effort, Model, assign, configure
 from scripts.peers.drive_seq2attn import build_own_model
 from scripts.peers.driver import Driver, DriverCall
 from scripts.peers.ratios import Ratio, compare
-from seq2attn.benchmark.timing import Audience, alternate
+from seq2attn.benchmark.machine import Audience, alternate
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
 from seq2attn.export.ctranslate2 import export_ctranslate2

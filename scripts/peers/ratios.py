@@ -10,8 +10,7 @@ from typing import Any
 import rich.table
 from rich import box
 
-from seq2attn.benchmark.machine import Setting
-from seq2attn.benchmark.timing import Spread, Timing
+from seq2attn.benchmark.machine import Setting, Spread, Timing
 
 
 @dataclass(frozen=True)

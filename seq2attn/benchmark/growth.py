@@ -9,10 +9,9 @@ from functools import partial
 
 import torch
 
-from seq2attn.benchmark.machine import Setting
+from seq2attn.benchmark.machine import Audience, Setting, Spread, alternate
 from seq2attn.benchmark.speed import use_threads
 from seq2attn.benchmark.step_cost import StepCost, measure_steps, measure_steps_here
-from seq2attn.benchmark.timing import Audience, Spread, alternate
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError
 

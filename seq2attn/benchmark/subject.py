@@ -8,9 +8,8 @@ from typing import Literal, get_args
 import torch
 
 from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops
-from seq2attn.benchmark.machine import synchronize
+from seq2attn.benchmark.machine import Timing, synchronize
 from seq2attn.benchmark.step_cost import LEARNING_RATE
-from seq2attn.benchmark.timing import Timing
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch

@@ -48,7 +48,7 @@ def bench(
     from seq2attn.benchmark.speed import measure_speed
     from seq2attn.benchmark.tables import growth_table, speed_tables
     from seq2attn.device import choose_device
-    from seq2attn.experiment.presets import preset_files
+    from seq2attn.experiment.reproduce import preset_files
 
     models = _named(configs or preset_files(_DEFAULT_PRESET), overrides or [])
     command = shlex.join(["seq2attn", *sys.argv[1:]])
@@ -95,7 +95,7 @@ def _named(files: Sequence[Path], overrides: Sequence[str]) -> dict[str, Config]
 
 def _write(result: Bench | Growth, folder: Path) -> None:
     from seq2attn.benchmark.growth import Growth
-    from seq2attn.benchmark.plot import draw_growth
+    from seq2attn.benchmark.tables import draw_growth
     from seq2attn.errors import told_as_run_error
 
     with told_as_run_error(folder):

@@ -17,6 +17,7 @@ from seq2attn.errors import told_as_run_error
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.chart import NARROW, WIDE
+from seq2attn.report.charts import bleu_chart, ratio_chart, training_charts
 from seq2attn.report.content import (
     corpus_blocks,
     differences_blocks,
@@ -25,13 +26,11 @@ from seq2attn.report.content import (
     slopes_blocks,
     systems_blocks,
 )
-from seq2attn.report.curves import bleu_chart, ratio_chart
 from seq2attn.report.diff import mark_differences
 from seq2attn.report.figure import figure_notes
 from seq2attn.report.page_content import PageContent
 from seq2attn.report.scores import looks, score_rows
 from seq2attn.report.tables import beside_table, length_name, metric_title
-from seq2attn.report.training import training_charts
 from seq2attn.report.wording import claim, interval, measured, p_value_text, three_sentences, verdict, why_untold
 
 _PACKAGE = "seq2attn.report"
