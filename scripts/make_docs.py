@@ -1,7 +1,8 @@
-"""Write the pages under docs/ that are made from the code: docs/configuration.md from the schema."""
+"""Write the pages under docs/ that are made from the code: configuration.md, and the tree in architecture.md."""
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,9 @@ from pydantic import BaseModel
 
 from seq2attn.config.schema import MODEL_KINDS, Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
 
-PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+ROOT = Path(__file__).parent.parent
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "data": DataConfig,
@@ -75,5 +78,31 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def architecture_page(page: str) -> str:
+    """`page`, with the tree of modules in its last code block as it is now."""
+    head, _, _ = page.partition("```\n")
+    return f"{head}```\n{module_tree()}```\n"
+
+
+def module_tree() -> str:
+    """Every module of the package with the first line of its docstring, packages last."""
+    package = ROOT / "seq2attn"
+    lines = ["seq2attn/", *_tree_lines(package)]
+    for folder in sorted(path.parent for path in package.glob("*/__init__.py")):
+        lines += [f"  {folder.name}/  {_first_line(folder / '__init__.py')}", *_tree_lines(folder, "  ")]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _tree_lines(folder: Path, indent: str = "") -> list[str]:
+    files = [path for path in sorted(folder.glob("*.py")) if not (indent and path.name == "__init__.py")]
+    return [f"{indent}  {path.name:<22} {_first_line(path)}" for path in files]
+
+
+def _first_line(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].rstrip(".")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(configuration_page(), encoding="utf-8")
+    CONFIGURATION.write_text(configuration_page(), encoding="utf-8")
+    ARCHITECTURE.write_text(architecture_page(ARCHITECTURE.read_text(encoding="utf-8")), encoding="utf-8")

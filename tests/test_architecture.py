@@ -16,33 +16,47 @@ PACKAGE = Path(__file__).parent.parent / "seq2attn"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES]
 
-# What the modules of each room may import of the package, beside their own room. A name covers all that is in it.
+# What the modules of each package may import, besides their own package, from the bottom up. A name covers all in it.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "style": set(),
+    "device": {"errors"},
     "config": {"errors"},
-    "data": {"config", "errors"},
     "models": {"config", "errors"},
+    "data": {"config", "errors"},
+    "corpora": {"config", "errors", "data"},
     "evaluation": {"config", "errors"},
-    "explorer": {"config", "errors", "evaluation.style"},
-    "report": {"config", "errors", "evaluation", "explorer"},
-    "decoding": {"config", "errors", "data", "models.seq2seq", "explorer.maps", "explorer.words"},
-    "training": {"config", "errors", "data", "models", "evaluation", "explorer", "decoding"},
-    "experiment": {
-        *{"config", "errors", "data", "models", "evaluation", "explorer", "report", "decoding", "training"},
+    "decoding": {"config", "errors", "data", "models.seq2seq"},
+    "attention": {"config", "errors", "style", "data", "models.seq2seq"},
+    "report": {"config", "errors", "style", "evaluation", "attention"},
+    "runs": {"config", "errors", "data", "corpora", "models", "device", "evaluation", "report"},
+    "training": {
+        *{"config", "errors", "style", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
+        *{"report", "runs"},
     },
-    "export": {"config", "errors", "data", "models", "training"},
-    "benchmark": {"config", "errors", "data", "models", "evaluation.style", "decoding", "training"},
+    "export": {"config", "errors", "data", "models", "runs"},
+    "benchmark": {
+        *{"config", "errors", "style", "device", "data", "models", "decoding", "training.schedule", "training.update"},
+    },
+    "experiment": {
+        *{"config", "errors", "style", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
+        *{"report", "runs", "training"},
+    },
     "cli": {
-        *{"config", "errors", "data", "models", "evaluation", "explorer", "decoding", "training", "experiment"},
-        *{"benchmark", "export"},
+        *{"config", "errors", "device", "data", "corpora", "evaluation", "decoding", "attention", "report", "runs"},
+        *{"training", "experiment", "benchmark", "export"},
     },
     "__main__": {"cli"},
     "__init__": set(),
 }
 
-WITHOUT_TORCH = ("evaluation", "explorer", "report")
+# Strings and numbers alone. What reads attention weights from a model is the one module of its package with torch.
+WITHOUT_TORCH = ("evaluation", "attention", "report")
+WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
+MAX_MODULES = 137
+MAX_PACKAGE_LINES = 2300
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -61,13 +75,13 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def room(path: Path) -> str:
+def package_of(path: Path) -> str:
     first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
 
 def is_allowed(imported: str, importer: str) -> bool:
-    """Whether a module of the room `importer` may import `imported`, a name below the package."""
+    """Whether a module of the package `importer` may import `imported`, a name below the package."""
     allowed = MAY_IMPORT[importer] | {importer}
     return any(imported == name or imported.startswith(f"{name}.") for name in allowed)
 
@@ -92,8 +106,8 @@ def test_the_rules_mean_what_they_say(imported: str, importer: str, allowed: boo
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_imports_go_downward(path: Path) -> None:
-    importer = room(path)
-    assert importer in MAY_IMPORT, f"{importer} is a room without rules; give it some here"
+    importer = package_of(path)
+    assert importer in MAY_IMPORT, f"{importer} is a package without rules; give it some here"
     wrong = [
         f"line {line}: {name}"
         for line, name in imports(parse(path))
@@ -103,9 +117,11 @@ def test_imports_go_downward(path: Path) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room(path) in WITHOUT_TORCH], ids=lambda path: path.stem)
-def test_evaluation_explorer_and_report_know_strings_and_numbers_alone(path: Path) -> None:
-    assert not [name for _, name in imports(parse(path)) if name.split(".")[0] == "torch"]
+@pytest.mark.parametrize("without", WITHOUT_TORCH)
+def test_packages_of_strings_and_numbers_import_no_torch(without: str) -> None:
+    for path, name in zip(MODULES, NAMES, strict=True):
+        if package_of(path) == without and name not in WITH_TORCH:
+            assert not [line for line, imported in imports(parse(path)) if imported.split(".")[0] == "torch"], name
 
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
@@ -129,6 +145,15 @@ def test_public_functions_say_their_types(path: Path) -> None:
     assert not untyped
 
 
+def test_there_are_few_modules_and_no_package_is_large() -> None:
+    assert len(MODULES) <= MAX_MODULES
+    lines: dict[str, int] = {}
+    for path in MODULES:
+        package = package_of(path)
+        lines[package] = lines.get(package, 0) + len(path.read_text(encoding="utf-8").splitlines())
+    assert {package: total for package, total in lines.items() if total > MAX_PACKAGE_LINES} == {}
+
+
 def modules_after(statement: str) -> set[str]:
     """What is loaded in a fresh interpreter after `statement`."""
     code = f"{statement}; import sys; print(*sys.modules)"
@@ -143,8 +168,9 @@ def test_what_answers_at_once_loads_nothing_heavy(module: str) -> None:
 
 
 @pytest.mark.parametrize("without", WITHOUT_TORCH)
-def test_evaluation_explorer_and_report_load_no_torch(without: str) -> None:
-    names = [name for name in NAMES if name.startswith(f"seq2attn.{without}") and not name.endswith("__init__")]
+def test_packages_of_strings_and_numbers_load_no_torch(without: str) -> None:
+    names = [name for name in NAMES if name.startswith(f"seq2attn.{without}.") and name not in WITH_TORCH]
+    names = [name for name in names if not name.endswith("__init__")]
     loaded = modules_after(f"import {', '.join(names)}")
     assert set(names) <= loaded
     assert "torch" not in loaded

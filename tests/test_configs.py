@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from scripts.make_docs import configuration_page
+from scripts.make_docs import ARCHITECTURE, CONFIGURATION, architecture_page, configuration_page
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config, TransformerConfig
 from tests.command_line import CONFIGS
@@ -14,7 +14,6 @@ FILES = sorted(CONFIGS.rglob("*.yaml"))
 # What is held to each other in them: three models, or one model and what it was trained on, or how it knows positions.
 CURVES = sorted(path.parent for path in CONFIGS.glob("*/rnn_fixed.yaml"))
 PAPER, POSITIONS = CONFIGS / "paper", CONFIGS / "positions"
-PAGE = CONFIGS.parent / "docs" / "configuration.md"
 BUDGET = ("max_steps", "max_epochs", "max_minutes")
 
 
@@ -91,7 +90,7 @@ def test_the_study_of_positions_has_all_schemes_and_nothing_else_differs() -> No
 
 
 def test_the_page_of_all_keys_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == configuration_page(), "run scripts/make_docs.py"
+    assert CONFIGURATION.read_text(encoding="utf-8") == configuration_page(), "run scripts/make_docs.py"
 
 
 def test_the_page_says_choices_bounds_defaults_and_meaning() -> None:
@@ -101,3 +100,8 @@ def test_the_page_says_choices_bounds_defaults_and_meaning() -> None:
     assert any(row.startswith("| `max_steps` | integer > 0 | – |") for row in rows)
     assert any(row.startswith("| `train` | string or list of strings | – |") for row in rows)
     assert all(row.count("|") == 5 for row in rows)
+
+
+def test_the_architecture_page_has_every_module() -> None:
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    assert page == architecture_page(page), "run scripts/make_docs.py"

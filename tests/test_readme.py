@@ -21,20 +21,6 @@ PARSED_ONLY = ("seq2attn data fetch bible-fr-en", "seq2attn train mine.yaml", "s
 OTHER_LINES = {"scripts/reproduce.sh", "scripts/test.sh", "pip install ."}
 
 
-def test_the_file_tree_is_the_tree() -> None:
-    (block,) = (block for block in pages.blocks(README, "") if block.startswith("seq2attn/"))
-    listed: set[str] = set()
-    folders: list[str] = []
-    for line in block.splitlines():
-        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
-        folders = [*folders[:depth], name]
-        listed.add("".join(folders))
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "seq2attn").rglob("*.py")}
-    spoken_of = {path for path in modules if path.count("/") == 1 or not path.endswith("__init__.py")}
-    assert {path for path in listed if path.endswith(".py")} == spoken_of
-    assert all((ROOT / path).exists() for path in listed)
-
-
 def test_the_scripts_are_there() -> None:
     assert set(pages.bash_lines(README)) >= OTHER_LINES
     for script in ("scripts/reproduce.sh", "scripts/test.sh"):

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import rich.table
 import typer
-from rich import box
-from rich.text import Text
 
 from seq2attn.cli.progress import results_console
-from seq2attn.report.markdown import Table
-from seq2attn.report.wording import signed
-from seq2attn.runs.compare import Comparison
-from seq2attn.runs.listing import RunAccount
 
 
 def runs(
@@ -26,6 +17,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """List runs, the newest first: model, text, steps, BLEU, age, size, and whether they came to their end."""
+    from seq2attn.cli.run_tables import list_table
     from seq2attn.runs.folder import RUNS
     from seq2attn.runs.listing import list_runs
 
@@ -45,6 +37,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show which settings of runs differ, and what became of loss, BLEU, speed, time and size."""
+    from seq2attn.cli.run_tables import figure_table, setting_table
     from seq2attn.report.tables import rich_table
     from seq2attn.runs.compare import compare_runs
 
@@ -60,98 +53,3 @@ def compare(
     console.print(rich_table(figure_table(comparison), "What became of it, beside the first"))
     for note in comparison.notes:
         typer.echo(note, err=True)
-
-
-_COLUMNS = ("run", "model", "corpus", "steps", "BLEU", "test", "age", "size", "state")
-_NUMBERS = ("steps", "BLEU", "test", "age", "size")
-_CAPTION = "BLEU: greedy, of validation sentences. test: BLEU of test sentences, by the last `seq2attn eval`."
-_UNKNOWN = "–"
-_AGES = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-_SIZES = (("G", 2**30), ("M", 2**20), ("K", 2**10))
-
-
-def list_table(runs: Sequence[RunAccount], folder: Path) -> rich.table.Table:
-    """One row a run, called by its place in `folder`."""
-    # Narrow, so that 80 columns hold it.
-    table = rich.table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.title, table.caption, table.caption_justify = Text(f"Runs in {folder}"), Text(_CAPTION, style="dim"), "left"
-    for heading in _COLUMNS:
-        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", overflow="fold")
-    for run in runs:
-        path = Path(run.path)
-        cells = (
-            str(path if path == folder else path.relative_to(folder)),
-            run.kind if run.kind == "transformer" else f"{run.kind} {run.attention}",
-            run.corpus,
-            f"{run.steps:,}",
-            _number(run.bleu, ".1f"),
-            _number(_test_bleu(run), ".1f"),
-            _age(time.time() - run.trained.timestamp()),
-            _size(run.size_bytes),
-            run.state,
-        )
-        table.add_row(*map(Text, cells))
-    return table
-
-
-def setting_table(comparison: Comparison) -> Table:
-    """A row for each setting that differs, a column for each run."""
-    rows = tuple((setting.key, *setting.values) for setting in comparison.settings)
-    return Table(("setting", *(run.path for run in comparison.runs)), rows, numeric=False)
-
-
-def figure_table(comparison: Comparison) -> Table:
-    """A row for each figure, a column for each run, with its difference from the first."""
-    rows = (
-        ("parameters", _row(comparison, lambda run: run.parameters, ",", _ratio)),
-        ("steps", _row(comparison, lambda run: run.steps, ",", _ratio)),
-        ("minutes", _row(comparison, lambda run: run.minutes, ".1f", _ratio)),
-        ("tokens/s", _row(comparison, lambda run: run.tokens_per_second, ",.0f", _ratio)),
-        ("validation loss", _row(comparison, lambda run: run.loss, ".3f", _difference(3))),
-        ("validation BLEU", _row(comparison, lambda run: run.bleu, ".1f", _difference(1))),
-        ("test BLEU", _row(comparison, _test_bleu, ".1f", _difference(1))),
-    )
-    shown = tuple((name, *cells) for name, cells in rows if set(cells) != {_UNKNOWN})
-    return Table(("", *(run.path for run in comparison.runs)), shown)
-
-
-def _row(
-    comparison: Comparison,
-    figure: Callable[[RunAccount], float | None],
-    form: str,
-    beside: Callable[[float, float], str],
-) -> list[str]:
-    """The figure of each run as `form` says, and in brackets how it stands `beside` that of the first."""
-    values = [figure(run) for run in comparison.runs]
-    cells = [_number(value, form) for value in values]
-    first = values[0]
-    return [
-        cell if place == 0 or value is None or not first else f"{cell} ({beside(value, first)})"
-        for place, (cell, value) in enumerate(zip(cells, values, strict=True))
-    ]
-
-
-def _ratio(value: float, first: float) -> str:
-    return f"×{value / first:.2f}"
-
-
-def _difference(places: int) -> Callable[[float, float], str]:
-    return lambda value, first: signed(value - first, places)
-
-
-def _test_bleu(run: RunAccount) -> float | None:
-    return None if run.test_score is None else run.test_score.value
-
-
-def _number(value: float | None, form: str) -> str:
-    return _UNKNOWN if value is None else format(value, form)
-
-
-def _age(seconds: float) -> str:
-    unit, size = next((one for one in _AGES if seconds >= one[1]), _AGES[-1])
-    return f"{max(0.0, seconds) / size:.0f} {unit}"
-
-
-def _size(size_bytes: int) -> str:
-    unit, size = next((one for one in _SIZES if size_bytes >= one[1]), _SIZES[-1])
-    return f"{size_bytes / size:.1f}{unit}"
