@@ -1,14 +1,14 @@
-"""The errors that a user can meet. Each message says what was found, where, and what to do next.
+"""The errors that a user can meet. Each message says what happened, where, what was expected and what to do.
 
 Seq2AttnError          exit code 1
-├── ConfigError        2   a key, a value or a file of the configuration
-├── DataError          2   a corpus, a text file, a subword model
-├── FetchError         1   an index, a hub or a download that does not answer as it should
+├── ConfigError        2   a wrong key, value or file of the configuration
+├── DataError          2   an unusable corpus, text file or subword model
+├── FetchError         1   an index, hub or download that fails
 ├── RunError           2   a folder that is not a run, or a run of another kind
-│   └── DiskError      1   a place that cannot be written: a full disk, a missing right
+│   └── DiskError      1   a place that cannot be written: disk full, no permission
 ├── CheckpointError    1   a checkpoint that is damaged or missing
-│   └── MismatchError  2   a whole checkpoint that belongs to another model or version
-├── TrainingError      1   a training that cannot go on
+│   └── MismatchError  2   an intact checkpoint of another model or version
+├── TrainingError      1   a training run that cannot continue
 └── MissingExtraError  1   an optional package that is not installed
 """
 
@@ -32,13 +32,13 @@ class ConfigError(Seq2AttnError):
 
 
 class DataError(Seq2AttnError):
-    """Text that cannot be used: a missing or broken file, an unknown corpus."""
+    """Text that cannot be used: a missing or malformed file, an unknown corpus."""
 
     exit_code = 2
 
 
 class FetchError(Seq2AttnError):
-    """A corpus that could not be fetched: nothing answers, or what came is not what was asked for."""
+    """A corpus that could not be fetched: the server does not answer, or sends something else."""
 
 
 class RunError(Seq2AttnError):
@@ -48,7 +48,7 @@ class RunError(Seq2AttnError):
 
 
 class DiskError(RunError):
-    """A file or folder that cannot be written: a full disk, a missing right."""
+    """A file or folder that cannot be written: disk full, no permission."""
 
     exit_code = 1
 
@@ -58,20 +58,20 @@ class CheckpointError(Seq2AttnError):
 
 
 class MismatchError(CheckpointError):
-    """A checkpoint that is whole, and belongs to another architecture, vocabulary or version."""
+    """An intact checkpoint of another architecture, vocabulary or version."""
 
     exit_code = 2
 
 
 class TrainingError(Seq2AttnError):
-    """A training that cannot go on."""
+    """A training run that cannot continue."""
 
 
 class MissingExtraError(Seq2AttnError):
     """An optional package that is not installed."""
 
 
-# What torch says of a processor's memory, and what CUDA and its libraries say where torch's own allocator is not asked.
+# Torch's messages about CPU memory, and those of CUDA and its libraries when they bypass torch's allocator.
 _OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "Cannot allocate memory", "std::bad_alloc"),
     *("CUDA error: out of memory", "STATUS_ALLOC_FAILED"),
@@ -79,7 +79,7 @@ _OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice, which torch mostly tells by its words alone."""
+    """Whether `error` means out of memory, which torch mostly reports in the message alone."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -88,12 +88,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told_as_run_error(path: Path) -> Iterator[None]:
-    """While it is entered, a failure to write into `path` (a full disk, a missing right) becomes a DiskError."""
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a failure to write to `path` (disk full, no permission) into a DiskError within the block."""
     try:
         yield
     except BrokenPipeError:
-        raise  # a reader that has seen enough
+        raise  # the reader closed the pipe
     except OSError as error:
         raise DiskError(
             f"{error.filename or path}: cannot be written ({error.strerror or error}); choose another folder or free "

@@ -17,7 +17,7 @@ from scripts.peers.ratios import Comparison
 from seq2attn.benchmark.machine import Setting
 from seq2attn.benchmark.workload import Workload
 from seq2attn.cli.progress import Report, named_progress, results_console
-from seq2attn.errors import Seq2AttnError, told_as_run_error
+from seq2attn.errors import Seq2AttnError, disk_errors
 
 
 class Audience:
@@ -62,7 +62,7 @@ def main(
         tuple(ratio for one in found.values() for ratio in one.ratios),
     )
     if out is not None:
-        with told_as_run_error(out):
+        with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             (out / "peers.json").write_text(comparison.to_json(), encoding="utf-8")
     if as_json:

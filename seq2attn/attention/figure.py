@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font, StyleFlags
 
 from seq2attn.attention.maps import AttentionMap, Choice, Exploration
-from seq2attn.errors import told_as_run_error
+from seq2attn.errors import disk_errors
 from seq2attn.style import FAINT, GRID, INK, PNG_DPI, house_style
 
 # Faint weights are most of the weights of a transformer; the root shows them, and the bar of colours says so.
@@ -49,7 +49,7 @@ def save_figure(exploration: Exploration, choice: Choice, as_subwords: bool, pat
     systems = exploration.systems
     heading = exploration.source if len(systems) > 1 else f"{systems[0].name}: {exploration.source}"
     figure, missing = maps_figure(panels_of(exploration, choice, as_subwords), heading)
-    with told_as_run_error(path), house_style():
+    with disk_errors(path), house_style():
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=PNG_DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
     return missing

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from seq2attn.attention.maps import Choice, Exploration
-from seq2attn.errors import told_as_run_error
+from seq2attn.errors import disk_errors
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -47,7 +47,7 @@ def write_page(exploration: Exploration, choice: Choice, as_subwords: bool, path
         data=data_element(exploration, choice, as_subwords),
         script=script(),
     )
-    with told_as_run_error(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
 

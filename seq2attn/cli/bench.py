@@ -96,9 +96,9 @@ def _named(files: Sequence[Path], overrides: Sequence[str]) -> dict[str, Config]
 def _write(result: Bench | Growth, folder: Path) -> None:
     from seq2attn.benchmark.growth import Growth
     from seq2attn.benchmark.tables import draw_growth
-    from seq2attn.errors import told_as_run_error
+    from seq2attn.errors import disk_errors
 
-    with told_as_run_error(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "bench.json").write_text(result.to_json(), encoding="utf-8")
         if isinstance(result, Growth):

@@ -35,7 +35,7 @@ def translate(
     from seq2attn.data.files import STANDARD_INPUT, read_lines
     from seq2attn.decoding.translate import Translator
     from seq2attn.device import choose_device
-    from seq2attn.errors import told_as_run_error
+    from seq2attn.errors import disk_errors
     from seq2attn.runs.folder import load_run
 
     trained = load_run(run, choose_device(device.value))
@@ -48,7 +48,7 @@ def translate(
     # A person waits for each answer; a file is read ahead, so that sentences of one length can go together.
     streamed = translator.stream(lines, n_best, read_ahead=1) if at_prompt else translator.stream(lines, n_best)
     number = 0
-    with line_progress() as report, told_as_run_error(Path("standard output")):
+    with line_progress() as report, disk_errors(Path("standard output")):
         for number, translations in enumerate(streamed, start=1):
             if (parts := translations[0].parts) > 1:
                 typer.echo(f"line {number}: very long, so that it was translated in {parts} parts", err=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from seq2attn.corpora.load import HOW_TO_NAME_DOCUMENTS
 from seq2attn.data.joining import MAX_JOINED_WORDS, consecutive_groups, join_texts
-from seq2attn.errors import DataError, told_as_run_error
+from seq2attn.errors import DataError, disk_errors
 from seq2attn.evaluation.joined import JOINED_BINS, JoinedOutputs, JoinedSummary, Segments, measure_joined
 from seq2attn.evaluation.lengths import Binning, length_unit, sentence_lengths
 from seq2attn.evaluation.metrics import Bleu
@@ -82,7 +82,7 @@ def write_joined(summary: JoinedSummary, folder: Path) -> dict[str, Path]:
     Raises: DiskError where they cannot be written.
     """
     paths = {"joined": folder / "joined.json", "joined table": folder / "joined.md"}
-    with told_as_run_error(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         paths["joined"].write_text(summary.to_json(), encoding="utf-8")
         paths["joined figure"], _ = draw_joined(summary, folder / "joined")

@@ -10,7 +10,7 @@ from pathlib import Path
 from seq2attn.attention.maps import Exploration, SentenceAttention
 from seq2attn.config.settings import flat_settings
 from seq2attn.corpora.catalog import count_pairs, describe_origin
-from seq2attn.errors import told_as_run_error
+from seq2attn.errors import disk_errors
 from seq2attn.experiment.evaluate import Evaluation
 from seq2attn.experiment.explore import explore_runs
 from seq2attn.report.content import Example, ReportDetails, write_report
@@ -26,7 +26,7 @@ _EXAMPLES_EACH = 3
 
 def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     """Write everything into `folder`; the paths by what they are."""
-    with told_as_run_error(folder):
+    with disk_errors(folder):
         return _write(evaluation, folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seq2attn.data.corpus import Corpus
 from seq2attn.decoding.translate import Translator
-from seq2attn.errors import told_as_run_error
+from seq2attn.errors import disk_errors
 from seq2attn.runs.folder import TrainedRun
 
 Report = Callable[[str, int, int], object]
@@ -59,7 +59,7 @@ def translations_of(
         report(name, finished, total)
 
     translations = Translator(run.model, run.subwords, search).translate(text.sources, count)
-    with told_as_run_error(kept.parent):
+    with disk_errors(kept.parent):
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(
             json.dumps({**key, "translations": translations}, ensure_ascii=False, indent=0), encoding="utf-8"

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from seq2attn.attention import html as explorer
 from seq2attn.attention.maps import Choice
 from seq2attn.config.settings import ABSENT, differing_settings
-from seq2attn.errors import told_as_run_error
+from seq2attn.errors import disk_errors
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.chart import NARROW, WIDE
@@ -43,7 +43,7 @@ def write_page(content: PageContent, folder: Path) -> Path:
     Raises: RunError where it cannot be written.
     """
     path = folder / "report.html"
-    with told_as_run_error(path):
+    with disk_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(page(content), encoding="utf-8")
     return path

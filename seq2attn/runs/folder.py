@@ -20,7 +20,7 @@ from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.schema import Config
 from seq2attn.data.cache import write_whole
 from seq2attn.data.subwords import Subwords
-from seq2attn.errors import ConfigError, RunError, told_as_run_error
+from seq2attn.errors import ConfigError, RunError, disk_errors
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import check_made_for, load_weights, made_for, newest_whole, set_weights
@@ -149,17 +149,17 @@ class RunFolder:
 
         Raises: RunError where that cannot be.
         """
-        with told_as_run_error(self.path):
+        with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
     def begin(self, config: Config) -> None:
         """Write the configuration, which makes the folder a run."""
-        with told_as_run_error(self.path):
+        with disk_errors(self.path):
             write_whole(self.config_file, dump_config(config).encode())
 
     def write_env(self, env: Mapping[str, Any]) -> None:
         """Write what the run depends on beside its configuration."""
-        with told_as_run_error(self.path):
+        with disk_errors(self.path):
             write_whole(self.env_file, (json.dumps(env, indent=1, ensure_ascii=False) + "\n").encode())
 
 
@@ -274,7 +274,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises: RunError where another process is in it.
     """
     file = folder / _LOCK
-    with told_as_run_error(file):
+    with disk_errors(file):
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

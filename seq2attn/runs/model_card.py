@@ -16,7 +16,7 @@ from seq2attn.config.schema import Config
 from seq2attn.corpora.catalog import count_pairs, describe_origin
 from seq2attn.data.cache import write_whole
 from seq2attn.data.corpus import OWN
-from seq2attn.errors import told_as_run_error
+from seq2attn.errors import disk_errors
 from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.report.markdown import Block, Code, Heading, Paragraph, Table, to_markdown
@@ -47,7 +47,7 @@ def write_card(folder: RunFolder) -> None:
     final = read_manifest(folder.final) if folder.finished else None
     card = to_markdown(_blocks(_Facts(folder, folder.read_config(), folder.read_env(), final, read_scores(folder))))
     if not folder.card_file.is_file() or folder.card_file.read_text(encoding="utf-8") != card:
-        with told_as_run_error(folder.path):
+        with disk_errors(folder.path):
             write_whole(folder.card_file, card.encode())
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from seq2attn.data.cache import write_whole
-from seq2attn.errors import told_as_run_error
+from seq2attn.errors import disk_errors
 from seq2attn.runs.folder import RunFolder
 
 
@@ -64,6 +64,6 @@ def keep_scores(folder: RunFolder, scores: Iterable[KeptScore]) -> None:
     before = read_scores(folder)
     kept = {score.subject: score for score in (*before, *scores)}
     if list(kept.values()) != before:
-        with told_as_run_error(folder.path):
+        with disk_errors(folder.path):
             text = json.dumps([asdict(score) for score in kept.values()], indent=1, ensure_ascii=False)
             write_whole(folder.scores_file, f"{text}\n".encode())

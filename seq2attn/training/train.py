@@ -14,7 +14,7 @@ from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
 from seq2attn.config.settings import flat_settings
 from seq2attn.device import allow_tf32, choose_device, describe_machine
-from seq2attn.errors import ConfigError, DataError, RunError, told_as_run_error
+from seq2attn.errors import ConfigError, DataError, RunError, disk_errors
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import differences
@@ -54,7 +54,7 @@ def train(
     allow_tf32(device)
     folder = RunFolder(path)
     folder.make()
-    with locked(path), told_as_run_error(path):
+    with locked(path), disk_errors(path):
         return _train(config, folder, device, _check_folder(folder, config, resume), quiet)
 
 
