@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,17 @@ class LengthSettings:
     """The SentencePiece model that makes subwords."""
 
 
+@dataclass(frozen=True)
+class ScoredTexts:
+    """One test set and its translations; sentence N is the same in all of them."""
+
+    name: str
+    references: Sequence[Sequence[str]]
+    lengths: Lengths
+    systems: Mapping[str, Sequence[tuple[str, Sequence[str]]]]
+    """By name: where each output of the system comes from, and its sentences."""
+
+
 def score_files(files: ScoredFiles, lengths: LengthSettings, how: MeasureSettings, command: str) -> Summary:
     """Score the translations against the references, by the length of the source or of the first reference.
 
@@ -43,25 +54,36 @@ def score_files(files: ScoredFiles, lengths: LengthSettings, how: MeasureSetting
     first, *others = files.references
     references = [list(read_sentences(first, "reference"))]
     references += [_aligned(path, "reference", references[0], first) for path in others]
-    n_words = _lengths(files, lengths, references[0])
+    counted = _lengths(files, lengths, references[0])
     outputs = [_aligned(path, "hypothesis", references[0], first) for _, path in files.systems]
-    groups = _groups(files.systems)
-    candidates = [Candidate(name, tuple(outputs[place] for place in places)) for name, places in groups.items()]
-    measurement = measure(candidates, references, n_words, how)
+    systems = {
+        name: [(str(files.systems[place][1]), outputs[place]) for place in places]
+        for name, places in _groups(files.systems).items()
+    }
+    return score_texts(ScoredTexts(first.name, references, counted, systems), lengths, how, command)
+
+
+def score_texts(texts: ScoredTexts, lengths: LengthSettings, how: MeasureSettings, command: str) -> Summary:
+    """Score translations that are in memory, each as long as the references."""
+    candidates = [
+        Candidate(name, tuple(sentences for _, sentences in outputs)) for name, outputs in texts.systems.items()
+    ]
+    measurement = measure(candidates, texts.references, texts.lengths, how)
+    n_references = len(texts.references)
     return Summary(
-        corpus=first.name,
+        corpus=texts.name,
         split="",
         length_of=lengths.of,
         machine=platform.platform(),
         command=command,
-        signature=how.bleu.signature(len(references), how.n_resamples, how.seed),
+        signature=how.bleu.signature(n_references, how.n_resamples, how.seed),
         systems=tuple(
-            System.of(system, [str(files.systems[place][1]) for place in places])
-            for system, places in zip(measurement.systems, groups.values(), strict=True)
+            System.of(system, [origin for origin, _ in outputs])
+            for system, outputs in zip(measurement.systems, texts.systems.values(), strict=True)
         ),
         length_unit=lengths.unit,
         differences=measurement.differences,
-        signatures={one.name: one.signature(len(references), how.n_resamples, how.seed) for one in how.beside},
+        signatures={metric.name: metric.signature(n_references, how.n_resamples, how.seed) for metric in how.beside},
     )
 
 
