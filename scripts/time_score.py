@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,9 @@ def sentences(n: int, quality: float, seed: int) -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the files, score them in a process of its own, and print what that took."""
+    """Write the files, score them in a new process, and print the time and memory it took."""
+    import resource  # not on Windows
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sentences", type=int, default=1_000_000)
     parser.add_argument("--systems", type=int, default=1)

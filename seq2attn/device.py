@@ -1,10 +1,9 @@
-"""The device and the precision that models compute in, what machine this is, and the memory a process takes."""
+"""The device and precision that models compute in, a description of the machine, and peak memory."""
 
 from __future__ import annotations
 
 import os
 import platform
-import resource
 import sys
 from pathlib import Path
 
@@ -15,20 +14,21 @@ from seq2attn.errors import RunError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; "auto": the first of CUDA, MPS and CPU that is there.
+    """The device called `name`; for "auto" the first of CUDA, MPS and CPU that is available.
 
-    Raises: RunError where it is not there.
+    Raises: RunError where it is not available.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, present in there.items() if present))
-    if not there.get(name, False):
-        raise RunError(f"--device {name}: there is none here; available: {', '.join(k for k, v in there.items() if v)}")
+        return torch.device(next(kind for kind, present in available.items() if present))
+    if not available.get(name, False):
+        usable = ", ".join(kind for kind, present in available.items() if present)
+        raise RunError(f"--device {name}: not available here; available: {usable}")
     return torch.device(name)
 
 
 def describe_machine(device: torch.device) -> str:
-    """The machine in a line: processor or accelerator, threads, torch."""
+    """The machine in one line: processor or accelerator, threads, versions."""
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
@@ -49,34 +49,46 @@ def _processor() -> str:
 def computing_in(precision: str, device: torch.device) -> torch.autocast:
     """The context of a forward pass in `precision` (of `TrainConfig`); weights, gradients and optimizer stay float32.
 
-    With bfloat16 PyTorch computes products in it, and sums, softmax and loss in float32 (Micikevicius et al. 2018
-    did so with float16; bfloat16 has the range of float32, so that no loss scaling is needed).
+    With bfloat16, PyTorch computes matrix products in bfloat16, and sums, softmax and loss in float32. Micikevicius et
+    al. 2018 do so with float16; bfloat16 has the range of float32 and needs no loss scaling.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def allow_tf32(device: torch.device) -> None:
-    """Let float32 products on CUDA round their factors to TF32 (10 bits of mantissa), eight times as fast."""
+    """Let float32 matrix products on CUDA round their factors to TF32 (10-bit mantissa), which is faster."""
     if device.type == "cuda" and not torch.are_deterministic_algorithms_enabled():
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory that this process has held so far: of a CUDA device what torch has held there, else resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+    """The most memory this process has held so far: on CUDA what torch allocated there, elsewhere resident memory."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_resident_bytes()
+
+
+def _peak_resident_bytes() -> int:
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
-    # Linux hands getrusage's figure down from the process that started this one; this line is of this process alone.
+        return _peak_resident_bytes_without_proc()
+    # On Linux getrusage's peak includes that of the process that started this one; VmHWM does not.
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return 1024 * int(line.split()[1])
 
 
+def _peak_resident_bytes_without_proc() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
 def forget_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory_bytes` count from now on. On CUDA alone: what a process has held resident, it has held."""
+    """Restart the count of `peak_memory_bytes` on CUDA. Elsewhere this does nothing: no process can reset its peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

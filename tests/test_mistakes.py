@@ -108,7 +108,7 @@ def test_a_missing_text_to_translate(tiny_run: Path, tmp_path: Path) -> None:
 def test_a_device_that_is_not_there(command: str, tiny_run: Path) -> None:
     done = call(command, tiny_run, "--device", "mps" if sys.platform == "linux" else "cuda")
     assert done.code == 2
-    assert "there is none here; available: " in done.complaint
+    assert "not available here; available: " in done.complaint
 
 
 def test_bins_that_are_no_numbers(tiny_run: Path) -> None:

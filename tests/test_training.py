@@ -208,7 +208,7 @@ def test_a_run_without_a_checkpoint_says_how_to_go_on(text: Path, tmp_path: Path
 
 
 def test_an_unknown_device_is_named_with_those_that_are_there() -> None:
-    with pytest.raises(RunError, match=r"--device abacus: there is none here; available: .*cpu"):
+    with pytest.raises(RunError, match=r"--device abacus: not available here; available: .*cpu"):
         choose_device("abacus")
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
 
