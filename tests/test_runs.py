@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from seq2attn.runs.checkpoint import read_manifest
-from seq2attn.runs.compare import compare_runs
-from seq2attn.runs.folder import RunFolder, is_locked, locked
-from seq2attn.runs.listing import RunAccount, list_runs, read_account
+from seq2attn.runs.folder import RunFolder
+from seq2attn.runs.listing import RunAccount, compare_runs, list_runs, read_account
+from seq2attn.runs.lock import is_locked, locked
 from seq2attn.runs.scores import KeptScore, keep_scores
 from seq2attn.training.train import train
 from tests.command_line import call

@@ -12,8 +12,7 @@ from rich.text import Text
 
 from seq2attn.report.markdown import Table
 from seq2attn.report.wording import signed
-from seq2attn.runs.compare import Comparison
-from seq2attn.runs.listing import RunAccount
+from seq2attn.runs.listing import Comparison, RunAccount
 
 _COLUMNS = ("run", "model", "corpus", "steps", "BLEU", "test", "age", "size", "state")
 _NUMBERS = ("steps", "BLEU", "test", "age", "size")

@@ -39,7 +39,7 @@ def compare(
     """Show which settings of runs differ, and what became of loss, BLEU, speed, time and size."""
     from seq2attn.cli.run_tables import figure_table, setting_table
     from seq2attn.report.tables import rich_table
-    from seq2attn.runs.compare import compare_runs
+    from seq2attn.runs.listing import compare_runs
 
     comparison = compare_runs(paths)
     if as_json:

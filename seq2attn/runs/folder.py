@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -247,45 +244,3 @@ def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedR
             name = with_seed if seeded.count(with_seed) == 1 else f"{name} ({run.folder.path})"
         found[name] = run
     return found
-
-
-_LOCK = ".lock"
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process trains in `folder` now."""
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """While it is entered, no other process can enter it for `folder`; the system frees it at any kind of death.
-
-    Raises: RunError where another process is in it.
-    """
-    file = folder / _LOCK
-    with disk_errors(file):
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"{folder}: process {os.read(descriptor, 20).decode(errors='replace') or 'unknown'} is training here; "
-                "wait for its end, or choose another --run-dir"
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,8 @@ from seq2attn.errors import ConfigError, DataError, RunError, disk_errors
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import differences
-from seq2attn.runs.folder import RunFolder, locked
+from seq2attn.runs.folder import RunFolder
+from seq2attn.runs.lock import locked
 from seq2attn.runs.model_card import write_card
 from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
