@@ -66,7 +66,7 @@ def test_models_stand_side_by_side_and_one_without_attention_says_so(
 def test_the_suffix_of_out_chooses_picture_or_page(name: str, transformer: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / name
     done = call("attention", transformer, "--source", SOURCE, "--out", out, "--head", "2")
-    assert (done.code, done.stdout, done.stderr) == (0, "", f"written to {out}\n")
+    assert (done.code, done.stdout, done.stderr) == (0, "", f"wrote {out}\n")
     assert out.stat().st_size > 5000
 
 
@@ -92,7 +92,7 @@ def test_a_models_own_translation_given_back_to_it_has_the_same_maps(tiny_run: P
             ["--kind", "decoder", "--head", "3"],
             "--head 3: the decoder self-attention has 2, counted from 1 (Transformer)",
         ),
-        (["--out", "map.pdf"], "--out map.pdf: expected a name that ends in .png, .svg or .html"),
+        (["--out", "map.pdf"], "--out map.pdf: expected a file name ending in .png, .svg or .html"),
         (["--target", " "], "--target: there is no word in it; give a sentence"),
     ],
 )

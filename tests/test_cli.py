@@ -46,14 +46,14 @@ def test_every_command_has_help(command: list[str]) -> None:
 
 
 class TestTrain:
-    def test_the_run_folder_holds_what_the_design_says(self, tiny_run: Path) -> None:
+    def test_the_run_folder_holds_what_the_documentation_promises(self, tiny_run: Path) -> None:
         names = {"config.yaml", "env.json", "subwords.model", "metrics.jsonl", "tensorboard", "checkpoints", "log.txt"}
         assert names <= {path.name for path in tiny_run.iterdir()}
         for checkpoint in (tiny_run / "checkpoints").glob("step_*"):
             files = {"model.safetensors", "state.pt", "manifest.json"}
             assert {path.name for path in checkpoint.iterdir()} == files
 
-    def test_a_folder_that_holds_a_run_is_left_alone(self, tiny_run: Path, data_folder: Path) -> None:
+    def test_a_folder_with_a_run_is_not_overwritten(self, tiny_run: Path, data_folder: Path) -> None:
         done = call("train", RNN_ATTENTION, *tiny(data_folder), "--run-dir", tiny_run)
         assert done.code == 2
         assert "already holds a run" in done.complaint
@@ -63,7 +63,7 @@ class TestTrain:
         words = [*tiny(data_folder), "--set", "train.max_steps=2", "--run-dir", tmp_path / "typo", "--resume"]
         done = call("train", RNN_ATTENTION, *words)
         assert (done.code, done.stdout) == (0, f"{tmp_path}/typo\n")
-        assert f"{tmp_path}/typo: no run to go on with yet; this starts one" in done.stderr.splitlines()
+        assert f"{tmp_path}/typo: no run to resume; starting a new one" in done.stderr.splitlines()
 
     def test_sigint_keeps_a_checkpoint_and_resume_finishes(self, data_folder: Path, tmp_path: Path) -> None:
         run = tmp_path / "run"
@@ -73,7 +73,7 @@ class TestTrain:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
-        assert b"the same command with --resume goes on" in errors
+        assert b"run the same command with --resume to continue" in errors
         assert b"Traceback" not in errors
         steps = max(int(path.name.removeprefix("step_")) for path in (run / "checkpoints").iterdir())
         done = call(*words, "--resume", "--set", f"train.max_steps={steps + 5}")
@@ -125,7 +125,7 @@ class TestTranslate:
     # An empty line, a blank one, a line separator and a next-line inside a line: five lines all the same.
     TEXT = "ba be bi\n\nbo\u2028bu\x85da\n   \nde di\n"
 
-    def test_a_file_gives_one_line_for_one_line_in_order(self, tiny_run: Path, tmp_path: Path) -> None:
+    def test_a_file_gives_one_output_line_per_input_line(self, tiny_run: Path, tmp_path: Path) -> None:
         together = call("translate", tiny_run, write(tmp_path / "text", self.TEXT)).stdout
         lines = together.removesuffix("\n").split("\n")
         assert len(lines) == 5
@@ -147,14 +147,14 @@ class TestTranslate:
         assert records[0][0].keys() == {"text", "score", "log_probability", "tokens", "finished", "parts"}
         assert all(record[0]["score"] >= record[-1]["score"] for record in records)
 
-    def test_text_has_as_many_lines_as_asked_for_of_each_sentence(self, tiny_run: Path, tmp_path: Path) -> None:
+    def test_text_has_n_best_lines_for_each_sentence(self, tiny_run: Path, tmp_path: Path) -> None:
         words = ["translate", tiny_run, write(tmp_path / "text", self.TEXT), "--beam", "3", "--n-best", "2"]
         records = [json.loads(line) for line in call(*words, "--json").stdout.splitlines()]
-        padded = [([one["text"] for one in record] + [""])[:2] for record in records]
+        padded = [([translation["text"] for translation in record] + [""])[:2] for record in records]
         assert [record[1] for record in (padded[1], padded[3])] == ["", ""]
         assert call(*words).stdout == "".join(f"{best}\n{second}\n" for best, second in padded)
 
-    def test_a_text_without_a_line_is_told(self, tiny_run: Path, tmp_path: Path) -> None:
+    def test_a_text_without_lines_is_reported(self, tiny_run: Path, tmp_path: Path) -> None:
         done = call("translate", tiny_run, write(tmp_path / "empty", ""))
         assert (done.code, done.stdout, done.stderr) == (0, "", "no lines to translate\n")
 
@@ -195,6 +195,6 @@ class TestTranslate:
         # Nothing but translations is in stdout, and the line that is no text has none.
         assert answer + after_a_bad_line + rest == spawn("translate", tiny_run, stdin=b"ba be\nba be\n").stdout.encode()
         (prompt, *exchange) = errors.decode().splitlines()
-        assert prompt.endswith("Ctrl-D to leave")
+        assert prompt.endswith("Ctrl-D to quit")
         assert exchange[0].endswith("line 2: not valid UTF-8 (byte 0xff at column 4); write the text as UTF-8")
         assert exchange[-1].endswith("> ")

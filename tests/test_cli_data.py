@@ -24,7 +24,7 @@ def run(*arguments: str) -> str:
     return result.stdout
 
 
-def test_list_has_a_line_for_every_family_and_says_what_is_untried() -> None:
+def test_list_has_a_line_for_every_family_and_says_which_are_untried() -> None:
     lines = run("list").splitlines()
     assert lines[0].split("\t")[0] == "name"
     states = {line.split("\t")[0]: line.split("\t")[-1] for line in lines[1:]}
@@ -51,7 +51,7 @@ def test_show_before_and_after_fetch(data_folder: Path) -> None:
     assert "Not fetched" not in after
 
 
-def test_show_as_json_says_whether_it_is_there() -> None:
+def test_show_as_json_says_whether_the_corpus_is_fetched() -> None:
     assert json.loads(run("show", "synthetic", "--json"))["fetched"] is False
     run("fetch", "synthetic")
     card = json.loads(run("show", "synthetic", "--json"))
@@ -65,11 +65,11 @@ def test_show_names_what_was_not_tried() -> None:
     assert "not yet tried against the live hub" in run("show", "wmt16-de-en")
 
 
-def test_the_option_goes_before_the_environment(tmp_path: Path) -> None:
+def test_the_option_overrides_the_environment(tmp_path: Path) -> None:
     assert run("fetch", "synthetic", "--data-dir", str(tmp_path / "own")).startswith(str(tmp_path / "own"))
 
 
-def test_without_either_the_folder_is_the_configuration_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_that_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEQ2ATTN_DATA")
     monkeypatch.chdir(tmp_path)
     assert run("fetch", "synthetic").strip() == "data/corpora/synthetic"

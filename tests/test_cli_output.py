@@ -31,14 +31,14 @@ def test_the_signature_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) 
 
 
 class Terminal(io.StringIO):
-    """What a terminal was sent."""
+    """Records what is written to a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Put a terminal in the place of stderr; from within a test, for pytest sets stderr anew after its fixtures."""
+    """Replace stderr by a terminal; called within a test, as pytest replaces stderr after its fixtures."""
     terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -41,7 +41,7 @@ def test_a_signal_ends_it_and_its_server(number: signal.Signals, code: int, tiny
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == code
-        assert errors == "Ctrl-C ends it\n"
+        assert errors == "press Ctrl-C to stop\n"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("localhost", port), timeout=10)
 

@@ -24,11 +24,11 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_word_of_the_help_is_shown(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_shows_every_word(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     shown = "".join(call(*words, "--help").stdout.replace("│", "").split())
-    told = [COMMANDS[words].help, *(getattr(parameter, "help", None) for parameter in COMMANDS[words].params)]
-    for help_text in filter(None, told):
+    texts = [COMMANDS[words].help, *(getattr(parameter, "help", None) for parameter in COMMANDS[words].params)]
+    for help_text in filter(None, texts):
         # Square brackets are markup to rich, which leaves out what it does not know.
         assert Text.from_markup(help_text).plain == help_text
         assert "".join(help_text.split()) in shown
@@ -46,7 +46,7 @@ def test_every_word_of_the_help_is_shown(words: tuple[str, ...], monkeypatch: py
         (("translate",), "the run's"),
     ],
 )
-def test_defaults_that_are_none_in_the_program_are_told(
+def test_help_shows_the_defaults_of_options_that_default_to_none(
     words: tuple[str, ...], default: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")

@@ -140,7 +140,7 @@ def test_joined_translations_are_kept_too(run: Path) -> None:
 def test_join_sizes_that_are_none_are_one_line(run: Path, sizes: str) -> None:
     done = evaluate(run, f"--join={sizes}")
     assert done.code == 2
-    assert done.complaint == f"seq2attn: --join {sizes}: expected numbers of sentences from 1 up, as in 1,2,3,4"
+    assert done.complaint == f"seq2attn: --join {sizes}: expected positive numbers of sentences, as in 1,2,3,4"
 
 
 def test_text_without_documents_is_one_line(tiny_run: Path) -> None:

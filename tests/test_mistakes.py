@@ -22,7 +22,7 @@ def test_a_key_without_its_section(tmp_path: Path) -> None:
     assert done.complaint == "seq2attn: --set n_layers=2: unknown key n_layers, did you mean model.n_layers?"
 
 
-def test_each_mistake_is_told_of_where_it_was_made(tmp_path: Path) -> None:
+def test_each_mistake_is_reported_where_it_was_made(tmp_path: Path) -> None:
     text = "data: {corpus: synthetic}, model: {kind: rnn}"
     config = write(tmp_path / "own.yaml", f"{{{text}, train: {{max_stepps: 5}}}}")
     section, kind = ("--set", "train={max_steps: -1, sed: 2}"), ("--set", "model.kind=rn")
@@ -60,7 +60,7 @@ def test_an_unknown_corpus(data_folder: Path, tmp_path: Path) -> None:
 def test_a_missing_training_text(data_folder: Path, tmp_path: Path) -> None:
     files = [f"data.{split}={tmp_path}/{split}.tsv" for split in ("train", "validation", "test")]
     languages = ["data.source_language=fr", "data.target_language=en"]
-    settings = [word for one in ["data.corpus=", *files, *languages] for word in ("--set", one)]
+    settings = [word for setting in ["data.corpus=", *files, *languages] for word in ("--set", setting)]
     done = call("train", RNN_ATTENTION, *tiny(data_folder), *settings, "--run-dir", tmp_path / "run")
     assert done.code == 2
     assert ".tsv: no such file" in done.complaint
@@ -81,13 +81,13 @@ def test_an_index_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("command", ["eval", "translate"])
-def test_a_folder_that_is_no_run(command: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run(command: str, tmp_path: Path) -> None:
     done = call(command, tmp_path)
     assert done.code == 2
     assert "not a run folder, it has no config.yaml; `seq2attn train` makes one" in done.complaint
 
 
-def test_a_run_that_is_misspelt_and_a_folder_of_runs(tmp_path: Path) -> None:
+def test_a_misspelt_run_and_a_folder_of_runs_get_suggestions(tmp_path: Path) -> None:
     for name in ("first", "second", "third", "fourth"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         write(tmp_path / "runs" / name / "config.yaml", "{}")
@@ -105,19 +105,19 @@ def test_a_missing_text_to_translate(tiny_run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["eval", "translate"])
-def test_a_device_that_is_not_there(command: str, tiny_run: Path) -> None:
+def test_an_unavailable_device(command: str, tiny_run: Path) -> None:
     done = call(command, tiny_run, "--device", "mps" if sys.platform == "linux" else "cuda")
     assert done.code == 2
     assert "not available here; available: " in done.complaint
 
 
-def test_bins_that_are_no_numbers(tiny_run: Path) -> None:
+def test_bins_that_are_not_numbers(tiny_run: Path) -> None:
     done = call("eval", tiny_run, "--by-length", "--bins", "0,ten")
     assert done.code == 2
     assert "ten" in done.complaint
 
 
-def test_a_preset_that_is_none(tmp_path: Path) -> None:
+def test_an_unknown_preset(tmp_path: Path) -> None:
     done = call("reproduce", "--preset", "huge", "--out", tmp_path)
     assert done.code == 2
     assert "smoke" in done.complaint

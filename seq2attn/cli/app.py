@@ -1,4 +1,4 @@
-"""The command `seq2attn`: its sub-commands, and errors as one line with the right exit code."""
+"""The command `seq2attn`: sub-commands, and errors as one line with the right exit code."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from seq2attn.errors import Seq2AttnError, is_out_of_memory
 
 app = typer.Typer(
     name="seq2attn",
-    help="See what attention changed: train translation models and draw BLEU over sentence length.",
+    help="See what attention changed: train translation models and plot BLEU by sentence length.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_EXPERIMENT, _MODEL, _RUNS, _TEXT, _MACHINE = "The experiment", "One model", "Runs", "Text", "The machine"
-app.command(rich_help_panel=_EXPERIMENT)(reproduce)
-app.command("eval", rich_help_panel=_EXPERIMENT)(evaluate)
-app.command(rich_help_panel=_EXPERIMENT)(score)
+_EVALUATION, _MODEL, _RUNS, _DATA, _SPEED = "Experiments and scores", "Models", "Runs", "Data", "Speed"
+app.command(rich_help_panel=_EVALUATION)(reproduce)
+app.command("eval", rich_help_panel=_EVALUATION)(evaluate)
+app.command(rich_help_panel=_EVALUATION)(score)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)
@@ -41,12 +41,12 @@ app.command(rich_help_panel=_MODEL)(export)
 app.command(rich_help_panel=_RUNS)(runs)
 app.command(rich_help_panel=_RUNS)(compare)
 app.command(rich_help_panel=_RUNS)(dashboard)
-app.add_typer(data_app, name="data", rich_help_panel=_TEXT)
-app.command(rich_help_panel=_MACHINE)(bench)
+app.add_typer(data_app, name="data", rich_help_panel=_DATA)
+app.command(rich_help_panel=_SPEED)(bench)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"seq2attn {seq2attn.__version__}")
         raise typer.Exit
 
@@ -61,7 +61,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one line on stderr, and so is a memory that is too small."""
+    """Run the command line. A user's mistake, or too little memory, is reported in one line on stderr."""
     try:
         app(prog_name="seq2attn")
     except Seq2AttnError as error:
@@ -71,8 +71,8 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         advice = "free some, or make the batches smaller (train.batch_tokens, decode.batch_tokens, --beam)"
-        print(f"seq2attn: memory does not suffice; {advice}", file=sys.stderr)
+        print(f"seq2attn: out of memory; {advice}", file=sys.stderr)
         sys.exit(1)
     finally:
-        # What is left is the interpreter's own end, where Python would show a KeyboardInterrupt as a traceback.
+        # Python would show a KeyboardInterrupt during the interpreter's shutdown as a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2attn.cli.train import Device
+from seq2attn.cli.options import Device, DeviceOption
 
 if TYPE_CHECKING:
     from seq2attn.attention.maps import Choice, Exploration
@@ -19,7 +19,7 @@ _PAGE = ".html"
 
 
 class Kind(StrEnum):
-    """Which attention of a transformer; an RNN has only cross."""
+    """Kinds of attention in a transformer; an RNN has only cross."""
 
     cross = "cross"
     encoder = "encoder"
@@ -27,43 +27,46 @@ class Kind(StrEnum):
 
 
 def attention(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs; several are shown side by side.")],
-    source: Annotated[str, typer.Option(help="The sentence to translate.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are shown side by side.")],
+    source: Annotated[str, typer.Option(help="Sentence to translate.")],
     target: Annotated[
         str | None,
-        typer.Option(
-            help="A translation that the models are made to write; without it, their own.", show_default=False
-        ),
+        typer.Option(help="Translation to force on every model.", show_default="each model's own translation"),
     ] = None,
-    kind: Annotated[Kind, typer.Option(help="From the translation to the source, or within either.")] = Kind.cross,
+    kind: Annotated[
+        Kind,
+        typer.Option(help="From the translation to the source (cross), or self-attention in the encoder or decoder."),
+    ] = Kind.cross,
     layer: Annotated[
         int | None,
-        typer.Option(min=1, help="Counted from 1; without it, the last but one, of two the last.", show_default=False),
+        typer.Option(min=1, help="Layer, counted from 1.", show_default="the second to last; of two, the last"),
     ] = None,
     head: Annotated[
-        int | None, typer.Option(min=1, help="Counted from 1; without it, the mean of all.", show_default=False)
+        int | None, typer.Option(min=1, help="Head, counted from 1.", show_default="the mean of all heads")
     ] = None,
-    subwords: Annotated[bool, typer.Option("--subwords", help="Subwords apart, not merged into words.")] = False,
+    subwords: Annotated[
+        bool, typer.Option("--subwords", help="Show subwords instead of merging them into words.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write a picture (.png, .svg) or a page to point at (.html).")
+        Path | None, typer.Option(help="Write a picture (.png, .svg) or an interactive page (.html).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the weights of every layer and head.")] = False,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Show which source words a model looks at while it writes each word of a translation."""
+    """Show which source words a model attends to as it writes each word of a translation."""
     from seq2attn.attention.maps import Choice
     from seq2attn.device import choose_device
     from seq2attn.errors import ConfigError
     from seq2attn.experiment.explore import explore
 
     if out is not None and out.suffix not in (*_PICTURES, _PAGE):
-        raise ConfigError(f"--out {out}: expected a name that ends in {', '.join(_PICTURES)} or {_PAGE}")
+        raise ConfigError(f"--out {out}: expected a file name ending in {', '.join(_PICTURES)} or {_PAGE}")
     choice = Choice(kind.value, layer, head)
     exploration = explore(runs, source, target, choose_device(device.value))
     exploration.check(choice)
     if out is not None:
         _write(exploration, choice, subwords, out)
-        typer.echo(f"written to {out}", err=True)
+        typer.echo(f"wrote {out}", err=True)
     if as_json:
         typer.echo(json.dumps(exploration.as_json(choice, subwords), ensure_ascii=False))
     elif out is None:
@@ -80,8 +83,8 @@ def _write(exploration: Exploration, choice: Choice, subwords: bool, out: Path) 
     missing = save_figure(exploration, choice, subwords, out)
     if missing:
         typer.echo(
-            f"no font on this machine has {' '.join(missing)}: {out} shows a placeholder for each; install one for "
-            f"that script, or write a {_PAGE} page, which is shown with the reader's fonts",
+            f"{out}: no installed font has {' '.join(missing)}, so each is drawn as a placeholder; install a font for "
+            f"the script, or write a {_PAGE} page, which uses the reader's fonts",
             err=True,
         )
 
@@ -97,10 +100,10 @@ def _print(exploration: Exploration, choice: Choice, subwords: bool) -> None:
     for system in exploration.systems:
         console.print(Text(system.name, style="bold"), soft_wrap=True)
         console.print(Text(system.translation), soft_wrap=True)
-        found = system.attention.map(choice, subwords)
-        if found is None:
+        attention_map = system.attention.map(choice, subwords)
+        if attention_map is None:
             console.print(Text(f"{system.why_nothing(choice.kind)}\n"), soft_wrap=True)
             continue
-        console.print(Text(found.title, style="dim"), soft_wrap=True)
-        console.print(terminal_map(found, console.width, colours), soft_wrap=True, crop=False)
+        console.print(Text(attention_map.title, style="dim"), soft_wrap=True)
+        console.print(terminal_map(attention_map, console.width, colours), soft_wrap=True, crop=False)
     console.print(Text(LEGEND_IN_COLOURS if colours else LEGEND, style="dim"), soft_wrap=True)

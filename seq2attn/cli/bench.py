@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2attn.cli.progress import Report, named_progress, results_console
-from seq2attn.cli.train import Device
+from seq2attn.cli.options import Device, DeviceOption, JsonOption, OverridesOption
+from seq2attn.cli.progress import ReportProgress, named_progress, results_console
 
 if TYPE_CHECKING:
     from seq2attn.benchmark.growth import Growth
@@ -25,25 +25,23 @@ _DEFAULT_PRESET = "quick"
 def bench(
     configs: Annotated[
         list[Path] | None,
-        typer.Argument(help="YAML files; without any, those of the preset quick.", show_default=False),
+        typer.Argument(help="YAML configurations.", show_default="those of the preset quick"),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a setting of every model.")
-    ] = None,
+    overrides: OverridesOption = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="About how long to measure; three rounds are made in any case.")
+        float, typer.Option(min=0.0, help="How long to measure, roughly; at least three rounds are measured.")
     ] = 120.0,
     lengths: Annotated[
         str | None,
-        typer.Option(help="Measure how a training step grows with the sentence instead, as in 10,20,40,80,160,320."),
+        typer.Option(help="Measure a training step at these sentence lengths instead, as in 10,20,40,80,160,320."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write bench.json into this folder, and with --lengths the figure.")
+        Path | None, typer.Option(help="Write bench.json to this folder; with --lengths, a figure too.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    as_json: JsonOption = False,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Measure how fast models train and translate here, beside what this machine's matrix products allow."""
+    """Measure how fast models train and translate, compared with this machine's matrix multiplication speed."""
     from seq2attn.benchmark.growth import measure_growth, parse_lengths
     from seq2attn.benchmark.speed import measure_speed
     from seq2attn.benchmark.tables import growth_table, speed_tables
@@ -54,8 +52,8 @@ def bench(
     command = shlex.join(["seq2attn", *sys.argv[1:]])
     chosen = choose_device(device.value)
     result: Bench | Growth
-    with named_progress("measuring") as report:
-        audience = _Audience(report)
+    with named_progress("measuring") as report_progress:
+        audience = _Audience(report_progress)
         if lengths is None:
             result = measure_speed(models, chosen, command, seconds, audience)
             table = speed_tables(result)
@@ -64,7 +62,7 @@ def bench(
             table = growth_table(result)
     if out is not None:
         _write(result, out)
-        typer.echo(f"results are in {out}", err=True)
+        typer.echo(f"wrote the results to {out}", err=True)
     if as_json:
         typer.echo(result.to_json(), nl=False)
     else:
@@ -72,9 +70,9 @@ def bench(
 
 
 class _Audience:
-    """Lines and bars on stderr."""
+    """Shows lines and progress bars on stderr."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: ReportProgress) -> None:
         self.report = report
 
     def say(self, text: str) -> None:
@@ -82,7 +80,7 @@ class _Audience:
 
 
 def _named(files: Sequence[Path], overrides: Sequence[str]) -> dict[str, Config]:
-    """The configurations by name; where a name is not theirs alone, by file."""
+    """The configurations by name, or by file where several share a name."""
     from seq2attn.config.load import load_config
 
     loaded = {file: load_config(file, overrides) for file in files}

@@ -1,4 +1,4 @@
-"""`seq2attn data`: the catalogue of public corpora."""
+"""`seq2attn data`: list, show and fetch public corpora."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seq2attn.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from seq2attn.corpora.catalog import Family
 
 data_app = typer.Typer(no_args_is_help=True, help="List, show and fetch public corpora.")
 
 _SAMPLES = 3
-_MOST_CODES = 25
+_MAX_CODES_LISTED = 25
 _COLUMNS = ("name", "what", "XX and YY", "size", "tried live")
 _LEGEND = (
-    "Not yet tried live: tested on local files of the same layout, not yet against the live hub. All names: --json"
+    "Not yet tried live: tested on local files of the same layout, not yet against the live hub. "
+    "--json lists every name."
 )
 
 Name = Annotated[str, typer.Argument(help="A name from `seq2attn data list`, such as bible-fr-en.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(envvar="SEQ2ATTN_DATA", help="Folder of all corpora.", show_default="data"),
+    typer.Option(envvar="SEQ2ATTN_DATA", help="Folder that holds all corpora.", show_default="data"),
 ]
 
 
 @data_app.command("list")
-def list_corpora(as_json: AsJson = False) -> None:
+def list_corpora(as_json: JsonOption = False) -> None:
     """List the corpora that can be fetched by name."""
     from seq2attn.corpora.catalog import FAMILIES
 
@@ -46,8 +48,8 @@ def list_corpora(as_json: AsJson = False) -> None:
 
 
 @data_app.command()
-def show(name: Name, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Show where a corpus comes from, and once it is fetched its counts and a few pairs."""
+def show(name: Name, as_json: JsonOption = False, data_dir: DataDir = None) -> None:
+    """Show where a corpus comes from and, once fetched, its counts and a few sentence pairs."""
     from dataclasses import asdict
 
     from seq2attn.corpora import catalog
@@ -71,15 +73,14 @@ def show(name: Name, as_json: AsJson = False, data_dir: DataDir = None) -> None:
 def fetch(
     name: Name,
     local: Annotated[
-        Path | None, typer.Option("--from", help="A downloaded file or folder to read, in place of the network.")
+        Path | None, typer.Option("--from", help="Read this downloaded file or folder instead of the network.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Fetch a corpus and print the folder that it lies in."""
+    """Fetch a corpus and print its folder."""
     from seq2attn.corpora import catalog
 
-    place = catalog.fetch(name, _data_folder(data_dir), local=local)
-    typer.echo(str(place))
+    typer.echo(str(catalog.fetch(name, _data_folder(data_dir), local=local)))
 
 
 def _data_folder(given: Path | None) -> Path:
@@ -102,7 +103,7 @@ def _family_as_json(family: Family) -> dict[str, Any]:
 def _family_row(family: Family) -> tuple[str, ...]:
     stem = family.pattern.removesuffix("-XX-YY")
     codes = sorted({code for entry in family.entries for code in entry.name.removeprefix(stem).split("-") if code})
-    listed = " ".join(codes) if len(codes) <= _MOST_CODES else f"{len(codes)} languages"
+    listed = " ".join(codes) if len(codes) <= _MAX_CODES_LISTED else f"{len(codes)} languages"
     tried = all(entry.tried for entry in family.entries)
     return family.pattern, family.title, listed, family.entries[0].size, "yes" if tried else "not yet"
 
@@ -118,13 +119,13 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _print_card(card: dict[str, Any]) -> None:
-    """One `key: value` a line; nested values indented under their key."""
+    """Print one `key: value` per line, nested values indented under their key."""
     for key, value in card.items():
         label = key.replace("_", " ")
         if isinstance(value, dict):
             typer.echo(f"{label}:")
-            for inner, number in value.items():
-                typer.echo(f"  {inner}: {number:,}" if isinstance(number, int) else f"  {inner}: {number}")
+            for inner_key, inner in value.items():
+                typer.echo(f"  {inner_key}: {inner:,}" if isinstance(inner, int) else f"  {inner_key}: {inner}")
         elif key == "samples":
             typer.echo("samples:")
             for row in value:

@@ -10,11 +10,13 @@ from typing import Annotated
 
 import typer
 
-from seq2attn.cli.measuring import (
+from seq2attn.cli.options import (
     NAMES_HELP,
     BaselineOption,
     BinsOption,
     ByLengthOption,
+    Device,
+    DeviceOption,
     JoinOption,
     LengthOf,
     LengthOfOption,
@@ -23,13 +25,12 @@ from seq2attn.cli.measuring import (
     PlotOption,
     SubwordsModelOption,
     choose_binning,
-    metrics_beside,
+    further_metrics,
     parse_join_sizes,
     parse_system,
 )
 from seq2attn.cli.progress import translation_progress
 from seq2attn.cli.score_tables import print_joined, print_scores
-from seq2attn.cli.train import Device
 
 
 class Split(StrEnum):
@@ -40,10 +41,10 @@ class Split(StrEnum):
 
 
 def evaluate(
-    runs: Annotated[list[str], typer.Argument(help=f"Folders of runs on the same corpus. {NAMES_HELP}")],
+    runs: Annotated[list[str], typer.Argument(help=f"Run folders, all on the same corpus. {NAMES_HELP}")],
     by_length: ByLengthOption = False,
     plot: PlotOption = None,
-    split: Annotated[Split, typer.Option(help="Which sentences.")] = Split.test,
+    split: Annotated[Split, typer.Option(help="Split to evaluate on.")] = Split.test,
     bins: BinsOption = None,
     length_of: LengthOfOption = LengthOf.source,
     length_unit: LengthUnitOption = None,
@@ -53,10 +54,10 @@ def evaluate(
     join: JoinOption = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size.", show_default="the run's")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write figure, tables and report into this folder.")] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    out: Annotated[Path | None, typer.Option(help="Write figure, tables and report to this folder.")] = None,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Score runs on held-out sentences: BLEU with its interval, by sentence length if asked."""
+    """Score runs on held-out sentences: BLEU with a confidence interval, optionally by sentence length."""
     from seq2attn.device import choose_device
     from seq2attn.evaluation.joined import JOINED_BINS, JoinedSummary
     from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
@@ -73,22 +74,19 @@ def evaluate(
         command=shlex.join(["seq2attn", *sys.argv[1:]]),
         length_unit=None if length_unit is None else length_unit.value,
         subwords_model=subwords_model,
-        beside=metrics_beside(metric),
+        beside=further_metrics(metric),
         baseline=baseline,
         names={path: name for name, path in named if name is not None},
     )
-    with translation_progress() as report:
-        evaluation = evaluate_runs([path for _, path in named], settings, choose_device(device.value), report)
-        joined = (
-            evaluate_joined(evaluation, sizes, settings, report, JOINED_BINS if bins is None else settings.bins)
-            if sizes
-            else None
-        )
+    with translation_progress() as report_progress:
+        evaluation = evaluate_runs([path for _, path in named], settings, choose_device(device.value), report_progress)
+        joined_bins = JOINED_BINS if bins is None else settings.bins
+        joined = evaluate_joined(evaluation, sizes, settings, report_progress, joined_bins) if sizes else None
     if out is not None:
         write_outputs(evaluation, out)
         if joined is not None:
             write_joined(joined, out)
-        typer.echo(f"figure, tables and report are in {out}", err=True)
+        typer.echo(f"wrote figure, tables and report to {out}", err=True)
     shown = evaluation.summary if joined is None else joined
     if as_json:
         typer.echo(shown.to_json(), nl=False)

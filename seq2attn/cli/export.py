@@ -10,17 +10,17 @@ import typer
 
 
 class Program(StrEnum):
-    """What reads the exported model."""
+    """Programs that read the exported model."""
 
     ctranslate2 = "ctranslate2"
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of a transformer.")],
-    program: Annotated[Program, typer.Option("--to", help="The program that is to read the model.")],
-    out: Annotated[Path, typer.Option(help="A new folder for it.")],
+    run: Annotated[Path, typer.Argument(help="Run folder of a transformer.")],
+    program: Annotated[Program, typer.Option("--to", help="Program to export for.")],
+    out: Annotated[Path, typer.Option(help="New folder to write the model to.")],
 ) -> None:
-    """Write a trained transformer for a program that translates faster."""
+    """Export a trained transformer to a program that translates faster."""
     from seq2attn.device import choose_device
     from seq2attn.export.ctranslate2 import export_ctranslate2
     from seq2attn.runs.folder import load_run

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal; elsewhere nothing, or a line a minute where nobody knows how much is left."""
+"""Progress on stderr: bars on a terminal; elsewhere nothing, or a line per minute where the total is unknown."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-Report = Callable[[str, int, int], None]
-"""Is told the name of a part, how much of it is finished, and of how much."""
+ReportProgress = Callable[[str, int, int], None]
+"""Takes the name of a part, how much of it is finished, and its total."""
 
 _PLAIN_LINE_SECONDS = 60.0
 
 
-def translation_progress() -> AbstractContextManager[Report]:
-    """Bars of systems and the sentences that each has translated."""
+def translation_progress() -> AbstractContextManager[ReportProgress]:
+    """A bar for each system, counting the sentences it has translated."""
     return named_progress("translating")
 
 
 @contextmanager
-def named_progress(doing: str) -> Iterator[Report]:
-    """A bar for each part, described by what is being done to it."""
+def named_progress(activity: str) -> Iterator[ReportProgress]:
+    """A bar for each part, labelled `activity: part`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -37,9 +37,9 @@ def named_progress(doing: str) -> Iterator[Report]:
 
     def report(name: str, finished: int, total: int) -> None:
         if not tasks:
-            bar.start()  # not before: a training that comes first shows a bar of its own
+            bar.start()  # not earlier: training, which may come first, shows its own bar
         if name not in tasks:
-            tasks[name] = bar.add_task(f"{doing}: {name}", total=total)
+            tasks[name] = bar.add_task(f"{activity}: {name}", total=total)
         bar.update(tasks[name], completed=finished)
 
     try:
@@ -51,9 +51,9 @@ def named_progress(doing: str) -> Iterator[Report]:
 
 @contextmanager
 def line_progress() -> Iterator[Callable[[int], None]]:
-    """A function that is told how many lines are translated, of a number that nobody knows.
+    """A function that takes the number of lines translated so far; the total is unknown.
 
-    It shows a count on a terminal, unless the translations appear there themselves.
+    It shows a count on a terminal, unless the translations themselves appear there.
     """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -74,15 +74,15 @@ def line_progress() -> Iterator[Callable[[int], None]]:
         yield report
 
 
-# Rich takes 80 columns where there is no terminal and cuts off what is wider. No table needs this many.
+# Without a terminal, rich assumes 80 columns and cuts off wider tables. No table is as wide as this.
 _COLUMNS_OFF_TERMINAL = 10_000
 _PLAIN = str.maketrans({"–": "-", "−": "-", "·": "-", "×": "x", "±": "+-", "…": "...", "≤": "<="})
 
 
 def results_console() -> Console:
-    """Standard output, as wide as the terminal, and without an edge anywhere else.
+    """Standard output, as wide as the terminal, and of unlimited width elsewhere.
 
-    Signs that its encoding lacks are written plainly.
+    Characters that its encoding lacks are replaced by ASCII ones.
     """
     from rich.console import Console
 
@@ -92,7 +92,7 @@ def results_console() -> Console:
 
 
 def _write_plainly(error: UnicodeError) -> tuple[str, int]:
-    """An error handler of the codecs: what stands for characters that cannot be encoded, and where to go on."""
+    """An error handler for codecs: the ASCII replacement of what cannot be encoded, and where to continue."""
     assert isinstance(error, UnicodeEncodeError)
     plain = error.object[error.start : error.end].translate(_PLAIN)
     return plain.encode("ascii", "replace").decode(), error.end

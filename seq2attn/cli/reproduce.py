@@ -9,40 +9,40 @@ from typing import Annotated
 
 import typer
 
+from seq2attn.cli.options import Device, DeviceOption, OverridesOption
 from seq2attn.cli.progress import translation_progress
 from seq2attn.cli.score_tables import print_joined, print_scores, print_verdict
-from seq2attn.cli.train import Device
 
 
 def reproduce(
     preset: Annotated[
         str,
         typer.Option(
-            help="smoke (2 minutes), quick (an hour on 2 cores), or another folder in configs/; the README lists them."
+            help="smoke (2 minutes), quick (an hour on 2 cores), or another folder in configs/ (see the README)."
         ),
     ] = "quick",
-    minutes: Annotated[float | None, typer.Option(min=0.001, help="Training budget of each model.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.001, help="Training budget of each model, in minutes.")] = None,
     seeds: Annotated[
         int,
-        typer.Option(min=1, help="Trainings of each model, with seeds that follow each other; the curve is a mean."),
+        typer.Option(min=1, help="Train each model with this many consecutive seeds; the curve shows their mean."),
     ] = 1,
-    out: Annotated[Path | None, typer.Option(help="Folder.", show_default="results/PRESET")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a setting of every model.")
-    ] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    out: Annotated[Path | None, typer.Option(help="Output folder.", show_default="results/PRESET")] = None,
+    overrides: OverridesOption = None,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Train the models of a preset and draw BLEU over sentence length. What is there already is reused."""
+    """Train the models of a preset and plot BLEU by sentence length. Finished runs are reused, stopped ones resumed."""
     from seq2attn.experiment.reproduce import Interrupted
     from seq2attn.experiment.reproduce import reproduce as run_experiment
 
     command = shlex.join(["seq2attn", *sys.argv[1:]])
     folder = out or Path("results") / preset
     try:
-        with translation_progress() as report:
-            result = run_experiment(preset, folder, device.value, command, report, minutes, overrides or [], seeds)
+        with translation_progress() as report_progress:
+            result = run_experiment(
+                preset, folder, device.value, command, report_progress, minutes, overrides or [], seeds
+            )
     except Interrupted as stop:
-        typer.echo("stopped; the same command goes on from here", err=True)
+        typer.echo("stopped; run the same command again to resume", err=True)
         raise typer.Exit(128 + stop.signal_number) from None
     print_scores(result.evaluation.summary)
     print_verdict(result.evaluation.summary)

@@ -1,4 +1,4 @@
-"""Runs as tables."""
+"""Tables of runs, for `seq2attn runs` and `seq2attn compare`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from seq2attn.runs.listing import Comparison, RunAccount
 
 _COLUMNS = ("run", "model", "corpus", "steps", "BLEU", "test", "age", "size", "state")
 _NUMBERS = ("steps", "BLEU", "test", "age", "size")
-_CAPTION = "BLEU: greedy, of validation sentences. test: BLEU of test sentences, by the last `seq2attn eval`."
+_CAPTION = "BLEU: greedy, on validation sentences. test: BLEU on test sentences, from the last `seq2attn eval`."
 _UNKNOWN = "–"
 _AGES = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _SIZES = (("G", 2**30), ("M", 2**20), ("K", 2**10))
 
 
 def list_table(runs: Sequence[RunAccount], folder: Path) -> rich.table.Table:
-    """One row a run, called by its place in `folder`."""
-    # Narrow, so that 80 columns hold it.
+    """A row for each run, named by its path within `folder`."""
+    # Narrow enough for 80 columns.
     table = rich.table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.title, table.caption, table.caption_justify = Text(f"Runs in {folder}"), Text(_CAPTION, style="dim"), "left"
     for heading in _COLUMNS:
@@ -52,8 +52,8 @@ def setting_table(comparison: Comparison) -> Table:
     return Table(("setting", *(run.path for run in comparison.runs)), rows, numeric=False)
 
 
-def figure_table(comparison: Comparison) -> Table:
-    """A row for each figure, a column for each run, with its difference from the first."""
+def metric_table(comparison: Comparison) -> Table:
+    """A row for each metric, a column for each run, with its difference from the first run."""
     rows = (
         ("parameters", _row(comparison, lambda run: run.parameters, ",", _ratio)),
         ("steps", _row(comparison, lambda run: run.steps, ",", _ratio)),
@@ -69,17 +69,17 @@ def figure_table(comparison: Comparison) -> Table:
 
 def _row(
     comparison: Comparison,
-    figure: Callable[[RunAccount], float | None],
-    form: str,
-    beside: Callable[[float, float], str],
+    metric: Callable[[RunAccount], float | None],
+    format_spec: str,
+    compare: Callable[[float, float], str],
 ) -> list[str]:
-    """The figure of each run as `form` says, and in brackets how it stands `beside` that of the first."""
-    values = [figure(run) for run in comparison.runs]
-    cells = [_number(value, form) for value in values]
+    """The metric of each run, formatted, and in brackets how it compares with that of the first."""
+    values = [metric(run) for run in comparison.runs]
+    cells = [_number(value, format_spec) for value in values]
     first = values[0]
     return [
-        cell if place == 0 or value is None or not first else f"{cell} ({beside(value, first)})"
-        for place, (cell, value) in enumerate(zip(cells, values, strict=True))
+        cell if column == 0 or value is None or not first else f"{cell} ({compare(value, first)})"
+        for column, (cell, value) in enumerate(zip(cells, values, strict=True))
     ]
 
 
@@ -95,15 +95,15 @@ def _test_bleu(run: RunAccount) -> float | None:
     return None if run.test_score is None else run.test_score.value
 
 
-def _number(value: float | None, form: str) -> str:
-    return _UNKNOWN if value is None else format(value, form)
+def _number(value: float | None, format_spec: str) -> str:
+    return _UNKNOWN if value is None else format(value, format_spec)
 
 
 def _age(seconds: float) -> str:
-    unit, size = next((one for one in _AGES if seconds >= one[1]), _AGES[-1])
+    unit, size = next((age for age in _AGES if seconds >= age[1]), _AGES[-1])
     return f"{max(0.0, seconds) / size:.0f} {unit}"
 
 
 def _size(size_bytes: int) -> str:
-    unit, size = next((one for one in _SIZES if size_bytes >= one[1]), _SIZES[-1])
+    unit, size = next((scale for scale in _SIZES if size_bytes >= scale[1]), _SIZES[-1])
     return f"{size_bytes / size:.1f}{unit}"

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
+from seq2attn.cli.options import JsonOption
 from seq2attn.cli.progress import results_console
 
 
 def runs(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of runs, however deep, or a run.", show_default="runs")
+        Path | None, typer.Argument(help="A run, or a folder with runs at any depth.", show_default="runs")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """List runs, the newest first: model, text, steps, BLEU, age, size, and whether they came to their end."""
+    """List runs, newest first: model, corpus, steps, BLEU, age, size and state."""
     from seq2attn.cli.run_tables import list_table
     from seq2attn.runs.folder import RUNS
     from seq2attn.runs.listing import list_runs
@@ -33,11 +34,11 @@ def runs(
 
 
 def compare(
-    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, two or more.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, two or more.")],
+    as_json: JsonOption = False,
 ) -> None:
-    """Show which settings of runs differ, and what became of loss, BLEU, speed, time and size."""
-    from seq2attn.cli.run_tables import figure_table, setting_table
+    """Compare runs: the settings that differ, and the resulting loss, BLEU, speed, time and size."""
+    from seq2attn.cli.run_tables import metric_table, setting_table
     from seq2attn.report.tables import rich_table
     from seq2attn.runs.listing import compare_runs
 
@@ -47,9 +48,9 @@ def compare(
         return
     console = results_console()
     if comparison.settings:
-        console.print(rich_table(setting_table(comparison), "What differs"))
+        console.print(rich_table(setting_table(comparison), "Settings that differ"))
     else:
         console.print("No setting differs.")
-    console.print(rich_table(figure_table(comparison), "What became of it, beside the first"))
+    console.print(rich_table(metric_table(comparison), "Results, compared with the first run"))
     for note in comparison.notes:
         typer.echo(note, err=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from seq2attn.cli.measuring import (
+from seq2attn.cli.options import (
     NAMES_HELP,
     BaselineOption,
     BinsOption,
@@ -21,7 +21,7 @@ from seq2attn.cli.measuring import (
     PlotOption,
     SubwordsModelOption,
     choose_binning,
-    metrics_beside,
+    further_metrics,
     parse_system,
 )
 from seq2attn.cli.score_tables import print_scores
@@ -29,15 +29,20 @@ from seq2attn.cli.score_tables import print_scores
 
 def score(
     hypotheses: Annotated[list[str], typer.Argument(help=f"Files of translations. {NAMES_HELP}")],
-    reference: Annotated[list[Path], typer.Option(help="Reference translations; give it again for each further one.")],
-    source: Annotated[Path | None, typer.Option(help="What was translated.", show_default=False)] = None,
+    reference: Annotated[list[Path], typer.Option(help="File of reference translations; may be repeated.")],
+    source: Annotated[Path | None, typer.Option(help="File of source sentences.", show_default=False)] = None,
     source_language: Annotated[
-        str | None, typer.Option(help="Two-letter code, for lengths of the source.", show_default=False)
+        str | None, typer.Option(help="Two-letter code; decides the unit of source length.", show_default=False)
     ] = None,
     target_language: Annotated[
-        str | None, typer.Option(help="Two-letter code, for tokenizer and lengths.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Two-letter code; decides the tokenizer and the unit of reference length.", show_default=False
+        ),
     ] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="SacreBLEU's, for BLEU.", show_default="the language's")] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="SacreBLEU tokenizer for BLEU.", show_default="depends on the language")
+    ] = None,
     by_length: ByLengthOption = False,
     plot: PlotOption = None,
     bins: BinsOption = None,
@@ -46,12 +51,12 @@ def score(
     subwords_model: SubwordsModelOption = None,
     metric: MetricOption = None,
     baseline: BaselineOption = None,
-    resamples: Annotated[int | None, typer.Option(min=100, help="Behind an interval.", show_default="1000")] = None,
-    trials: Annotated[int | None, typer.Option(min=100, help="Behind a p-value.", show_default="10000")] = None,
+    resamples: Annotated[int | None, typer.Option(min=100, help="Resamples per interval.", show_default="1000")] = None,
+    trials: Annotated[int | None, typer.Option(min=100, help="Resamples per p-value.", show_default="10000")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write figure, table and summary into this folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write figure, table and summary to this folder.")] = None,
 ) -> None:
-    """Score translations of any system, from plain files (.gz, .jsonl): BLEU, by sentence length if asked."""
+    """Score any system's translations from plain, .gz or .jsonl files: BLEU, optionally by sentence length."""
     from seq2attn.evaluation.lengths import length_unit as length_unit_of
     from seq2attn.evaluation.measure import MeasureSettings
     from seq2attn.evaluation.metrics import Bleu
@@ -61,23 +66,23 @@ def score(
 
     files = ScoredFiles(source, tuple(reference), tuple(map(parse_system, hypotheses)))
     buckets = by_length or bool(plot) or bins is not None or out is not None
-    # The source is read for its length alone.
-    of = length_of if buckets else LengthOf.reference
-    language = source_language if of == LengthOf.source else target_language
+    # The source is needed only for its length.
+    side = length_of if buckets else LengthOf.reference
+    language = source_language if side == LengthOf.source else target_language
     unit = length_unit.value if length_unit is not None else length_unit_of(language or "")
-    lengths = LengthSettings(of.value, unit, subwords_model)
-    how = MeasureSettings(
+    lengths = LengthSettings(side.value, unit, subwords_model)
+    settings = MeasureSettings(
         choose_binning(bins, buckets),
         Bleu(tokenizer or _tokenizer_for(target_language)),
-        metrics_beside(metric),
+        further_metrics(metric),
         baseline,
         resamples or N_RESAMPLES,
         trials or N_PAIRED_RESAMPLES,
     )
-    summary = score_files(files, lengths, how, shlex.join(["seq2attn", *sys.argv[1:]]))
+    summary = score_files(files, lengths, settings, shlex.join(["seq2attn", *sys.argv[1:]]))
     if out is not None:
         write_scores(summary, out)
-        typer.echo(f"figure, table and summary are in {out}", err=True)
+        typer.echo(f"wrote figure, table and summary to {out}", err=True)
     if as_json:
         typer.echo(summary.to_json(), nl=False)
     else:
@@ -85,7 +90,7 @@ def score(
 
 
 def _tokenizer_for(language: str | None) -> str:
-    """The tokenizer of the target language; says so where a better one could be installed."""
+    """The tokenizer for the target language; prints a hint if a better one could be installed."""
     from seq2attn.evaluation.tokenizers import DEFAULT_TOKENIZER, best_tokenizer, tokenizer_for, what_is_missing
 
     if language is None:

@@ -11,25 +11,25 @@ from typing import Annotated
 
 import typer
 
+from seq2attn.cli.options import Device, DeviceOption
 from seq2attn.cli.progress import line_progress
-from seq2attn.cli.train import Device
 
 
 def translate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    file: Annotated[Path, typer.Argument(help="Text, one sentence a line; - is standard input.")] = Path("-"),
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    file: Annotated[Path, typer.Argument(help="Text file, one sentence per line; - is standard input.")] = Path("-"),
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size.", show_default="the run's")] = None,
     n_best: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Translations of each sentence, best first. As text always N lines, empty where there are fewer.",
+            help="Translations per sentence, best first. Text output always has N lines each; missing ones are empty.",
         ),
     ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with scores.")] = False,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array per line, with scores.")] = False,
+    device: DeviceOption = Device.auto,
 ) -> None:
-    """Translate text, one line for one line, in order."""
+    """Translate text line by line, in order."""
     from dataclasses import asdict
 
     from seq2attn.data.files import STANDARD_INPUT, read_lines
@@ -45,29 +45,29 @@ def translate(
     translator = Translator(trained.model, trained.subwords, settings)
     at_prompt = file == STANDARD_INPUT and sys.stdin.isatty()
     lines = _prompt(trained.name) if at_prompt else read_lines(file)
-    # A person waits for each answer; a file is read ahead, so that sentences of one length can go together.
+    # At a prompt each answer comes at once; a file is read ahead, to batch sentences of similar length.
     streamed = translator.stream(lines, n_best, read_ahead=1) if at_prompt else translator.stream(lines, n_best)
     number = 0
-    with line_progress() as report, disk_errors(Path("standard output")):
+    with line_progress() as report_lines, disk_errors(Path("standard output")):
         for number, translations in enumerate(streamed, start=1):
             if (parts := translations[0].parts) > 1:
-                typer.echo(f"line {number}: very long, so that it was translated in {parts} parts", err=True)
+                typer.echo(f"line {number}: too long to translate at once, translated in {parts} parts", err=True)
             if as_json:
-                typer.echo(json.dumps([asdict(one) for one in translations], ensure_ascii=False))
+                typer.echo(json.dumps([asdict(translation) for translation in translations], ensure_ascii=False))
             else:
-                texts = [one.text for one in translations]
+                texts = [translation.text for translation in translations]
                 typer.echo("\n".join(texts + [""] * (n_best - len(texts))))
-            report(number)
+            report_lines(number)
     if not number and not at_prompt:
         typer.echo("no lines to translate", err=True)
 
 
 def _prompt(name: str) -> Iterator[str]:
-    """Lines that a person types, until Ctrl-D; one that is no text is told and left out."""
+    """Lines typed at a prompt, until Ctrl-D; a line that is not valid text is reported and skipped."""
     from seq2attn.data.files import decode_line
     from seq2attn.errors import DataError
 
-    typer.echo(f"{name}: a sentence and Enter; Ctrl-D to leave", err=True)
+    typer.echo(f"{name}: type a sentence and press Enter; Ctrl-D to quit", err=True)
     for number in itertools.count(1):
         typer.echo("> ", nl=False, err=True)
         line = sys.stdin.buffer.readline()

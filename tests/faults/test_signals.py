@@ -35,7 +35,7 @@ def test_a_signal_saves_and_leaves(number: signal.Signals, code: int, text: Path
         assert "Traceback" not in done.stderr
         last = run.steps()[-1]
         said = done.stderr.splitlines()[-1]
-        assert said == f"stopped after step {last}; the same command with --resume goes on"
+        assert said == f"stopped after step {last}; run the same command with --resume to continue"
         read_manifest(run.step(last))
         again = call(*words, "--resume", "--set", f"train.max_steps={last + 2}")
         assert again.code == 0, again.stderr

@@ -61,7 +61,7 @@ def test_a_line_of_ten_megabytes_is_one_line(tiny_run: Path, tmp_path: Path, fau
         assert done.stdout.count("\n") == 3
         # A busy machine takes minutes, and is told each how far it is.
         (warning,) = (line for line in done.stderr.splitlines() if "lines translated" not in line)
-        assert warning.startswith("line 2: very long, so that it was translated in ")
+        assert warning.startswith("line 2: too long to translate at once, translated in ")
 
 
 def test_progress_is_shown_on_a_terminal(tiny_run: Path, tmp_path: Path, fault: Fault) -> None:
