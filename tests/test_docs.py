@@ -45,7 +45,7 @@ PARSED_ONLY = {
 }
 
 RUN = {"README.md", *(f"docs/{name}.md" for name in ("add-a-model", "attention", "evaluation", "export"))}
-RUN |= {"docs/getting-started.md", "docs/own-data.md"}
+RUN |= {"docs/corpora.md", "docs/getting-started.md", "docs/own-data.md"}
 
 
 def slug(heading: str) -> str:
@@ -148,6 +148,11 @@ def workplace(tmp_path: Path, tiny_run: Path, data_folder: Path, monkeypatch: py
         config = load_config(file, ["model.d_model=16", "decode.beam_size=1", "decode.max_length_ratio=0.2"])
         (tmp_path / "configs" / "smoke" / file.name).write_text(dump_config(config), encoding="utf-8")
     return tmp_path
+
+
+def test_the_page_on_corpora_runs(workplace: Path) -> None:
+    outputs = run_page(DOCS / "corpora.md")
+    assert "public domain" in outputs["seq2attn data show bible-fr-en"]
 
 
 def test_the_attention_page_runs(workplace: Path) -> None:
