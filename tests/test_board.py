@@ -25,7 +25,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch
-from seq2attn.data.loader import BatchStream
+from seq2attn.data.loader import Loader
 from seq2attn.data.subwords import PAD_ID
 from seq2attn.models.build import build_model
 from seq2attn.runs.folder import RunFolder
@@ -280,11 +280,11 @@ def test_scores_are_sacrebleu_s(prepared: tuple[Config, PreparedText]) -> None:
 def test_figures_of_training_are_counted_on_its_batches(text: Path, tmp_path: Path) -> None:
     config = config_of(text, "additive", accumulate=2)
     train(config, tmp_path / "run", "cpu", quiet=True)
-    stream = BatchStream(prepare_text(config, RunFolder(tmp_path), resume=False).train, config.train, CPU)
+    loader = Loader(prepare_text(config, RunFolder(tmp_path), resume=False).train, config.train, CPU)
     for line in (line for line in read_metrics(tmp_path / "run") if "loss/train" in line):
         # Without label smoothing the loss is the logarithm of the perplexity.
         assert line["perplexity/train"] == pytest.approx(math.exp(line["loss/train"]))
-        assert line["speed/padding_share"] == pytest.approx(padding_share(stream.next_group(2).batches))
+        assert line["speed/padding_share"] == pytest.approx(padding_share(loader.next_batches(2).batches))
 
 
 def padding_share(batches: list[Batch]) -> float:

@@ -191,7 +191,7 @@ def test_a_run_does_not_go_on_with_other_text(tmp_path: Path, monkeypatch: pytes
         train(config, run, "cpu", resume=True, quiet=True)
 
 
-@pytest.mark.parametrize(("owner", "moment"), [(loop.Trainer, "_finish"), (loop.CheckpointKeeper, "save_final")])
+@pytest.mark.parametrize(("owner", "moment"), [(loop.Trainer, "_finish"), (loop.CheckpointManager, "save_final")])
 def test_a_power_cut_while_the_final_weights_are_chosen_costs_nothing(
     owner: type,
     moment: str,

@@ -1,8 +1,10 @@
-"""The training pairs as an endless stream of batches, with a position that can be saved and restored."""
+"""Training pairs as batches without end, at a position that can be saved and restored."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +18,11 @@ Indices = NDArray[np.int64]
 
 
 class BatchSampler:
-    """The batches of every epoch, a pure function of the lengths, the seed and the epoch.
+    """The batches of each epoch, a pure function of the lengths, the seed and the epoch.
 
-    So the position in the data is two numbers, (epoch, batch), and to restore it is to jump there. Pairs are
-    sorted by length (ties at random), cut into batches under the budget, and the batches shuffled.
+    A position in the data is therefore two numbers, (epoch, batch). Pairs are sorted by length (ties in random order),
+    cut into batches of at most `batch_tokens` padded tokens a side, and the batches are shuffled; those of the first
+    `short_first_epochs` epochs stay in order of length.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class BatchSampler:
         self.short_first_epochs = short_first_epochs
 
     def batches(self, epoch: int) -> list[Indices]:
-        """All batches of `epoch` (from 0) in order, each the indices of its pairs; every pair is in exactly one."""
+        """The batches of `epoch` (from 0) in order, each as the indices of its pairs; every pair is in exactly one."""
         random = np.random.default_rng((self.seed, epoch))
         ties = random.permutation(len(self.source_lengths))
         order = np.lexsort((ties, self.source_lengths, self.target_lengths))
@@ -49,7 +52,7 @@ class BatchSampler:
 
 
 def _cuts(lengths: NDArray[np.integer], batch_tokens: int) -> list[int]:
-    """Where to cut pairs of `lengths` so that rows × longest stays within `batch_tokens`, one pair at least."""
+    """Where to cut pairs of `lengths` so that rows × longest ≤ `batch_tokens`; a batch has at least one pair."""
     cuts: list[int] = []
     start, longest = 0, 0
     for index, length in enumerate(lengths.tolist()):
@@ -60,52 +63,73 @@ def _cuts(lengths: NDArray[np.integer], batch_tokens: int) -> list[int]:
     return cuts
 
 
-class Group(NamedTuple):
-    """What one update is made from."""
+@dataclass(frozen=True)
+class LoadedBatches:
+    """The batches of one update."""
 
     pairs: list[int]
-    """Their places in the training split."""
+    """Indices of their pairs in the training split."""
     batches: list[Batch]
+    source_tokens: int
+    """Real tokens of the sources, EOS included."""
+
+    @property
+    def target_tokens(self) -> int:
+        """Real tokens of the targets, EOS included."""
+        return sum(batch.target_tokens for batch in self.batches)
+
+    @property
+    def positions(self) -> int:
+        """Positions of both sides, padding included."""
+        return sum(batch.positions for batch in self.batches)
 
 
-class BatchStream:
-    """Batches epoch after epoch; `epoch` and `batch` are the position of the next."""
+class Loader:
+    """Batches without end, epoch after epoch. Epochs and batch numbers stay inside."""
 
     def __init__(self, pairs: EncodedPairs, settings: TrainConfig, device: torch.device) -> None:
-        self.pairs = pairs
-        self.device = device
-        self.sampler = BatchSampler(
+        self._pairs = pairs
+        self._device = device
+        self._sampler = BatchSampler(
             pairs.source_lengths,
             pairs.target_lengths + 1,
             settings.batch_tokens,
             settings.seed,
             settings.short_first_epochs,
         )
-        self.go_to(0, 0)
+        self._go_to(0, 0)
 
-    def go_to(self, epoch: int, batch: int) -> None:
-        """Let the batch at this position be the next."""
-        self.epoch, self.batch = epoch, batch
-        self._rows: list[Indices] = self.sampler.batches(epoch)
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the pairs so far."""
-        return self.epoch + self.batch / len(self._rows)
-
-    def next_group(self, n_batches: int) -> Group:
-        """The next `n_batches` batches."""
+    def next_batches(self, n_batches: int) -> LoadedBatches:
+        """The next `n_batches` batches, on the loader's device."""
         rows = [self._next_rows() for _ in range(n_batches)]
-        return Group([pair for some in rows for pair in some.tolist()], [self._collate(some) for some in rows])
+        pairs = np.concatenate(rows)
+        source_tokens = int(self._pairs.source_lengths[pairs].sum())
+        return LoadedBatches(pairs.tolist(), [self._collate(batch) for batch in rows], source_tokens)
+
+    def progress(self) -> float:
+        """Passes over the training pairs so far."""
+        return self._epoch + self._batch / len(self._rows)
+
+    def state_dict(self) -> dict[str, int]:
+        """The position of the next batch."""
+        return {"epoch": self._epoch, "batch": self._batch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue at the position that `state_dict` returned."""
+        self._go_to(state["epoch"], state["batch"])
+
+    def _go_to(self, epoch: int, batch: int) -> None:
+        self._epoch, self._batch = epoch, batch
+        self._rows: list[Indices] = self._sampler.batches(epoch)
 
     def _next_rows(self) -> Indices:
-        # Not as soon as an epoch has ended: until the next begins, the end is where the stream stands.
-        if self.batch == len(self._rows):
-            self.go_to(self.epoch + 1, 0)
-        self.batch += 1
-        return self._rows[self.batch - 1]
+        # Not as soon as an epoch ends: until the next batch is asked for, the position is the end of that epoch.
+        if self._batch == len(self._rows):
+            self._go_to(self._epoch + 1, 0)
+        self._batch += 1
+        return self._rows[self._batch - 1]
 
     def _collate(self, rows: Indices) -> Batch:
-        batch = collate([self.pairs.source(row) for row in rows], [self.pairs.target(row) for row in rows])
-        # From pinned memory the copy runs beside what the GPU computes.
-        return (batch.pinned() if self.device.type == "cuda" else batch).to(self.device)
+        batch = collate([self._pairs.source(row) for row in rows], [self._pairs.target(row) for row in rows])
+        # From pinned memory the copy runs while the GPU computes.
+        return (batch.pinned() if self._device.type == "cuda" else batch).to(self._device)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run in training: written, found again, averaged, and deleted where nothing needs them."""
+"""The checkpoints of a run in training: saved, found, averaged, and deleted when no longer needed."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from seq2attn.runs.checkpoint import (
 )
 from seq2attn.runs.folder import RunFolder
 
-# A checkpoint holds each weight in four bytes, and AdamW's two averages of its gradients.
-_BYTES_A_WEIGHT = 12
-_BYTES_BESIDE = 2**20  # the manifest, the metrics, the words, a growing TensorBoard file
+# Four bytes for each weight, and as many for each of AdamW's two averages of its gradients.
+_BYTES_PER_WEIGHT = 12
+_OTHER_BYTES = 2**20  # manifest, metrics, log, a growing TensorBoard file
 
 
-class CheckpointKeeper:
-    """Keeps the newest checkpoints and those that are asked for, and no other."""
+class CheckpointManager:
+    """Saves checkpoints, and keeps only the newest and the best of them."""
 
     def __init__(self, folder: RunFolder, keep_newest: int, made_for: Mapping[str, Any]) -> None:
-        """`made_for`: the architecture and vocabulary that every checkpoint says it belongs to."""
+        """`made_for`: the architecture and vocabulary that each checkpoint records."""
         self.folder = folder
         self.keep_newest = keep_newest
         self.made_for = dict(made_for)
 
     def save(self, step: int, model: nn.Module, state: Mapping[str, Any], best: Sequence[int]) -> None:
-        """Write the checkpoint of `step` if there is none, and delete those that are neither new nor among `best`."""
+        """Write the checkpoint of `step` unless it exists, and delete those that are neither new nor in `best`."""
         if step not in self.folder.steps():
             about = {"step": step, "made_for": self.made_for}
             save_checkpoint(self.folder.step(step), weights_of(model), state, about)
@@ -46,28 +46,28 @@ class CheckpointKeeper:
                 remove_checkpoint(self.folder.step(old))
 
     def save_final(self, model: nn.Module, about: Mapping[str, Any]) -> None:
-        """Write the weights that the finished run translates with."""
+        """Write the weights that the finished run translates with; `about` goes into their manifest."""
         save_checkpoint(self.folder.final, weights_of(model), None, {**about, "made_for": self.made_for})
 
-    def newest(self, tell: Callable[[str], object]) -> Path | None:
-        """The newest whole checkpoint, None where there is none at all; `tell` hears of each that is damaged.
+    def newest(self, warn: Callable[[str], object]) -> Path | None:
+        """The newest intact checkpoint, None where there is no checkpoint; `warn` receives a line on each damaged one.
 
-        Damaged ones that are newer, and what a kill has left half-written, are put out of the way.
+        Newer ones that are damaged are renamed, and partial ones that a killed process left are deleted.
 
         Raises: CheckpointError where all are damaged.
         """
-        found = newest_whole(self.folder.newest_first(), tell)
+        found = newest_whole(self.folder.newest_first(), warn)
         for step in self.folder.steps():
             if found is not None and step > int(found.name.removeprefix("step_")):
                 damaged = self.folder.step(step)
                 shutil.rmtree(damaged.with_name(f"{damaged.name}.damaged"), ignore_errors=True)
                 damaged.rename(damaged.with_name(f"{damaged.name}.damaged"))
-        for remains in self.folder.checkpoints.glob(".step_*"):
-            shutil.rmtree(remains, ignore_errors=True)
+        for partial in self.folder.checkpoints.glob(".step_*"):
+            shutil.rmtree(partial, ignore_errors=True)
         return found
 
-    def is_whole(self, step: int) -> bool:
-        """Whether the checkpoint of `step` is there, as it was written."""
+    def is_intact(self, step: int) -> bool:
+        """Whether the checkpoint of `step` exists and matches its checksums."""
         try:
             read_manifest(self.folder.step(step))
         except CheckpointError:
@@ -80,13 +80,13 @@ class CheckpointKeeper:
         return {name: torch.stack([member[name] for member in members]).mean(0) for name in members[0]}
 
     def check_free_space(self, weights: int, best: int) -> None:
-        """Ask, before the first step, whether the disk has room for all checkpoints of a model of `weights` numbers.
+        """Check that the disk has room for all checkpoints of a model of `weights` parameters.
 
-        Raises: DiskError naming what is needed and what is free.
+        Raises: DiskError with the space that is needed and the space that is free.
         """
-        # One more than are kept: the new one is whole before an old one goes.
+        # One more than are kept, because the new one is complete before an old one is deleted.
         missing = max(1, self.keep_newest + best + 1 - len(self.folder.steps()))
-        needed = missing * weights * _BYTES_A_WEIGHT + _BYTES_BESIDE
+        needed = missing * weights * _BYTES_PER_WEIGHT + _OTHER_BYTES
         free = shutil.disk_usage(self.folder.path).free
         if free < needed:
             raise DiskError(

@@ -17,14 +17,14 @@ import torch
 
 from seq2attn.config.schema import Config
 from seq2attn.data.cache import write_whole
-from seq2attn.data.loader import BatchStream
+from seq2attn.data.loader import Loader
 from seq2attn.device import peak_memory_bytes
 from seq2attn.errors import MismatchError, TrainingError
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import check_made_for, load_state, load_weights, made_for, set_weights
-from seq2attn.runs.checkpoint_manager import CheckpointKeeper
+from seq2attn.runs.checkpoint_manager import CheckpointManager
 from seq2attn.runs.folder import RunFolder
-from seq2attn.training.guard import Guard
+from seq2attn.training.divergence import DivergenceMonitor
 from seq2attn.training.log import TrainingLog, Window
 from seq2attn.training.pictures import Pictures
 from seq2attn.training.prepare import PreparedText
@@ -75,9 +75,10 @@ class Trainer:
         self.optimizer = build_optimizer(model, config.train)
         self.validator = Validator(text, config, device)
         self.pictures = Pictures(self.validator, config)
-        self.keeper = CheckpointKeeper(folder, config.train.keep_checkpoints, made_for(config.model, text.subwords))
-        self.guard = Guard(config.train, text.subwords.target_size)
-        self.stream = BatchStream(text.train, config.train, device)
+        made = made_for(config.model, text.subwords)
+        self.checkpoints = CheckpointManager(folder, config.train.keep_checkpoints, made)
+        self.monitor = DivergenceMonitor(config.train, text.subwords.target_size)
+        self.loader = Loader(text.train, config.train, device)
         self.step = 0
         self.target_tokens = 0
         self.validated_step = 0
@@ -94,7 +95,7 @@ class Trainer:
         Raises: TrainingError where it cannot succeed; CheckpointError where nothing can be saved; DiskError where
         there is no room for checkpoints.
         """
-        self.keeper.check_free_space(self.model.count_parameters(), self.settings.average_checkpoints)
+        self.checkpoints.check_free_space(self.model.count_parameters(), self.settings.average_checkpoints)
         self._started = time.monotonic()
         with StopRequest() as stop:
             while (share := self._progress()) < 1.0 and not self._out_of_patience():
@@ -124,15 +125,14 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "step": self.step,
-            "epoch": self.stream.epoch,
-            "batch": self.stream.batch,
+            "loader": self.loader.state_dict(),
             "target_tokens": self.target_tokens,
             "seconds": self.seconds,
             "validated_step": self.validated_step,
             "validations_since_best": self.validations_since_best,
             "ranking": [tuple(ranked) for ranked in self.ranking],
             "window": self._window.state_dict(),
-            "guard": self.guard.state_dict(),
+            "divergence": self.monitor.state_dict(),
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
@@ -145,37 +145,39 @@ class Trainer:
 
         Raises: CheckpointError where all are damaged; MismatchError where one is of another model or version.
         """
-        checkpoint = self.keeper.newest(tell)
+        checkpoint = self.checkpoints.newest(tell)
         if checkpoint is None:
             return
-        check_made_for(checkpoint, self.keeper.made_for)
+        check_made_for(checkpoint, self.checkpoints.made_for)
         set_weights(self.model, load_weights(checkpoint), str(checkpoint))
         try:
             self._load_state_dict(load_state(checkpoint))
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise MismatchError(f"{checkpoint}: its state is that of another version or model ({error!r})") from error
-        lost = [ranked.step for ranked in self.ranking if not self.keeper.is_whole(ranked.step)]
+        lost = [ranked.step for ranked in self.ranking if not self.checkpoints.is_intact(ranked.step)]
         if lost:
             tell(f"the final weights will be chosen without the checkpoints of steps {', '.join(map(str, lost))}")
         self.ranking = [ranked for ranked in self.ranking if ranked.step not in lost]
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
-        self.stream.go_to(state["epoch"], state["batch"])
+        # Checkpoints of earlier versions hold the position at the top level.
+        self.loader.load_state_dict(state.get("loader", state))
         for name in ("step", "target_tokens", "validated_step", "validations_since_best"):
             setattr(self, name, state[name])
         self.ranking = [_Ranked(*ranked) for ranked in state["ranking"]]
         self._seconds_before = state["seconds"]
-        # Checkpoints of the first versions have neither.
+        # Checkpoints of the first versions have neither of these.
         if "window" in state:
             self._window.load_state_dict(state["window"])
-            self.guard.load_state_dict(state["guard"])
+        if (counts := state.get("divergence", state.get("guard"))) is not None:
+            self.monitor.load_state_dict(counts)
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
 
     def _progress(self) -> float:
-        return progress(Spent(self.step, self.stream.epochs, self.seconds), self.settings)
+        return progress(Spent(self.step, self.loader.progress(), self.seconds), self.settings)
 
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self.validations_since_best >= self.settings.patience
@@ -185,25 +187,24 @@ class Trainer:
 
         Raises: TrainingError where the run cannot succeed any more; its state is saved.
         """
-        group = self.stream.next_group(self.settings.accumulate)
+        loaded = self.loader.next_batches(self.settings.accumulate)
         self.step += 1
         rate = learning_rate(self.step, share, self.settings)
         trouble = None
         try:
-            update = update_weights(self.model, self.optimizer, group.batches, self.settings, self.step, rate)
+            update = update_weights(self.model, self.optimizer, loaded.batches, self.settings, self.step, rate)
         except FailedUpdateError as failure:
-            trouble = f"{failure}. It was skipped; its pairs are in {self._keep_pairs(group.pairs)}"
-            self.guard.note(self.step, None, was_split=False)
+            trouble = f"{failure}. It was skipped; its pairs are in {self._keep_pairs(loaded.pairs)}"
+            self.monitor.record(self.step, None, was_split=False)
         else:
             self.target_tokens += update.target_tokens
-            source_tokens = int(self.text.train.source_lengths[group.pairs].sum())
-            self._window.add(update, rate, source_tokens, sum(batch.positions for batch in group.batches))
-            self.guard.note(self.step, update.loss, update.was_split)
+            self._window.add(update, rate, loaded.source_tokens, loaded.positions)
+            self.monitor.record(self.step, update.loss, update.was_split)
             if update.was_split:
                 trouble = f"update {self.step}: memory sufficed only for parts of its batch; lower train.batch_tokens"
         if trouble is not None:
             log.say(trouble)
-        if (reason := self.guard.reason_to_stop(trouble)) is not None:
+        if (reason := self.monitor.reason_to_stop(trouble)) is not None:
             self._save()
             raise TrainingError(f"{reason}. The state is kept in {self.folder.step(self.step)}")
 
@@ -225,7 +226,7 @@ class Trainer:
         words = f"step {self.step} · {self._window.rate():,.0f} tokens/s · loss {self._window.loss():.2f}"
         log.display.advance(share, words + self._last_validation, left)
         if self.step % _REPORT_STEPS == 0:
-            figures = {**self._window.figures(), **self.guard.figures(), "progress/epoch": self.stream.epochs}
+            figures = {**self._window.figures(), **self.monitor.metrics(), "progress/epoch": self.loader.progress()}
             figures["memory/peak_gib"] = peak_memory_bytes(self.device) / 2**30
             log.figures(self.step, figures)
             self._window = Window()
@@ -247,7 +248,7 @@ class Trainer:
         if any(kept.step == self.step for kept in self.ranking):
             self._save()
         best = f" (best {self.settings.best_by} so far)" if self.validations_since_best == 0 else ""
-        log.say(f"step {self.step}, epoch {self.stream.epoch + 1}: {result}{best}")
+        log.say(f"step {self.step}, epoch {math.ceil(self.loader.progress())}: {result}{best}")
 
     def _figure(self, result: ValidationResult) -> float:
         if self.settings.best_by == "bleu" and result.bleu is not None:
@@ -255,26 +256,26 @@ class Trainer:
         return result.loss if math.isfinite(result.loss) else math.inf
 
     def _save(self) -> None:
-        self.keeper.save(self.step, self.model, self.state_dict(), [ranked.step for ranked in self.ranking])
+        self.checkpoints.save(self.step, self.model, self.state_dict(), [ranked.step for ranked in self.ranking])
 
     def _finish(self, log: TrainingLog) -> ValidationResult:
         """Save the final weights: the average of the best checkpoints, or the best one where it is better."""
         best, steps = self.ranking[0], sorted(ranked.step for ranked in self.ranking)
         chosen, result = f"step {best.step}", ValidationResult(best.loss, best.bleu)
-        set_weights(self.model, self.keeper.average([best.step]), chosen)
+        set_weights(self.model, self.checkpoints.average([best.step]), chosen)
         if len(steps) > 1:
             name = f"the average of steps {', '.join(map(str, steps))}"
-            set_weights(self.model, self.keeper.average(steps), name)
+            set_weights(self.model, self.checkpoints.average(steps), name)
             of_average = self.validator.validate(self.model)
             if self._figure(of_average) < best.figure:
                 chosen, result = name, of_average
             else:
-                set_weights(self.model, self.keeper.average([best.step]), chosen)
+                set_weights(self.model, self.checkpoints.average([best.step]), chosen)
         about = {"step": self.step, "weights": chosen, "validation_loss": result.loss, "validation_bleu": result.bleu}
         spent = {"seconds": self.seconds, "target_tokens": self.target_tokens}
         # First the figures: the weights are what makes the run a finished one, which no --resume completes.
         log.figures(self.step, result.final_figures())
-        self.keeper.save_final(self.model, {**about, **spent, **self.guard.figures()})
+        self.checkpoints.save_final(self.model, {**about, **spent, **self.monitor.metrics()})
         log.say(f"final weights: {chosen}; {result}")
         log.board.end(self.model, self.text.subwords)
         return result

@@ -39,7 +39,7 @@ def test_a_learning_rate_that_overflows(text: Path, tmp_path: Path, fault: Fault
         assert complaint.endswith(f"The state is kept in {run.step(11)}")
         before, after = (load_weights(run.step(step)) for step in (9, 11))
         assert all(torch.equal(before[name], after[name]) for name in before)
-        counts = load_state(run.step(9))["guard"]
+        counts = load_state(run.step(9))["divergence"]
         assert (counts["skipped"], counts["failed_in_a_row"]) == (8, 8)
         pairs = [json.loads(line) for line in run.failed_batch_file.read_text(encoding="utf-8").splitlines()]
         assert f"{run.failed_batch_file}: {pairs[0]['pair']}, {pairs[1]['pair']}, " in complaint
@@ -65,7 +65,7 @@ def test_batches_that_are_not_finite_are_skipped_and_the_others_train(text: Path
     poisoned(trainer, "ga")
     with fault(), TrainingLog(run, 0, quiet=True) as log:
         trainer.run(log)
-        skipped = trainer.guard.skipped
+        skipped = trainer.monitor.skipped
         assert 3 <= skipped < 24
         assert read_manifest(run.final)["updates/skipped"] == skipped
         said = run.log_file.read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def test_a_training_that_diverges_is_stopped(family: str, text: Path, tmp_path: 
         assert done.code == 1
         complaint = done.stderr.splitlines()[-1]
         assert f"in 100 updates in a row the loss was above that of a uniform guess, {math.log(27):.2f}" in complaint
-        assert "Train anew in another --run-dir with another train.learning_rate" in complaint
+        assert "Train in another --run-dir with a different train.learning_rate" in complaint
         (step,) = run.steps()
         assert step < 300
         read_manifest(run.step(step))

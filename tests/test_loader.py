@@ -2,10 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.data.loader import BatchSampler
+from seq2attn.config.schema import TrainConfig
+from seq2attn.data.encoded import EncodedPairs
+from seq2attn.data.loader import BatchSampler, LoadedBatches, Loader
+from seq2attn.data.subwords import PAD_ID
+from seq2attn.runs.folder import RunFolder
+from seq2attn.training.prepare import prepare_text
+from tests.training_samples import FAMILIES, make_config, write_copy_task
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=200)
 BUDGETS = st.integers(1, 400)
@@ -88,3 +95,50 @@ def test_pairs_of_similar_length_go_together() -> None:
         padded += len(batch) * max(lengths[row][1] for row in batch)
         real += sum(lengths[row][1] for row in batch)
     assert real / padded > 0.9
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> EncodedPairs:
+    folder = tmp_path_factory.mktemp("text")
+    config = make_config(write_copy_task(folder, pairs=180), FAMILIES["fixed"], max_steps=1)
+    return prepare_text(config, RunFolder(folder), resume=False).train
+
+
+def make_loader(pairs: EncodedPairs) -> Loader:
+    return Loader(pairs, TrainConfig(max_steps=1, batch_tokens=60), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("taken", [0, 1, 8, 9, 10, 20])
+def test_a_restored_loader_continues_with_the_same_batches(pairs: EncodedPairs, taken: int) -> None:
+    loader, restored = make_loader(pairs), make_loader(pairs)
+    for _ in range(taken):
+        loader.next_batches(1)
+    restored.load_state_dict(loader.state_dict())
+    assert restored.progress() == loader.progress()
+    for _ in range(12):
+        expected, found = loader.next_batches(2), restored.next_batches(2)
+        assert found.pairs == expected.pairs
+        assert all(map(torch.equal, ids_of(found), ids_of(expected)))
+    assert restored.state_dict() == loader.state_dict()
+
+
+def ids_of(loaded: LoadedBatches) -> list[torch.Tensor]:
+    return [batch.source_ids for batch in loaded.batches]
+
+
+def test_progress_is_whole_at_the_end_of_an_epoch_and_counts_on(pairs: EncodedPairs) -> None:
+    loader = make_loader(pairs)
+    n_batches = len(loader._sampler.batches(0))
+    seen = [loader.progress()]
+    for _ in range(2 * n_batches):
+        loader.next_batches(1)
+        seen.append(loader.progress())
+    assert (seen[0], seen[n_batches], seen[2 * n_batches]) == (0.0, 1.0, 2.0)
+    assert seen == sorted(set(seen))
+
+
+def test_loaded_batches_count_their_tokens(pairs: EncodedPairs) -> None:
+    loaded = make_loader(pairs).next_batches(3)
+    assert loaded.source_tokens == sum(int(batch.source_valid.sum()) for batch in loaded.batches)
+    assert loaded.target_tokens == sum(int((batch.target_output != PAD_ID).sum()) for batch in loaded.batches)
+    assert len(loaded.pairs) == sum(len(batch.source_ids) for batch in loaded.batches)
