@@ -69,9 +69,12 @@ def test_the_option_overrides_the_environment(tmp_path: Path) -> None:
     assert run("fetch", "synthetic", "--data-dir", str(tmp_path / "own")).startswith(str(tmp_path / "own"))
 
 
-def test_the_default_folder_is_that_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_data_or_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEQ2ATTN_DATA")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     monkeypatch.chdir(tmp_path)
+    assert run("fetch", "synthetic").strip() == str(tmp_path / "share" / "seq2attn" / "corpora" / "synthetic")
+    (tmp_path / "data").mkdir()
     assert run("fetch", "synthetic").strip() == "data/corpora/synthetic"
     assert (tmp_path / "data" / "corpora" / "synthetic" / "card.json").is_file()
 

@@ -9,10 +9,11 @@ import pytest
 
 from seq2attn.config.schema import DataConfig
 from seq2attn.corpora import catalog
-from seq2attn.corpora.load import cache_folder, data_folder, load_corpus
+from seq2attn.corpora.load import cache_folder, load_corpus
 from seq2attn.data import store
 from seq2attn.data.cache import build_once
 from seq2attn.data.corpus import Corpus
+from seq2attn.data.store import data_folder
 from seq2attn.errors import ConfigError, DataError, DiskError
 
 TRAIN = (
@@ -106,11 +107,25 @@ def test_nothing_is_printed(write: Write, capfd: pytest.CaptureFixture[str]) -> 
 
 def test_the_environment_names_the_data_folder(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write()
-    assert data_folder(config) == tmp_path / "data"
+    assert data_folder(config.folder) == tmp_path / "data"
     monkeypatch.setenv("SEQ2ATTN_DATA", str(tmp_path / "shared"))
     load_corpus(config)
     assert (tmp_path / "shared" / "cache").is_dir()
     assert not (tmp_path / "data").exists()
+
+
+def test_without_a_word_data_lies_in_the_current_folder_or_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEQ2ATTN_DATA", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.chdir(tmp_path)
+    assert data_folder(DataConfig().folder) == tmp_path / "share" / "seq2attn"
+    Path("data").mkdir()
+    assert data_folder(DataConfig().folder) == Path("data")
+    assert data_folder("named") == Path("named")
+    monkeypatch.setenv("SEQ2ATTN_DATA", "set")
+    assert data_folder(None) == data_folder("named") == Path("set")
 
 
 @pytest.fixture

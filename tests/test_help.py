@@ -39,7 +39,7 @@ def test_help_shows_every_word(words: tuple[str, ...], monkeypatch: pytest.Monke
     [
         (("dashboard",), "runs"),
         (("dashboard",), "the first free one from 6006"),
-        (("data", "show"), "data"),
+        (("data", "show"), "./data if it exists, else the user's data folder"),
         (("eval",), "the run's"),
         (("reproduce",), "results/PRESET"),
         (("train",), "runs/NAME"),

@@ -27,7 +27,11 @@ _LEGEND = (
 Name = Annotated[str, typer.Argument(help="A name from `seq2attn data list`, such as bible-fr-en.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(envvar="SEQ2ATTN_DATA", help="Folder that holds all corpora.", show_default="data"),
+    typer.Option(
+        envvar="SEQ2ATTN_DATA",
+        help="Folder that holds all corpora.",
+        show_default="./data if it exists, else the user's data folder",
+    ),
 ]
 
 
@@ -84,9 +88,9 @@ def fetch(
 
 
 def _data_folder(given: Path | None) -> Path:
-    from seq2attn.config.schema import DataConfig
+    from seq2attn.data.store import data_folder
 
-    return given or Path(DataConfig().folder)
+    return given or data_folder(None)
 
 
 def _family_as_json(family: Family) -> dict[str, Any]:

@@ -50,8 +50,10 @@ class DataConfig(_Section):
     """Two-letter code of the source language; taken from the corpus where it is not given."""
     target_language: str | None = None
     """Two-letter code of the target language; taken from the corpus where it is not given."""
-    folder: str = "data"
-    """Where fetched corpora and encoded text are kept (the environment variable `SEQ2ATTN_DATA` goes before it)."""
+    folder: str | None = None
+    """Where fetched corpora and encoded text are kept; by default `./data` if that folder exists, else the user's data
+    folder (`~/.local/share/seq2attn` on Linux). The environment variable `SEQ2ATTN_DATA` overrides both.
+    """
     max_source_words: PositiveInt | None = None
     """Training pairs with a longer source are left out; validation and test are never cut."""
     max_target_words: PositiveInt | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,7 +19,7 @@ from seq2attn.data.cache import build_once
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
 from seq2attn.data.corpus import OWN, Corpus
 from seq2attn.data.files import Pair, read_rows, resolve_files
-from seq2attn.data.store import Row
+from seq2attn.data.store import Row, data_folder
 from seq2attn.errors import ConfigError, DataError
 
 # Part of every digest: raise it when the cleaning changes.
@@ -56,14 +55,9 @@ class _Origin:
         return ((target, source, document) for source, target, document in rows) if self.swapped else rows
 
 
-def data_folder(config: DataConfig) -> Path:
-    """The folder of corpora and caches: `SEQ2ATTN_DATA` where it is set, else `data.folder`."""
-    return Path(os.environ.get("SEQ2ATTN_DATA") or config.folder)
-
-
 def cache_folder(config: DataConfig) -> Path:
-    """The folder of everything that can be made again from the corpora."""
-    return data_folder(config) / "cache"
+    """The folder of everything that can be rebuilt from the corpora."""
+    return data_folder(config.folder) / "cache"
 
 
 def load_corpus(config: DataConfig) -> Corpus:
@@ -114,7 +108,7 @@ def _catalogue_origin(config: DataConfig, name: str) -> _Origin:
     languages = (entry.source_language, entry.target_language)
     for source, target in (languages, languages[::-1]):
         if config.source_language in (None, source) and config.target_language in (None, target):
-            files = catalog.read_splits(name, data_folder(config))
+            files = catalog.read_splits(name, data_folder(config.folder))
             swapped = (source, target) != languages
             return _Origin(name, source, target, {split: str(path) for split, path in files.items()}, swapped)
     raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from platformdirs import user_data_path
 
 from seq2attn.data.cache import build_once
 from seq2attn.errors import DataError, FetchError
@@ -53,6 +55,20 @@ class RawCorpus:
     """Rows of "train", "validation" and "test"; read once, in this order."""
     facts: Mapping[str, Any]
     """What its card says beside the catalogue entry: versions, hashes, counts."""
+
+
+def data_folder(configured: str | None) -> Path:
+    """The folder of corpora and caches: of these the first that is given or exists.
+
+    1. the environment variable `SEQ2ATTN_DATA`
+    2. `configured`, the key `data.folder`
+    3. `data` in the current folder
+    4. the user's data folder of this system (`~/.local/share/seq2attn` on Linux), which need not exist yet
+    """
+    if chosen := os.environ.get("SEQ2ATTN_DATA") or configured:
+        return Path(chosen)
+    local = Path("data")
+    return local if local.is_dir() else user_data_path("seq2attn", appauthor=False)
 
 
 def corpus_folder(folder: Path, name: str) -> Path:
