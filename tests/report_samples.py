@@ -5,25 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seq2attn.evaluation.differences import Difference
-from seq2attn.evaluation.length_curve import Bucket
+from seq2attn.evaluation.score import Bucket
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.content import Example, ReportDetails
 from seq2attn.report.page_content import PageContent, RunRecord
-from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary
+from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_bucket, a_summary
 from tests.explorer_samples import ARABIC, CHINESE, ENGLISH, FRENCH, an_exploration
 
 SYSTEMS = ("rnn_fixed", "rnn_attention")
-EMPTY = Bucket(30, 40, 0, None, None, None, None)
-FEW = Bucket(60, None, 9, 2.5, None, None, 0.71)
+EMPTY = Bucket(30, 40, 0, {})
+FEW = a_bucket(60, None, 9, 2.5, length_ratio=0.71)
 
 
 def a_summary_with_everything() -> Summary:
-    """Smoothed curves, slopes, an empty bucket, one of few sentences, relations and a difference."""
+    """Smoothed curves, slopes, an empty bucket, one of few sentences, claims and a difference."""
     smoothed = tuple(SmoothedPoint(length, 100, 20.0 - length / 5) for length in range(5, 60))
     systems = [
         replace(
             system,
+            overall=replace(system.overall, n=2311),
             buckets=(*system.buckets[:3], EMPTY, *system.buckets[4:6], FEW),
             smoothed=smoothed,
             slope=Slope(2.1, 1.8, 2.4, 0.121, 0.10, 0.14),
@@ -40,7 +41,7 @@ def a_summary_with_everything() -> Summary:
         p_bootstrap_corrected=0.0007,
         p_randomisation_corrected=0.0007,
     )
-    summary = a_summary(*systems, relations=[SHARE_FALL, replace(RETENTION, found=False)])
+    summary = a_summary(*systems, claims=[SHARE_FALL, replace(RETENTION, found=False)])
     return replace(summary, differences=(difference,), signatures={"chrF": "nrefs:1|nc:6"})
 
 

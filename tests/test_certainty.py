@@ -9,9 +9,9 @@ import pytest
 
 from seq2attn.evaluation.differences import find_differences
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Bins, Lengths
-from seq2attn.evaluation.measure import MeasureSettings, measure_panels
+from seq2attn.evaluation.measure import MeasureSettings, measure_tables
 from seq2attn.evaluation.metrics import Bleu, Statistics
-from seq2attn.evaluation.resampling import Bootstrap, Panel, expanded_interval
+from seq2attn.evaluation.resampling import Bootstrap, StatisticsTable, expanded_interval
 from tests.evaluation_samples import random_statistics
 
 BLEU = Bleu()
@@ -44,7 +44,7 @@ def coverage(truth: float, n: int, sample: Callable[[np.random.Generator], Stati
     everything = np.full(n, True)
     covered = 0
     for number in range(N_SAMPLES):
-        resampled = Bootstrap(Panel(BLEU, [sample(rng)]), N_RESAMPLES, seed=number).scores(everything)[0]
+        resampled = Bootstrap(StatisticsTable(BLEU, [sample(rng)]), N_RESAMPLES, seed=number).scores(everything)[0]
         low, high = expanded_interval(resampled, n)
         covered += low <= truth <= high
     return covered / N_SAMPLES
@@ -86,7 +86,7 @@ def test_the_slope_of_a_system_without_a_fall_covers_nought() -> None:
     # Long sentences have as many n-grams matched as short ones, whose brevity costs nothing here.
     for _ in range(N_SAMPLES):
         statistics = random_statistics(rng, lengths, 0.7)
-        (system,) = measure_panels(["one"], [Panel(BLEU, [statistics[None]])], lengths, settings).systems
+        (system,) = measure_tables(["one"], [StatisticsTable(BLEU, [statistics[None]])], lengths, settings).systems
         assert system.slope is not None
         covered += system.slope.loss_low <= 0.0 <= system.slope.loss_high
     print(f"slope: {covered / N_SAMPLES:.1%} covered")
@@ -100,8 +100,8 @@ def test_equally_good_systems_differ_as_often_as_the_level_allows(n: int) -> Non
     found = {"bootstrap": 0, "randomisation": 0}
     for number in range(N_SAMPLES):
         lengths, ease = draw_lengths(rng, n), rng.uniform(0.4, 0.95, n)
-        panel = Panel(BLEU, [random_statistics(rng, lengths, ease)[None] for _ in range(2)])
-        (one,) = find_differences(panel, ["a", "b"], 0, [(EVERY_LENGTH, np.full(n, True))], N_RESAMPLES, seed=number)
+        table = StatisticsTable(BLEU, [random_statistics(rng, lengths, ease)[None] for _ in range(2)])
+        (one,) = find_differences(table, ["a", "b"], 0, [(EVERY_LENGTH, np.full(n, True))], N_RESAMPLES, seed=number)
         assert one.p_randomisation is not None
         found["bootstrap"] += one.p_bootstrap <= 0.05
         found["randomisation"] += one.p_randomisation <= 0.05
@@ -120,8 +120,8 @@ def test_equally_good_systems_of_three_seeds_differ_no_oftener_than_the_level_al
     n, found = 400, 0
     for number in range(N_SAMPLES):
         outputs = draw_seeds(rng, n, 6, spread)
-        panel = Panel(BLEU, [outputs[:3], outputs[3:]])
-        (one,) = find_differences(panel, ["a", "b"], 0, [(EVERY_LENGTH, np.full(n, True))], N_RESAMPLES, seed=number)
+        table = StatisticsTable(BLEU, [outputs[:3], outputs[3:]])
+        (one,) = find_differences(table, ["a", "b"], 0, [(EVERY_LENGTH, np.full(n, True))], N_RESAMPLES, seed=number)
         found += one.p_bootstrap <= 0.05
     print(f"three seeds that spread by {spread}: {found / N_SAMPLES:.1%} found")
     assert 0 < found <= 0.06 * N_SAMPLES
@@ -139,8 +139,8 @@ def test_among_all_differences_that_are_shown_one_is_false_no_oftener_than_the_l
     raw, corrected = 0, 0
     samples = N_SAMPLES // 2
     for number in range(samples):
-        panel = Panel(BLEU, [random_statistics(rng, lengths, 0.7)[None] for _ in range(4)])
-        found = find_differences(panel, list("abcd"), 0, groups, N_RESAMPLES, seed=number)
+        table = StatisticsTable(BLEU, [random_statistics(rng, lengths, 0.7)[None] for _ in range(4)])
+        found = find_differences(table, list("abcd"), 0, groups, N_RESAMPLES, seed=number)
         raw += any((one.p_randomisation or 0.0) <= 0.05 for one in found)
         corrected += any((one.p_randomisation_corrected or 0.0) <= 0.05 for one in found)
     print(f"one or more of 18 differences: {raw / samples:.1%} uncorrected, {corrected / samples:.1%} corrected")

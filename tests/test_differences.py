@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seq2attn.evaluation.differences import Difference, find_differences, holm
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
 from seq2attn.evaluation.metrics import Bleu, Statistics
-from seq2attn.evaluation.resampling import Panel
+from seq2attn.evaluation.resampling import StatisticsTable
 from tests.evaluation_samples import random_statistics
 
 LENGTHS = np.full(120, 20)
@@ -19,7 +19,9 @@ EVERYTHING = np.full(120, True)
 
 def find(*systems: Statistics, baseline: int = 0, n_trials: int = 400, seed: int = 1) -> tuple[Difference, ...]:
     names = [f"system {place}" for place in range(len(systems))]
-    return find_differences(Panel(Bleu(), systems), names, baseline, [(EVERY_LENGTH, EVERYTHING)], n_trials, seed)
+    return find_differences(
+        StatisticsTable(Bleu(), systems), names, baseline, [(EVERY_LENGTH, EVERYTHING)], n_trials, seed
+    )
 
 
 def output(quality: float, seed: int) -> Statistics:
@@ -76,16 +78,16 @@ def test_randomisation_on_few_sentences_is_what_counting_all_swaps_gives() -> No
             for left, right in ((first, second), (second, first))
         )
         as_far += abs(one - other) >= observed - 1e-9
-    panel = Panel(bleu, [first[None], second[None]])
-    (found,) = find_differences(panel, ["a", "b"], 0, [(Range(0, 10), group)], 20_000, 1)
+    table = StatisticsTable(bleu, [first[None], second[None]])
+    (found,) = find_differences(table, ["a", "b"], 0, [(Range(0, 10), group)], 20_000, 1)
     assert found.n == 10
     assert found.p_randomisation == pytest.approx(as_far / 1024, abs=0.015)
 
 
 def test_p_values_are_corrected_over_systems_and_buckets() -> None:
-    panel = Panel(Bleu(), [output(quality, seed)[None] for seed, quality in enumerate((0.7, 0.72, 0.75))])
+    table = StatisticsTable(Bleu(), [output(quality, seed)[None] for seed, quality in enumerate((0.7, 0.72, 0.75))])
     groups = [(EVERY_LENGTH, EVERYTHING), (Range(0, 10), np.arange(120) < 60), (Range(10, None), np.arange(120) >= 60)]
-    found = find_differences(panel, ["a", "b", "c"], 0, groups, 300, 1)
+    found = find_differences(table, ["a", "b", "c"], 0, groups, 300, 1)
     assert [(one.system, one.low, one.high, one.n) for one in found] == [
         (name, span.low, span.high, int(group.sum())) for span, group in groups for name in ("b", "c")
     ]

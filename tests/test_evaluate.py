@@ -129,11 +129,13 @@ def test_runs_of_one_name_are_seeds_of_one_model(run: Path, tiny_run: Path) -> N
     assert (system.name, system.run, system.attention) == ("both", str(tiny_run), "general")
     assert [output.run for output in system.outputs] == [str(tiny_run), str(run)]
     # The one is a copy of the other.
-    assert system.bleu == system.outputs[0].bleu == system.outputs[1].bleu
-    assert system.bleu_spread == 0.0
+    bleu = system.overall.scores["BLEU"]
+    assert bleu.value == system.outputs[0].bleu == system.outputs[1].bleu
+    assert bleu.std == 0.0
     # The look of one stands for the model.
     looks = page_content(evaluation, ReportDetails()).explorations
     assert {system.name for look in looks for system in look.systems} == {"both"}
     assert {len(look.systems) for look in looks} == {1}
     (alone,) = evaluate(tiny_run)[0].summary.systems
-    assert (alone.bleu, alone.outputs, alone.bleu_spread) == (system.bleu, (), None)
+    of_one = alone.overall.scores["BLEU"]
+    assert (of_one.value, alone.outputs, of_one.std) == (bleu.value, (), None)

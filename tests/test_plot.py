@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.slope import SmoothedPoint
 from seq2attn.evaluation.summary import System
 from seq2attn.report.figure import bucket_spans, draw_length_curve, length_curve_figure, spread_apart
 from seq2attn.style import house_style
-from tests.evaluation_samples import ATTENTION, COUNTS, FIXED, a_summary, a_system
+from tests.evaluation_samples import ATTENTION, COUNTS, FIXED, a_bucket, a_summary, a_system
 
 LONG_NAME = "transformer_base_with_learned_positions_and_a_very_long_name_indeed"
 
@@ -73,7 +72,7 @@ def test_caps_on_training_length_stand_on_the_axis(tmp_path: Path) -> None:
         a_system("nothing at all", [10] * 7, [0] * 7),
         a_system("always wrong", [0] * 7),
         a_system(LONG_NAME, [10] * 7),
-        replace(a_system("one $bucket$", [10] * 7), buckets=(Bucket(0, None, 5, 10.0, 8.0, 12.0, 1.0),)),
+        replace(a_system("one $bucket$", [10] * 7), buckets=(a_bucket(0, None, 5, 10.0, 8.0, 12.0, 1.0),)),
     ],
     ids=lambda system: system.name,
 )
@@ -125,7 +124,9 @@ def test_a_smoothed_curve_is_dotted_beside_the_buckets(tmp_path: Path) -> None:
 
 
 def test_few_sentences_have_a_point_and_no_interval(tmp_path: Path) -> None:
-    few = replace(FIXED, buckets=tuple(replace(bucket, n=12).as_claimed() for bucket in FIXED.buckets))
+    few = replace(
+        FIXED, buckets=tuple(a_bucket(bucket.low, bucket.high, 12, 9.0, 8.0, 10.0) for bucket in FIXED.buckets)
+    )
     texts = _texts(draw_length_curve(a_summary(few), tmp_path / "curve")[1])
     assert "hollow: fewer than 30 sentences" in texts
     assert "bands" not in texts

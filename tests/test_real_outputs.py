@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from seq2attn.evaluation.metrics import Bleu, Chrf, Metric, Ter
-from seq2attn.evaluation.resampling import Bootstrap, Panel, expanded_interval
+from seq2attn.evaluation.resampling import Bootstrap, StatisticsTable, expanded_interval
 from tests.command_line import call
 from tests.real_outputs import REFERENCE, fetch_outputs
 
@@ -132,8 +132,8 @@ def test_intervals_cover_the_bleu_of_a_system_that_is_known(n_sentences: int, ou
     for sample in range(2_000):
         system = population[sample % len(SYSTEMS)]
         truth = bleu.score(system.sum(axis=0))
-        panel = Panel(bleu, [system[None, rng.integers(len(system), size=n_sentences)]])
-        low, high = expanded_interval(Bootstrap(panel, 1_000, seed=sample).scores(everything)[0], n_sentences)
+        table = StatisticsTable(bleu, [system[None, rng.integers(len(system), size=n_sentences)]])
+        low, high = expanded_interval(Bootstrap(table, 1_000, seed=sample).scores(everything)[0], n_sentences)
         covered += low <= truth <= high
     print(f"{n_sentences} sentences: {covered / 2_000:.1%} covered")
     assert 0.93 <= covered / 2_000 <= 0.97

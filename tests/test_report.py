@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.differences import Difference
-from seq2attn.evaluation.length_curve import MetricCurve, Score
+from seq2attn.evaluation.score import Bucket, Score
 from seq2attn.evaluation.slope import Slope
-from seq2attn.evaluation.summary import Output, Relation, Summary
+from seq2attn.evaluation.summary import Output, Summary
 from seq2attn.report.content import Example, ReportDetails, report_blocks, write_report
 from seq2attn.report.markdown import Code, Heading, Paragraph, Picture, Table, to_markdown
 from seq2attn.report.wording import three_sentences
-from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary
+from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary, with_std
 
 DETAILS = ReportDetails(
     card={"licence": "public domain"},
@@ -22,7 +23,7 @@ DETAILS = ReportDetails(
 
 
 def test_report_says_what_was_measured_and_how_to_make_it_again(tmp_path: Path) -> None:
-    summary = a_summary(relations=(RETENTION, SHARE_FALL))
+    summary = a_summary(claims=(RETENTION, SHARE_FALL))
     path = write_report(summary, tmp_path / "figures" / "curve.png", tmp_path / "out", DETAILS)
     assert path == tmp_path / "out" / "report.md"
     text = path.read_text(encoding="utf-8")
@@ -72,13 +73,13 @@ LEVEL_SHARE = replace(SHARE_FALL, second=0.6, value=-0.02, low=-0.1, high=0.05, 
     ("summary", "says", "denies"),
     [
         (
-            a_summary(relations=[SHARE_FALL]),
+            a_summary(claims=[SHARE_FALL]),
             "The figure shows this bottleneck: rnn_fixed reaches 62 % of the BLEU of rnn_attention on sentences of up "
             "to 20 words and 21 % on those of 40 words and more (paired bootstrap, p = 0.0001).",
             "not",
         ),
         (
-            a_summary(relations=[LEVEL_SHARE]),
+            a_summary(claims=[LEVEL_SHARE]),
             "The figure does not show this bottleneck: rnn_fixed reaches 62 % of the BLEU of rnn_attention on "
             "sentences of up to 20 words and 60 % on those of 40 words and more (paired bootstrap, p = 0.3100, where ",
             "The figure shows",
@@ -96,13 +97,13 @@ def test_the_sentence_on_the_bottleneck_follows_the_numbers(summary: Summary, sa
 
 def test_the_sentence_on_the_bottleneck_is_of_the_models_that_trained_on_the_longest_sentences() -> None:
     short = [replace(system, name=f"{system.name}_30", max_source_words=30) for system in (FIXED, ATTENTION)]
-    relations = [replace(LEVEL_SHARE, system="rnn_fixed_30", against="rnn_attention_30"), SHARE_FALL]
-    sentence = three_sentences(a_summary(*short, FIXED, ATTENTION, relations=relations))[1]
+    claims = [replace(LEVEL_SHARE, system="rnn_fixed_30", against="rnn_attention_30"), SHARE_FALL]
+    sentence = three_sentences(a_summary(*short, FIXED, ATTENTION, claims=claims))[1]
     assert sentence.startswith("The figure shows this bottleneck: rnn_fixed reaches")
 
 
 @pytest.mark.parametrize(
-    ("relations", "expected"),
+    ("claims", "expected"),
     [
         ([RETENTION], "at 40 words and more: rnn_attention 91 % (86 to 96 %)."),
         (
@@ -113,19 +114,19 @@ def test_the_sentence_on_the_bottleneck_is_of_the_models_that_trained_on_the_lon
         ([], "could not be measured"),
     ],
 )
-def test_the_sentence_on_what_is_kept_follows_the_numbers(relations: list[Relation], expected: str) -> None:
-    assert expected in three_sentences(a_summary(relations=relations))[2]
+def test_the_sentence_on_what_is_kept_follows_the_numbers(claims: list[Claim], expected: str) -> None:
+    assert expected in three_sentences(a_summary(claims=claims))[2]
 
 
 def test_a_verdict_that_the_scores_do_not_bear_is_not_given() -> None:
-    text = to_markdown(report_blocks(a_summary(relations=[VAGUE]), "x.png", ReportDetails()))
+    text = to_markdown(report_blocks(a_summary(claims=[VAGUE]), "x.png", ReportDetails()))
     assert "| cannot be told | 107.0 % (2.2 → 2.4 BLEU) | 70 to 191 % |" in text
     assert "can be told of one that has 5 BLEU and more at 10–19 words, where the interval is not wider than 30" in text
-    assert "can be told" not in to_markdown(report_blocks(a_summary(relations=[RETENTION]), "x.png", ReportDetails()))
+    assert "can be told" not in to_markdown(report_blocks(a_summary(claims=[RETENTION]), "x.png", ReportDetails()))
 
 
 def test_sentences_count_what_the_buckets_count() -> None:
-    summary = replace(a_summary(relations=[SHARE_FALL, RETENTION]), length_unit="characters")
+    summary = replace(a_summary(claims=[SHARE_FALL, RETENTION]), length_unit="characters")
     assert all("characters" in sentence and "words" not in sentence for sentence in three_sentences(summary)[1:])
 
 
@@ -168,7 +169,7 @@ def test_slopes_and_differences_are_told_with_how_sure_they_are() -> None:
 
 
 def test_each_seed_is_told_by_itself() -> None:
-    of_two = replace(ATTENTION, bleu_spread=0.42, outputs=(Output("runs/one", 14.7), Output("runs/two", 15.3)))
+    of_two = replace(with_std(ATTENTION, 0.42), outputs=(Output("runs/one", 14.7), Output("runs/two", 15.3)))
     text = to_markdown(report_blocks(a_summary(FIXED, of_two), "x.png", ReportDetails()))
     assert "| system | 1 | 2 | mean |" in text
     assert "| rnn\\_attention | 14.7 | 15.3 | 15.0 (14.2–15.8) ±0.4 |" in text
@@ -178,8 +179,13 @@ def test_each_seed_is_told_by_itself() -> None:
 
 
 def test_metrics_beside_bleu_have_their_own_tables_and_signatures() -> None:
-    buckets = (*(Score(61.0, 60.0, 62.5) for _ in FIXED.buckets[:-1]), Score(70.0, None, None))
-    fixed = replace(FIXED, beside=(MetricCurve("TER", True, Score(63.25, 62.0, 64.0), buckets),))
+    def scored(bucket: Bucket, value: float, low: float | None, high: float | None) -> Bucket:
+        ter = Score(value, low, high, bucket.n, lower_is_better=True)
+        return replace(bucket, scores={**bucket.scores, "TER": ter})
+
+    *most, last = FIXED.buckets
+    buckets = (*(scored(bucket, 61.0, 60.0, 62.5) for bucket in most), scored(last, 70.0, None, None))
+    fixed = replace(FIXED, overall=scored(FIXED.overall, 63.25, 62.0, 64.0), buckets=buckets)
     summary = replace(a_summary(fixed), signatures={"TER": "nrefs:1|tok:tercom"})
     text = to_markdown(report_blocks(summary, "x.png", ReportDetails()))
     assert "## TER, lower is better" in text

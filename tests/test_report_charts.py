@@ -67,17 +67,17 @@ def test_every_marker_of_the_figure_has_a_shape_here() -> None:
 def test_the_figure_stands_where_its_numbers_say(size: Size) -> None:
     chart = bleu_chart(SUMMARY, size)
     for series, system in zip(chart.series, SUMMARY.systems, strict=True):
-        scored = [bucket for bucket in system.buckets if bucket.bleu is not None]
+        scored = [bucket.bleu for bucket in system.buckets if bucket.bleu is not None]
         # The empty bucket parts the line; the last bucket, of few sentences, has no band.
         found = [values_of(points, chart) for points in series.lines]
         assert [len(stretch) for stretch in found] == [3, 3]
         heights = [y for stretch in found for _, y in stretch]
-        assert heights == pytest.approx([bucket.bleu for bucket in scored], abs=0.05)
+        assert heights == pytest.approx([score.value for score in scored], abs=0.05)
         assert [x for x, _ in found[0]] == pytest.approx([5.0, 15.0, 25.0], abs=0.1)
         bands = [values_of(points, chart) for points in series.bands]
         assert [len(band) for band in bands] == [6, 4]
-        assert [y for _, y in bands[0][:3]] == pytest.approx([one.bleu_low for one in scored[:3]], abs=0.05)
-        assert [y for _, y in bands[0][:2:-1]] == pytest.approx([one.bleu_high for one in scored[:3]], abs=0.05)
+        assert [y for _, y in bands[0][:3]] == pytest.approx([score.low for score in scored[:3]], abs=0.05)
+        assert [y for _, y in bands[0][:2:-1]] == pytest.approx([score.high for score in scored[:3]], abs=0.05)
         assert [dot.hollow for dot in series.dots] == [False] * 5 + [True]
         assert len(series.whiskers) == 5
     heights = [bar.height for bar in chart.bars]

@@ -18,7 +18,7 @@ from seq2attn.report.html import page, write_page
 from seq2attn.report.page_content import PageContent
 from seq2attn.report.wording import three_sentences
 from tests.browser import needs_browser, open_tab, run_in_page
-from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, a_summary
+from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, a_summary, with_std
 from tests.explorer_samples import an_exploration
 from tests.report_samples import a_content
 
@@ -81,14 +81,14 @@ def test_everything_that_was_found_is_on_the_page() -> None:
 
 def test_each_seed_is_on_the_page() -> None:
     outputs = (Output("runs/one", 14.7), Output("runs/two", 15.3))
-    content = PageContent(a_summary(replace(ATTENTION, bleu_spread=0.42, outputs=outputs)))
+    content = PageContent(a_summary(replace(with_std(ATTENTION, 0.42), outputs=outputs)))
     assert "Each seed by itself system 1 2 mean rnn_attention 14.7 15.3 15.0 (14.2–15.8) ±0.4" in text_of(content)
     assert "Each seed" not in text_of(a_content())
 
 
 def test_a_verdict_that_cannot_be_given_is_neither_found_nor_not_found() -> None:
     vague = replace(RETENTION, value=1.07, low=0.70, high=1.91, found=None)
-    content = PageContent(a_summary(relations=[vague]))
+    content = PageContent(a_summary(claims=[vague]))
     assert "cannot be told rnn_attention keeps at least 85 %" in text_of(content)
     assert '<li class="cannot-be-told">' in page(content)
     assert "5 BLEU and more" in text_of(content)

@@ -7,7 +7,7 @@ from seq2attn.evaluation import resampling
 from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import (
     Bootstrap,
-    Panel,
+    StatisticsTable,
     expanded_interval,
     halves_sums,
     percentile_interval,
@@ -65,18 +65,18 @@ def test_systems_of_a_panel_keep_their_outputs_apart() -> None:
     rng = np.random.default_rng(1)
     lengths = np.full(60, 20)
     systems = [np.stack([random_statistics(rng, lengths, 0.7) for _ in range(n)]) for n in (2, 1, 3)]
-    panel = Panel(Bleu(), systems)
+    table = StatisticsTable(Bleu(), systems)
     group = np.arange(60) < 40
     for place, system in enumerate(systems):
-        np.testing.assert_array_equal(panel.statistics(place), system)
+        np.testing.assert_array_equal(table.statistics(place), system)
         expected = [Bleu().score(output[group].sum(axis=0)) for output in system]
-        assert panel.output_scores(group)[place].tolist() == expected
+        assert table.output_scores(group)[place].tolist() == expected
 
 
 def test_every_system_is_given_the_same_resamples() -> None:
     rng = np.random.default_rng(2)
     system = random_statistics(rng, np.full(50, 20), 0.7)
-    twice = Bootstrap(Panel(Bleu(), [system[None], system[None]]), 100).scores(np.full(50, True))
+    twice = Bootstrap(StatisticsTable(Bleu(), [system[None], system[None]]), 100).scores(np.full(50, True))
     np.testing.assert_array_equal(twice[0], twice[1])
 
 
@@ -105,9 +105,9 @@ def test_seeds_and_sentences_add_their_variances() -> None:
     for place in range(12):
         outputs[place, :, 2] = np.minimum(outputs[place, :, 2] + place % 4, 20)
     everything = np.full(400, True)
-    bleu = Panel(Bleu(), [outputs]).output_scores(everything)[0]
-    alone = Bootstrap(Panel(Bleu(), [base[None]]), 10_000).scores(everything)[0]
-    together = Bootstrap(Panel(Bleu(), [outputs]), 10_000).scores(everything)[0]
+    bleu = StatisticsTable(Bleu(), [outputs]).output_scores(everything)[0]
+    alone = Bootstrap(StatisticsTable(Bleu(), [base[None]]), 10_000).scores(everything)[0]
+    together = Bootstrap(StatisticsTable(Bleu(), [outputs]), 10_000).scores(everything)[0]
     expected = alone.var() + bleu.var(ddof=1) / 12 * 11 / 9
     assert together.var() == pytest.approx(expected, rel=0.1)
     assert together.mean() == pytest.approx(bleu.mean(), abs=0.1)
@@ -122,7 +122,7 @@ def _right_and_wrong() -> tuple[Statistics, Statistics]:
 
 
 def test_outputs_are_weighed_alike_for_all_lengths() -> None:
-    bootstrap = Bootstrap(Panel(Bleu(), [np.stack(_right_and_wrong())]), 200)
+    bootstrap = Bootstrap(StatisticsTable(Bleu(), [np.stack(_right_and_wrong())]), 200)
     first, second = (bootstrap.scores(np.arange(20) // 10 == half)[0] for half in (0, 1))
     np.testing.assert_allclose(first, second)
     assert 60 < np.count_nonzero(first > 50) < 140
@@ -131,10 +131,10 @@ def test_outputs_are_weighed_alike_for_all_lengths() -> None:
 def test_systems_are_weighed_apart_unless_they_are_the_same_trainings() -> None:
     right, wrong = _right_and_wrong()
     # What one training gets right the other gets wrong: with the same weights the two means add up to 100.
-    panel = Panel(Bleu(), [np.stack([right, wrong]), np.stack([wrong, right])])
+    table = StatisticsTable(Bleu(), [np.stack([right, wrong]), np.stack([wrong, right])])
     everything = np.full(20, True)
-    apart = Bootstrap(panel, 200).scores(everything)
-    together = Bootstrap(panel, 200, same_trainings=True).scores(everything)
+    apart = Bootstrap(table, 200).scores(everything)
+    together = Bootstrap(table, 200, same_trainings=True).scores(everything)
     within = (together > 0).all(axis=0)
     assert within.any()
     np.testing.assert_allclose(together.sum(axis=0)[within], 100.0)
@@ -142,5 +142,5 @@ def test_systems_are_weighed_apart_unless_they_are_the_same_trainings() -> None:
 
 
 def test_no_weight_makes_a_score_of_less_than_nothing() -> None:
-    scores = Bootstrap(Panel(Bleu(), [np.stack(_right_and_wrong())]), 1000).scores(np.full(20, True))
+    scores = Bootstrap(StatisticsTable(Bleu(), [np.stack(_right_and_wrong())]), 1000).scores(np.full(20, True))
     assert scores.min() == 0.0

@@ -4,16 +4,18 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from seq2attn.errors import DataError
-from seq2attn.evaluation.length_curve import Bucket
+from seq2attn.evaluation.lengths import EVERY_LENGTH
+from seq2attn.evaluation.score import Bucket, Score
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.markdown import to_markdown
-from seq2attn.report.tables import bleu_table, length_ratio_table, terminal_table, to_csv
-from tests.evaluation_samples import ATTENTION, COUNTS, RETENTION, SHARE_FALL, a_summary, a_system
+from seq2attn.report.tables import length_ratio_table, score_table, terminal_table, to_csv
+from tests.evaluation_samples import ATTENTION, COUNTS, RETENTION, SHARE_FALL, a_bucket, a_summary, a_system
 
 WITH_GAP = a_system("gappy", [10, 11, 12, 13, 14, 15, 16], [3, *COUNTS[1:6], 0])
 
@@ -29,7 +31,40 @@ def test_json_has_the_keys_that_others_rely_on() -> None:
 
 
 def test_json_is_read_back_as_it_was() -> None:
-    summary = a_summary(WITH_GAP, replace(ATTENTION, max_source_words=50), relations=(SHARE_FALL, RETENTION))
+    summary = a_summary(WITH_GAP, replace(ATTENTION, max_source_words=50), claims=(SHARE_FALL, RETENTION))
+    assert Summary.from_json(summary.to_json()) == summary
+
+
+PUBLISHED = sorted((Path(__file__).parent.parent / "docs" / "results").glob("*/summary.json"))
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_summaries_are_read_and_written_byte_for_byte(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert Summary.from_json(text, str(path)).to_json() == text
+
+
+def test_the_published_summaries_are_found() -> None:
+    assert len(PUBLISHED) >= 7
+
+
+def test_scores_under_every_metric_are_read_back_as_they_were() -> None:
+    chrf = {bucket.low: Score(40.0, 39.0, 41.0, bucket.n, std=0.3) for bucket in ATTENTION.buckets}
+    ter = {bucket.low: Score(61.0, 60.0, 62.5, bucket.n, lower_is_better=True) for bucket in ATTENTION.buckets}
+
+    def scored(bucket: Bucket) -> Bucket:
+        return replace(bucket, scores={**bucket.scores, "chrF2": chrf[bucket.low], "TER": ter[bucket.low]})
+
+    n = ATTENTION.overall.n
+    of_all = {name: replace(score, n=n) for name, score in scored(ATTENTION.buckets[0]).scores.items()}
+    system = replace(
+        ATTENTION, overall=replace(ATTENTION.overall, scores=of_all), buckets=tuple(map(scored, ATTENTION.buckets))
+    )
+    summary = a_summary(system)
+    assert summary.metrics == ["BLEU", "chrF2", "TER"]
+    beside = json.loads(summary.to_json())["systems"][0]["beside"]
+    assert [(metric["metric"], metric["lower_is_better"]) for metric in beside] == [("chrF2", False), ("TER", True)]
+    assert beside[0]["buckets"][0] == {"value": 40.0, "low": 39.0, "high": 41.0, "spread": 0.3}
     assert Summary.from_json(summary.to_json()) == summary
 
 
@@ -40,7 +75,7 @@ def test_unknown_keys_of_a_newer_version_are_passed_over() -> None:
 
 def test_nan_is_never_written() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        a_summary(replace(ATTENTION, bleu=float("nan"))).to_json()
+        a_summary(replace(ATTENTION, overall=a_bucket(*EVERY_LENGTH, 3150, float("nan")))).to_json()
 
 
 @pytest.mark.parametrize(
@@ -62,11 +97,11 @@ def test_csv_has_a_line_for_each_system_and_bucket() -> None:
     assert len(rows) == 14
     assert rows[0]["system"] == "gappy"
     assert (rows[6]["low"], rows[6]["high"], rows[6]["n"], rows[6]["bleu"]) == ("60", "", "0", "")
-    assert float(rows[7]["bleu"]) == ATTENTION.buckets[0].bleu
+    assert float(rows[7]["bleu"]) == 17.5
 
 
 def test_markdown_table_is_what_the_numbers_say() -> None:
-    lines = to_markdown([bleu_table(a_summary(WITH_GAP))]).splitlines()
+    lines = to_markdown([score_table(a_summary(WITH_GAP))]).splitlines()
     assert lines[0] == "| source words | sentences | gappy |"
     assert lines[3] == "| 10–19 | 640 | 11.0 (9.8–12.2) |"
     assert lines[8] == "| 60+ | 0 | – |"
@@ -89,9 +124,9 @@ def test_the_terminal_table_says_what_its_signs_mean() -> None:
 
 
 def test_one_bucket_over_everything_is_not_told_twice() -> None:
-    everything = Bucket(0, None, 2923, 15.0, 14.2, 15.8, 0.97)
+    everything = a_bucket(0, None, 2923, 15.0, 14.2, 15.8, 0.97)
     summary = a_summary(replace(ATTENTION, buckets=(everything,)))
-    assert [row[0] for row in bleu_table(summary).rows] == ["all"]
+    assert [row[0] for row in score_table(summary).rows] == ["all"]
     console = Console(width=80, file=io.StringIO(), record=True)
     console.print(terminal_table(summary))
     text = console.export_text()

@@ -31,8 +31,8 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
         _print_curve(summary, console)
     else:
         console.print(tables.terminal_table(summary))
-    for curve in summary.systems[0].beside:
-        console.print(tables.rich_table(tables.beside_table(summary, curve.metric), tables.metric_title(curve)))
+    for metric in summary.metrics[1:]:
+        console.print(tables.rich_table(tables.score_table(summary, metric), tables.metric_title(summary, metric)))
     if any(system.slope for system in summary.systems):
         console.print(tables.rich_table(tables.slope_table(summary), "BLEU lost as sentences grow"))
     for metric in dict.fromkeys(one.metric for one in summary.differences):

@@ -9,7 +9,7 @@ import numpy as np
 
 from seq2attn.evaluation.lengths import Range
 from seq2attn.evaluation.metrics import Scores
-from seq2attn.evaluation.resampling import Bootstrap, Group, Panel, expanded_interval, halves_sums
+from seq2attn.evaluation.resampling import Bootstrap, Selection, StatisticsTable, expanded_interval, halves_sums
 
 # Scores of equal sums can differ in their last bits; no difference that anyone speaks of is as small as this.
 _SAME = 1e-9
@@ -41,25 +41,30 @@ class Difference:
 
 
 def find_differences(
-    panel: Panel, names: Sequence[str], baseline: int, groups: Iterable[tuple[Range, Group]], n_trials: int, seed: int
+    table: StatisticsTable,
+    names: Sequence[str],
+    baseline: int,
+    groups: Iterable[tuple[Range, Selection]],
+    n_trials: int,
+    seed: int,
 ) -> tuple[Difference, ...]:
     """Each system against `names[baseline]` in each group of sentences, with p-values corrected for their number.
 
     Args:
-        panel: the systems' statistics.
+        table: the systems' statistics.
         names: of the systems.
         baseline: which of them all others are held against.
         groups: the ranges of length with the sentences in them, each with enough sentences to be compared on.
         n_trials: resamples, and random swaps, behind each p-value.
         seed: of both.
     """
-    bootstrap = Bootstrap(panel, n_trials, seed)
+    bootstrap = Bootstrap(table, n_trials, seed)
     rng = np.random.default_rng([seed, 1])
     found = []
     for span, group in groups:
-        scores = [float(outputs.mean()) for outputs in panel.output_scores(group)]
+        scores = [float(outputs.mean()) for outputs in table.output_scores(group)]
         resampled = bootstrap.scores(group)
-        swapped = _swapped_differences(panel, group, baseline, n_trials, rng)
+        swapped = _swapped_differences(table, group, baseline, n_trials, rng)
         for place, name in enumerate(names):
             if place == baseline:
                 continue
@@ -70,7 +75,7 @@ def find_differences(
             # trainings they have no mean).
             p_bootstrap = _two_sided(differences - np.median(differences), value)
             p_swaps = _two_sided(swapped[place], value) if place in swapped else None
-            who = (panel.metric.name, name, names[baseline])
+            who = (table.metric.name, name, names[baseline])
             found.append(Difference(*who, *span, n, value, low, high, p_bootstrap, p_swaps, p_bootstrap, p_swaps))
     return _corrected(found)
 
@@ -105,23 +110,23 @@ def _two_sided(under_null: Scores, value: float) -> float:
 
 
 def _swapped_differences(
-    panel: Panel, group: Group, baseline: int, n_trials: int, rng: np.random.Generator
+    table: StatisticsTable, group: Selection, baseline: int, n_trials: int, rng: np.random.Generator
 ) -> dict[int, Scores]:
     """By system, its score minus the baseline's where each sentence's two outputs change places by a coin.
 
     (Riezler and Maxwell 2005.) Without those systems that have several outputs; empty where the baseline has.
     """
-    single = [place for place, n_seeds in enumerate(panel.n_seeds) if n_seeds == 1]
+    single = [place for place, n_seeds in enumerate(table.n_seeds) if n_seeds == 1]
     if baseline not in single or len(single) == 1:
         return {}
-    table = panel.table[group]
-    n_columns = panel.metric.n_columns
-    total = table.sum(axis=0).reshape(-1, n_columns)
+    rows = table.rows[group]
+    n_columns = table.metric.n_columns
+    total = rows.sum(axis=0).reshape(-1, n_columns)
     # The half that changes places, of every output; what stays is the total without it.
-    moved = halves_sums(table, n_trials, rng).reshape(n_trials, -1, n_columns)
-    first_outputs = np.cumsum([0, *panel.n_seeds])
+    moved = halves_sums(rows, n_trials, rng).reshape(n_trials, -1, n_columns)
+    first_outputs = np.cumsum([0, *table.n_seeds])
     theirs = first_outputs[baseline]
-    score = panel.metric.score_each
+    score = table.metric.score_each
     swapped = {}
     for place in single:
         ours = first_outputs[place]

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2attn.evaluation.claims import bleu_difference
 from seq2attn.evaluation.differences import holm
-from seq2attn.evaluation.length_curve import FEW_SENTENCES, Score
 from seq2attn.evaluation.lengths import Bins, Lengths, LengthUnit, Range
 from seq2attn.evaluation.metrics import Bleu, Statistics
-from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, Bootstrap, Group, Panel, expanded_interval
-from seq2attn.evaluation.significance import bleu_difference
+from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, Bootstrap, Selection, StatisticsTable, expanded_interval
+from seq2attn.evaluation.score import FEW_SENTENCES, Score
 
 JOINED_BINS = Bins((0, 20, 40, 60, 80, 100, 120, 140, 160))
 
@@ -113,13 +114,25 @@ class JoinedSummary:
 
     def to_json(self) -> str:
         """The summary as indented JSON; never NaN or infinity."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+        return (
+            json.dumps(asdict(self, dict_factory=_with_score_keys), ensure_ascii=False, allow_nan=False, indent=2)
+            + "\n"
+        )
+
+
+def _with_score_keys(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A record's fields; of a score those of `joined.json`."""
+    names = [name for name, _ in fields]
+    if "lower_is_better" not in names:
+        return dict(fields)
+    score = dict(fields)
+    return {"value": score["value"], "low": score["low"], "high": score["high"], "spread": score["std"]}
 
 
 def measure_joined(systems: Sequence[JoinedOutputs], segments: Segments, bins: Bins) -> tuple[JoinedSystem, ...]:
     """Each system's BLEU on the segments, joined and one sentence at a time, by join size and by length."""
     sizes = np.array(segments.sizes)
-    chosen: list[tuple[int | None, Range, Group]] = [
+    chosen: list[tuple[int | None, Range, Selection]] = [
         (size, Range(0, None), sizes == size) for size in dict.fromkeys(segments.sizes)
     ]
     chosen += [(None, span, bins.assign(segments.lengths) == place) for place, span in enumerate(bins.ranges())]
@@ -138,25 +151,23 @@ def measure_joined(systems: Sequence[JoinedOutputs], segments: Segments, bins: B
     return tuple(found)
 
 
-def _measure(system: JoinedOutputs, segments: Segments, size: int | None, span: Range, group: Group) -> JoinedGroup:
+def _measure(system: JoinedOutputs, segments: Segments, size: int | None, span: Range, group: Selection) -> JoinedGroup:
     n = int(np.count_nonzero(group))
     if not n:
         return JoinedGroup(size, *span, 0, 0, None, None, None, None)
     documents = segments.documents[group]
     joined, alone = (_by_document(statistics[:, group], documents) for statistics in (system.joined, system.alone))
     n_documents = joined.shape[1]
-    panel = Panel(Bleu(), [joined, alone])
+    table = StatisticsTable(Bleu(), [joined, alone])
     everything = np.ones(n_documents, dtype=np.bool_)
-    of_joined, of_alone = (Score(float(one.mean()), None, None) for one in panel.output_scores(everything))
+    resampled = Bootstrap(table, N_RESAMPLES, SEED).scores(everything)
+    of_joined, of_alone = (
+        Score(float(outputs.mean()), *expanded_interval(values, n_documents), n)
+        for outputs, values in zip(table.output_scores(everything), resampled, strict=True)
+    )
     cost = None
-    if n >= FEW_SENTENCES:
-        resampled = Bootstrap(panel, N_RESAMPLES, SEED).scores(everything)
-        of_joined, of_alone = (
-            Score(score.value, *expanded_interval(values, n_documents))
-            for score, values in zip((of_joined, of_alone), resampled, strict=True)
-        )
-        if max(np.array(segments.sizes)[group]) > 1:
-            cost = _cost(joined, alone)
+    if n >= FEW_SENTENCES and max(np.array(segments.sizes)[group]) > 1:
+        cost = _cost(joined, alone)
     mean_length = float(segments.lengths[group].mean())
     return JoinedGroup(size, *span, n, n_documents, mean_length, of_joined, of_alone, cost)
 

@@ -1,4 +1,4 @@
-"""Translations to everything that is told of them: scores by length with intervals, slopes, and differences."""
+"""Translations to all that is measured of them: scores by length with intervals, slopes, and differences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.differences import Difference, find_differences
-from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket, LengthCurve, MetricCurve, Score
 from seq2attn.evaluation.lengths import DEFAULT_BINS, EVERY_LENGTH, Binning, Bins, Lengths, Range
 from seq2attn.evaluation.metrics import Bleu, Metric, Scores, Statistics
 from seq2attn.evaluation.resampling import (
@@ -17,16 +16,17 @@ from seq2attn.evaluation.resampling import (
     N_RESAMPLES,
     SEED,
     Bootstrap,
-    Group,
-    Panel,
+    Selection,
+    StatisticsTable,
     expanded_interval,
 )
+from seq2attn.evaluation.score import FEW_SENTENCES, Bucket, Score
 from seq2attn.evaluation.slope import Slope, SmoothedPoint, find_slopes, smoothed_curves
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A system by its translations: one output, or one for each seed that it was trained with."""
+class SystemOutputs:
+    """A system's translations: one output, or one for each seed that it was trained with."""
 
     name: str
     outputs: tuple[Sequence[str], ...]
@@ -51,17 +51,18 @@ class MeasureSettings:
 
 @dataclass(frozen=True)
 class MeasuredSystem:
-    """All that is known of one system."""
+    """All that was measured of one system."""
 
     name: str
     statistics: Statistics
     """Of BLEU, `(n_seeds, n_sentences, N_STATISTICS)`."""
-    curve: LengthCurve
+    overall: Bucket
+    """All sentences."""
+    buckets: tuple[Bucket, ...]
     output_bleu: tuple[float, ...]
     """Of each output on all sentences."""
     slope: Slope | None
     smoothed: tuple[SmoothedPoint, ...]
-    beside: tuple[MetricCurve, ...]
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,20 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """Every system's scores on one group of sentences."""
+class _SelectionScores:
+    """Every system's scores on some of the sentences."""
 
     span: Range
-    group: Group
+    selection: Selection
     n: int
     outputs: list[Scores]
     """For each system the score of each output."""
     resampled: Scores
     """`(n_systems, n_resamples)`."""
+    metric: Metric
 
     @property
-    def is_enough(self) -> bool:
+    def enough(self) -> bool:
         """Whether there are enough sentences for an interval."""
         return self.n >= FEW_SENTENCES
 
@@ -93,66 +95,78 @@ class _Scored:
         """Each system's score."""
         return [float(outputs.mean()) for outputs in self.outputs]
 
-    def spread(self, system: int) -> float | None:
-        """Standard deviation over the system's outputs."""
+    def score(self, system: int) -> Score:
+        """One system's score with its interval."""
         outputs = self.outputs[system]
-        return float(outputs.std(ddof=1)) if len(outputs) > 1 else None
+        std = float(outputs.std(ddof=1)) if len(outputs) > 1 else None
+        low, high = expanded_interval(self.resampled[system], self.n)
+        return Score(float(outputs.mean()), low, high, self.n, std, self.metric.lower_is_better)
 
 
 @dataclass(frozen=True)
 class _MeasuredMetric:
-    """All that one metric says."""
+    """All that was measured under one metric."""
 
-    panel: Panel
-    overall: _Scored | None
-    buckets: list[_Scored | None]
+    table: StatisticsTable
+    overall: _SelectionScores | None
     """None: no sentences."""
+    buckets: list[_SelectionScores | None]
     differences: tuple[Difference, ...]
 
 
 def measure(
-    candidates: Sequence[Candidate], references: Sequence[Sequence[str]], lengths: Lengths, settings: MeasureSettings
+    systems: Sequence[SystemOutputs],
+    references: Sequence[Sequence[str]],
+    lengths: Lengths,
+    settings: MeasureSettings,
 ) -> Measurement:
-    """Score the candidates' translations of the same sentences by length, and against each other.
+    """Score the systems' translations of the same sentences by length, and against each other.
 
     Args:
-        candidates: the systems; each output is as long as every reference.
+        systems: each output is as long as every reference.
         references: one sequence or more, each a whole translation.
         lengths: of each sentence, `(n_sentences,)`.
         settings: how.
 
-    Raises: ConfigError where the baseline is none of the candidates.
+    Raises: ConfigError where the baseline is none of the systems.
     """
     metrics = (settings.bleu, *settings.beside)
-    panels = [_panel(metric, candidates, references) for metric in metrics]
-    return measure_panels([candidate.name for candidate in candidates], panels, lengths, settings)
+    tables = [_table(metric, systems, references) for metric in metrics]
+    return measure_tables([system.name for system in systems], tables, lengths, settings)
 
 
-def measure_panels(
-    names: Sequence[str], panels: Sequence[Panel], lengths: Lengths, settings: MeasureSettings
+def measure_tables(
+    names: Sequence[str], tables: Sequence[StatisticsTable], lengths: Lengths, settings: MeasureSettings
 ) -> Measurement:
-    """The same from the statistics of each sentence: a panel of all systems for each metric, BLEU's first."""
+    """The same from the statistics of each sentence: a table of all systems for each metric, BLEU's first."""
     baseline = _place_of_baseline(settings.baseline, names)
     bins = settings.binning.fit(lengths)
-    bleu, *beside = (_measure_metric(panel, names, baseline, lengths, bins, settings) for panel in panels)
-    enough = [one for one in bleu.buckets if one is not None and one.is_enough]
+    metrics = [_measure_metric(table, names, baseline, lengths, bins, settings) for table in tables]
+    bleu = metrics[0]
+    enough = [scored for scored in bleu.buckets if scored is not None and scored.enough]
     slopes = find_slopes(
-        lengths, [one.group for one in enough], [one.means() for one in enough], [one.resampled for one in enough]
+        lengths,
+        [scored.selection for scored in enough],
+        [scored.means() for scored in enough],
+        [scored.resampled for scored in enough],
     )
-    smoothed = smoothed_curves(bleu.panel, lengths, FEW_SENTENCES) if len(bins.edges) > 1 else []
+    smoothed = smoothed_curves(bleu.table, lengths, FEW_SENTENCES) if len(bins.edges) > 1 else []
     systems = tuple(
         MeasuredSystem(
             name=name,
-            statistics=bleu.panel.statistics(place),
-            curve=_length_curve(bleu, bins, place),
+            statistics=bleu.table.statistics(place),
+            overall=_bucket(EVERY_LENGTH, bleu, [metric.overall for metric in metrics], place),
+            buckets=tuple(
+                _bucket(span, bleu, [metric.buckets[number] for metric in metrics], place)
+                for number, span in enumerate(bins.ranges())
+            ),
             output_bleu=() if bleu.overall is None else tuple(bleu.overall.outputs[place].tolist()),
             slope=slopes[place] if slopes else None,
             smoothed=smoothed[place] if smoothed else (),
-            beside=tuple(_metric_curve(one, place) for one in beside),
         )
         for place, name in enumerate(names)
     )
-    return Measurement(systems, tuple(one for metric in (bleu, *beside) for one in metric.differences))
+    return Measurement(systems, tuple(difference for metric in metrics for difference in metric.differences))
 
 
 def _place_of_baseline(name: str | None, names: Sequence[str]) -> int:
@@ -163,64 +177,51 @@ def _place_of_baseline(name: str | None, names: Sequence[str]) -> int:
     return names.index(name)
 
 
-def _panel(metric: Metric, candidates: Sequence[Candidate], references: Sequence[Sequence[str]]) -> Panel:
-    outputs = [output for candidate in candidates for output in candidate.outputs]
-    ends = np.cumsum([len(candidate.outputs) for candidate in candidates])
-    return Panel(metric, np.split(metric.statistics(outputs, references), ends[:-1]))
+def _table(metric: Metric, systems: Sequence[SystemOutputs], references: Sequence[Sequence[str]]) -> StatisticsTable:
+    outputs = [output for system in systems for output in system.outputs]
+    ends = np.cumsum([len(system.outputs) for system in systems])
+    return StatisticsTable(metric, np.split(metric.statistics(outputs, references), ends[:-1]))
 
 
 def _measure_metric(
-    panel: Panel, names: Sequence[str], baseline: int, lengths: Lengths, bins: Bins, settings: MeasureSettings
+    table: StatisticsTable,
+    names: Sequence[str],
+    baseline: int,
+    lengths: Lengths,
+    bins: Bins,
+    settings: MeasureSettings,
 ) -> _MeasuredMetric:
     places = bins.assign(lengths)
-    bootstrap = Bootstrap(panel, settings.n_resamples, settings.seed)
-    overall = _score(panel, bootstrap, EVERY_LENGTH, np.ones(len(lengths), dtype=np.bool_))
-    # One bucket over everything is the whole once more.
+    bootstrap = Bootstrap(table, settings.n_resamples, settings.seed)
+    overall = _score(table, bootstrap, EVERY_LENGTH, np.ones(len(lengths), dtype=np.bool_))
+    # One bucket over everything has the scores of all sentences.
     spans = [span for span in bins.ranges() if span != EVERY_LENGTH]
-    parts = [_score(panel, bootstrap, span, places == place) for place, span in enumerate(spans)]
-    compared = [overall, *parts]
-    groups = [(one.span, one.group) for one in compared if one is not None and one.is_enough]
+    parts = [_score(table, bootstrap, span, places == place) for place, span in enumerate(spans)]
+    compared = [(scored.span, scored.selection) for scored in (overall, *parts) if scored is not None and scored.enough]
     differences: tuple[Difference, ...] = ()
     if len(names) > 1:
-        differences = find_differences(panel, names, baseline, groups, settings.n_trials, settings.seed)
-    return _MeasuredMetric(panel, overall, parts or [overall], differences)
+        differences = find_differences(table, names, baseline, compared, settings.n_trials, settings.seed)
+    return _MeasuredMetric(table, overall, parts or [overall], differences)
 
 
-def _score(panel: Panel, bootstrap: Bootstrap, span: Range, group: Group) -> _Scored | None:
-    n = int(np.count_nonzero(group))
-    return _Scored(span, group, n, panel.output_scores(group), bootstrap.scores(group)) if n else None
+def _score(table: StatisticsTable, bootstrap: Bootstrap, span: Range, selection: Selection) -> _SelectionScores | None:
+    n = int(np.count_nonzero(selection))
+    if not n:
+        return None
+    outputs, resampled = table.output_scores(selection), bootstrap.scores(selection)
+    return _SelectionScores(span, selection, n, outputs, resampled, table.metric)
 
 
-def _length_curve(bleu: _MeasuredMetric, bins: Bins, system: int) -> LengthCurve:
-    overall, *buckets = (
-        _bucket(bleu.panel, scored, span, system)
-        for scored, span in zip((bleu.overall, *bleu.buckets), (EVERY_LENGTH, *bins.ranges()), strict=True)
-    )
-    return LengthCurve(overall, tuple(buckets))
-
-
-def _bucket(panel: Panel, scored: _Scored | None, span: Range, system: int) -> Bucket:
-    if scored is None:
-        return Bucket(*span, 0, None, None, None, None)
-    said, expected = panel.statistics(system)[:, scored.group, :2].sum(axis=(0, 1))
+def _bucket(span: Range, bleu: _MeasuredMetric, scored: Sequence[_SelectionScores | None], system: int) -> Bucket:
+    """One system's bucket from all systems' scores under each metric, BLEU's first."""
+    filled = [scores for scores in scored if scores is not None]
+    if not filled:
+        return Bucket(*span, 0, {})
+    first = filled[0]
+    hyp_len, ref_len = bleu.table.statistics(system)[:, first.selection, :2].sum(axis=(0, 1))
     return Bucket(
         *span,
-        scored.n,
-        scored.means()[system],
-        *expanded_interval(scored.resampled[system], scored.n),
-        length_ratio=float(said / expected) if expected else None,
-        bleu_spread=scored.spread(system),
+        first.n,
+        {scores.metric.name: scores.score(system) for scores in filled},
+        length_ratio=float(hyp_len / ref_len) if ref_len else None,
     )
-
-
-def _metric_curve(measured: _MeasuredMetric, system: int) -> MetricCurve:
-    metric = measured.panel.metric
-    overall, *buckets = (_claimed_score(scored, system) for scored in (measured.overall, *measured.buckets))
-    return MetricCurve(metric.name, metric.lower_is_better, overall, tuple(buckets))
-
-
-def _claimed_score(scored: _Scored | None, system: int) -> Score | None:
-    if scored is None:
-        return None
-    low, high = expanded_interval(scored.resampled[system], scored.n) if scored.is_enough else (None, None)
-    return Score(scored.means()[system], low, high, scored.spread(system))

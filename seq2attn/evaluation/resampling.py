@@ -28,11 +28,11 @@ CONFIDENCE = 0.95
 
 _CHUNK_BYTES = 2**25
 
-Group = NDArray[np.bool_]
-"""Which sentences belong to a group, `(n_sentences,)`."""
+Selection = NDArray[np.bool_]
+"""Which sentences are selected, `(n_sentences,)`."""
 
 
-class Panel:
+class StatisticsTable:
     """Several systems' statistics under one metric, on the same sentences."""
 
     def __init__(self, metric: Metric, systems: Sequence[Statistics]) -> None:
@@ -42,24 +42,24 @@ class Panel:
         self.n_sentences = systems[0].shape[1]
         self._firsts = np.concatenate([[0], np.cumsum(self.n_seeds)])
         # A sentence a row, the columns of every output side by side: one product serves all of them.
-        self.table = np.concatenate([np.hstack(list(system)) for system in systems], axis=1)
+        self.rows = np.concatenate([np.hstack(list(system)) for system in systems], axis=1)
 
     def statistics(self, system: int) -> Statistics:
         """One system's statistics, `(n_seeds, n_sentences, n_columns)`."""
-        every = self.table.reshape(self.n_sentences, sum(self.n_seeds), self.metric.n_columns)
+        every = self.rows.reshape(self.n_sentences, sum(self.n_seeds), self.metric.n_columns)
         return every[:, self._outputs_of_systems()[system]].transpose(1, 0, 2)
 
-    def totals(self, group: Group) -> Statistics:
+    def totals(self, group: Selection) -> Statistics:
         """Each output's statistics summed over the group, `(n_outputs, n_columns)`."""
-        return self.table[group].sum(axis=0).reshape(-1, self.metric.n_columns)
+        return self.rows[group].sum(axis=0).reshape(-1, self.metric.n_columns)
 
-    def output_scores(self, group: Group) -> list[Scores]:
+    def output_scores(self, group: Selection) -> list[Scores]:
         """For each system the score of each of its outputs on the group, exactly as sacreBLEU computes it."""
         scores = np.array([self.metric.score(total) for total in self.totals(group)])
         return [scores[chosen] for chosen in self._outputs_of_systems()]
 
     def score_sums(self, sums: Scores) -> Scores:
-        """The score of each output for each row of sums over `table`, `(n_outputs, n_rows)`."""
+        """The score of each output for each row of sums over `rows`, `(n_outputs, n_rows)`."""
         totals = sums.reshape(-1, self.metric.n_columns)
         return self.metric.score_each(totals).reshape(len(sums), sum(self.n_seeds)).T
 
@@ -78,23 +78,25 @@ class Panel:
 
 
 class Bootstrap:
-    """Scores of all systems of a panel on resamples; one after the other they are independent in their sentences."""
+    """Scores of all systems of a table on resamples; one after the other they are independent in their sentences."""
 
-    def __init__(self, panel: Panel, n_resamples: int, seed: int = SEED, same_trainings: bool = False) -> None:
+    def __init__(
+        self, table: StatisticsTable, n_resamples: int, seed: int = SEED, same_trainings: bool = False
+    ) -> None:
         """`same_trainings`: the systems are the same trainings on other input, and are weighed alike."""
-        self.panel = panel
+        self.table = table
         self.n_resamples = n_resamples
         self._rng = np.random.default_rng(seed)
         (of_outputs,) = self._rng.spawn(1)
         if same_trainings:
-            self._weights = [weigh_outputs(panel.n_seeds[0], n_resamples, of_outputs)] * len(panel.n_seeds)
+            self._weights = [weigh_outputs(table.n_seeds[0], n_resamples, of_outputs)] * len(table.n_seeds)
         else:
-            self._weights = [weigh_outputs(n, n_resamples, of_outputs) for n in panel.n_seeds]
+            self._weights = [weigh_outputs(n, n_resamples, of_outputs) for n in table.n_seeds]
 
-    def scores(self, group: Group) -> Scores:
+    def scores(self, group: Selection) -> Scores:
         """The score of each system on each resample of the group's sentences, `(n_systems, n_resamples)`."""
-        sums = resample_sums(self.panel.table[group], self.n_resamples, self._rng)
-        means = self.panel.mean_over_outputs(self.panel.score_sums(sums), self._weights)
+        sums = resample_sums(self.table.rows[group], self.n_resamples, self._rng)
+        means = self.table.mean_over_outputs(self.table.score_sums(sums), self._weights)
         # Two outputs far apart can be weighed to below what any score can be.
         return np.maximum(means, 0.0)
 

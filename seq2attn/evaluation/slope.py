@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seq2attn.evaluation.lengths import Lengths
 from seq2attn.evaluation.metrics import Scores
-from seq2attn.evaluation.resampling import Group, Panel, percentile_interval
+from seq2attn.evaluation.resampling import Selection, StatisticsTable, percentile_interval
 
 WORDS = 10
 """The loss is told for so many words (or whatever lengths are counted in)."""
@@ -29,7 +29,7 @@ class Slope:
     share_high: float | None
 
 
-def line_weights(lengths: Lengths, groups: Sequence[Group]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def line_weights(lengths: Lengths, groups: Sequence[Selection]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Two rows of weights, one weight a bucket: the products with the buckets' BLEU are the loss, and the mean BLEU.
 
     The loss is the falling slope of the line through the buckets' BLEU at the mean length of their sentences, by least
@@ -43,7 +43,7 @@ def line_weights(lengths: Lengths, groups: Sequence[Group]) -> tuple[NDArray[np.
 
 
 def find_slopes(
-    lengths: Lengths, groups: Sequence[Group], scores: Sequence[Sequence[float]], resampled: Sequence[Scores]
+    lengths: Lengths, groups: Sequence[Selection], scores: Sequence[Sequence[float]], resampled: Sequence[Scores]
 ) -> list[Slope | None]:
     """The slope of each system; None where fewer than two buckets can be leant on.
 
@@ -82,15 +82,15 @@ class SmoothedPoint:
     bleu: float
 
 
-def smoothed_curves(panel: Panel, lengths: Lengths, min_sentences: int) -> list[tuple[SmoothedPoint, ...]]:
+def smoothed_curves(table: StatisticsTable, lengths: Lengths, min_sentences: int) -> list[tuple[SmoothedPoint, ...]]:
     """For each system a point at every length whose window, [length - 5, length + 5), holds enough sentences."""
     n_lengths = int(lengths.max(initial=-1)) + 1
     counts = np.bincount(lengths, minlength=n_lengths)
-    by_length = np.zeros((n_lengths, panel.table.shape[1]))
-    np.add.at(by_length, lengths, panel.table)
+    by_length = np.zeros((n_lengths, table.rows.shape[1]))
+    np.add.at(by_length, lengths, table.rows)
     in_window, sums = _window_sums(counts[:, None])[:, 0], _window_sums(by_length)
     chosen = np.flatnonzero(in_window >= min_sentences)
-    bleu = panel.mean_over_outputs(panel.score_sums(sums[chosen]))
+    bleu = table.mean_over_outputs(table.score_sums(sums[chosen]))
     return [
         tuple(
             SmoothedPoint(int(length), int(in_window[length]), float(score))

@@ -11,11 +11,12 @@ import torch
 from seq2attn.corpora.load import load_corpus
 from seq2attn.device import describe_machine
 from seq2attn.errors import DataError
+from seq2attn.evaluation.claims import EvaluatedModel, find_claims
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
-from seq2attn.evaluation.measure import Candidate, MeasuredSystem, MeasureSettings, measure
+from seq2attn.evaluation.measure import MeasuredSystem, MeasureSettings, SystemOutputs, measure
 from seq2attn.evaluation.metrics import Bleu, Metric
-from seq2attn.evaluation.relations import Measured, find_relations
-from seq2attn.evaluation.summary import Summary, System, Training
+from seq2attn.evaluation.score import BLEU
+from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.translations import Report, SplitText, translations_of
 from seq2attn.runs.folder import TrainedRun, load_runs
@@ -99,40 +100,33 @@ def _score(
     unit = settings.length_unit or length_unit(corpus.source_language if of_source else corpus.target_language)
     lengths = sentence_lengths(text.sources if of_source else text.references, unit, settings.subwords_model)
     models = _group_seeds(runs, settings.names)
-    candidates = [
-        Candidate(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
+    systems = [
+        SystemOutputs(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
     ]
     bleu = Bleu(tokenizer_for(corpus.target_language))
     how = MeasureSettings(settings.bins, bleu, settings.beside, settings.baseline)
-    measurement = measure(candidates, [text.references], lengths, how)
+    measurement = measure(systems, [text.references], lengths, how)
     members = [[runs[run_name] for run_name in names] for names in models.values()]
-    relations = find_relations(
-        [_measured(system, of_model[0]) for system, of_model in zip(measurement.systems, members, strict=True)],
-        lengths,
-    )
-    summary = Summary(
-        corpus=corpus.name,
-        split=text.split,
-        length_of=settings.length_of,
+    evaluated = [_evaluated(system, of_model[0]) for system, of_model in zip(measurement.systems, members, strict=True)]
+    summary = Summary.of(
+        measurement,
+        how,
+        EvaluatedText(corpus.name, text.split, settings.length_of, unit),
+        [_facts(of_model) for of_model in members],
+        claims=find_claims(evaluated, lengths),
         machine=machine,
         command=settings.command,
-        signature=bleu.signature(1, how.n_resamples, how.seed),
-        systems=tuple(_system(of_model, one) for of_model, one in zip(members, measurement.systems, strict=True)),
-        relations=relations,
-        length_unit=unit,
-        differences=measurement.differences,
-        signatures={one.name: one.signature(1, how.n_resamples, how.seed) for one in how.beside},
     )
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs, models)
 
 
-def _measured(system: MeasuredSystem, run: TrainedRun) -> Measured:
+def _evaluated(system: MeasuredSystem, run: TrainedRun) -> EvaluatedModel:
     config = run.config
-    return Measured(
+    return EvaluatedModel(
         system.name,
         config.model.attention,
         system.statistics,
-        system.curve,
+        system.buckets,
         config.data.max_source_words,
         config.model.model_dump_json(),
     )
@@ -165,31 +159,26 @@ def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
 def _scores_of(run: TrainedRun, evaluation: Evaluation, settings: EvaluationSettings) -> list[KeptScore]:
     """The scores of `run` alone; where it is one seed of several, its BLEU without an interval."""
     summary, path = evaluation.summary, str(run.folder.path)
+    signatures = {BLEU: summary.signature, **summary.signatures}
 
-    def kept(metric: str, value: float, low: float | None, high: float | None, signature: str) -> KeptScore:
+    def kept(metric: str, value: float, low: float | None, high: float | None) -> KeptScore:
         beam_size = settings.beam_size or run.config.decode.beam_size
         n = len(evaluation.lengths)
-        return KeptScore(metric, summary.split, beam_size, n, value, low, high, signature, summary.command)
+        return KeptScore(metric, summary.split, beam_size, n, value, low, high, signatures[metric], summary.command)
 
     scores = []
     for system in summary.systems:
-        if system.run == path and not system.outputs and system.bleu is not None:
-            scores.append(kept("BLEU", system.bleu, system.bleu_low, system.bleu_high, summary.signature))
-            scores += [
-                kept(curve.metric, one.value, one.low, one.high, summary.signatures[curve.metric])
-                for curve in system.beside
-                if (one := curve.overall) is not None
-            ]
-        scores += [kept("BLEU", one.bleu, None, None, summary.signature) for one in system.outputs if one.run == path]
+        if system.run == path and not system.outputs:
+            scores += [kept(name, score.value, score.low, score.high) for name, score in system.overall.scores.items()]
+        scores += [kept(BLEU, output.bleu, None, None) for output in system.outputs if output.run == path]
     return scores
 
 
-def _system(runs: Sequence[TrainedRun], measured: MeasuredSystem) -> System:
-    """A model with what was measured; of several seeds the first tells the rest."""
+def _facts(runs: Sequence[TrainedRun]) -> SystemFacts:
+    """What is known of a model; of several seeds the first has the rest."""
     run = runs[0]
     model = run.config.model
-    return System.of(
-        measured,
+    return SystemFacts(
         [str(one.folder.path) for one in runs],
         kind=model.kind,
         attention=model.attention,

@@ -10,8 +10,8 @@ from pathlib import Path
 from seq2attn.data.files import Role, read_sentences
 from seq2attn.errors import ConfigError, DataError
 from seq2attn.evaluation.lengths import LengthOf, Lengths, LengthUnit, sentence_lengths
-from seq2attn.evaluation.measure import Candidate, MeasureSettings, measure
-from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.measure import MeasureSettings, SystemOutputs, measure
+from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,14 @@ def score_files(files: ScoredFiles, lengths: LengthSettings, how: MeasureSetting
 
 def score_texts(texts: ScoredTexts, lengths: LengthSettings, how: MeasureSettings, command: str) -> Summary:
     """Score translations that are in memory, each as long as the references."""
-    candidates = [
-        Candidate(name, tuple(sentences for _, sentences in outputs)) for name, outputs in texts.systems.items()
-    ]
-    measurement = measure(candidates, texts.references, texts.lengths, how)
-    n_references = len(texts.references)
-    return Summary(
-        corpus=texts.name,
-        split="",
-        length_of=lengths.of,
+    systems = [SystemOutputs(name, tuple(text for _, text in outputs)) for name, outputs in texts.systems.items()]
+    return Summary.of(
+        measure(systems, texts.references, texts.lengths, how),
+        how,
+        EvaluatedText(texts.name, "", lengths.of, lengths.unit, len(texts.references)),
+        [SystemFacts([origin for origin, _ in outputs]) for outputs in texts.systems.values()],
         machine=platform.platform(),
         command=command,
-        signature=how.bleu.signature(n_references, how.n_resamples, how.seed),
-        systems=tuple(
-            System.of(system, [origin for origin, _ in outputs])
-            for system, outputs in zip(measurement.systems, texts.systems.values(), strict=True)
-        ),
-        length_unit=lengths.unit,
-        differences=measurement.differences,
-        signatures={metric.name: metric.signature(n_references, how.n_resamples, how.seed) for metric in how.beside},
     )
 
 

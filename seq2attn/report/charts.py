@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from seq2attn.evaluation.length_curve import Bucket
+from seq2attn.evaluation.score import Bucket
 from seq2attn.evaluation.summary import Summary, System
 from seq2attn.report.chart import (
     Bar,
@@ -34,10 +34,8 @@ _RATIO_STEP = 0.1
 
 def bleu_chart(summary: Summary, size: Size) -> Chart:
     """BLEU by length: lines, 95 % bands, windows, and below them how many sentences there are."""
-    buckets = [bucket for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
-    # The wide interval of a handful of sentences must not flatten everything else.
-    tops = [bucket.bleu if bucket.bleu_high is None else bucket.bleu_high for bucket in buckets]
-    highest = 1.1 * max([1.0, *(top for top in tops if top is not None)])
+    scores = [bucket.bleu for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
+    highest = 1.1 * max([1.0, *(score.value if score.high is None else score.high for score in scores)])
     plane = Plane.of(size, _x_ends(summary), (0.0, highest), below=_COUNTS)
     series = [_bleu_series(plane, number, system, _middles(summary)) for number, system in enumerate(summary.systems)]
     return _chart(summary, plane, "BLEU", series, bars=_bars(summary, plane))
@@ -96,8 +94,13 @@ def _middles(summary: Summary) -> list[float]:
 
 
 def _bleu_series(plane: Plane, number: int, system: System, middles: Sequence[float]) -> Series:
-    line = _line(plane, number, system.buckets, [bucket.bleu for bucket in system.buckets], middles)
-    ends = [(middle, bucket.bleu_low, bucket.bleu_high) for middle, bucket in zip(middles, system.buckets, strict=True)]
+    line = _line(
+        plane, number, system.buckets, [getattr(bucket.bleu, "value", None) for bucket in system.buckets], middles
+    )
+    ends = [
+        (middle, getattr(bucket.bleu, "low", None), getattr(bucket.bleu, "high", None))
+        for middle, bucket in zip(middles, system.buckets, strict=True)
+    ]
     lower = without_gaps((middle, low) for middle, low, _ in ends)
     upper = without_gaps((middle, high) for middle, _, high in ends)
     return Series(
@@ -122,7 +125,7 @@ def _line(
         system=number,
         lines=plane.stretches(zip(middles, values, strict=True)),
         dots=[
-            Dot(plane.x.place(middle), plane.y.place(value), bucket.has_few_sentences)
+            Dot(plane.x.place(middle), plane.y.place(value), not bucket.enough)
             for middle, value, bucket in zip(middles, values, buckets, strict=True)
             if value is not None
         ],

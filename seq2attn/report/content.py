@@ -7,20 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seq2attn.evaluation.length_curve import FEW_SENTENCES
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
+from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.summary import Summary, System
 from seq2attn.report.markdown import Block, Code, Heading, Paragraph, Picture, Table, to_markdown
 from seq2attn.report.tables import (
-    beside_table,
-    bleu_table,
     difference_table,
     length_ratio_table,
     metric_title,
+    score_table,
     seeds_table,
     slope_table,
 )
-from seq2attn.report.wording import claim, interval, measured, p_value_text, three_sentences, verdict, why_untold
+from seq2attn.report.wording import (
+    claim_interval_text,
+    claim_text,
+    measured_text,
+    p_value_text,
+    three_sentences,
+    verdict,
+    why_untold,
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def report_blocks(summary: Summary, figure_address: str, details: ReportDetails)
         *_scores(summary),
         *seeds_blocks(summary),
         *slopes_blocks(summary),
-        *relations_blocks(summary),
+        *claims_blocks(summary),
         *differences_blocks(summary),
         *systems_blocks(summary),
         *corpus_blocks(details),
@@ -86,7 +93,7 @@ def measurement_blocks(summary: Summary) -> list[Block]:
     return [
         Heading("What was measured", 2),
         Paragraph(
-            f"{_systems_count(summary)} translated the same {summary.systems[0].n_sentences:,} sentences of the split "
+            f"{_systems_count(summary)} translated the same {summary.systems[0].overall.n:,} sentences of the split "
             f"{summary.split} of {summary.corpus}. Measured on: {summary.machine}."
         ),
         Paragraph(
@@ -104,7 +111,7 @@ def _systems_count(summary: Summary) -> str:
 def _scores(summary: Summary) -> list[Block]:
     return [
         Heading(f"BLEU by {summary.length_of} length", 2),
-        bleu_table(summary),
+        score_table(summary),
         Heading("Length of the translations", 2),
         Paragraph(
             "Tokens in the translations divided by those in the references. Below 1, part of a low BLEU is the brevity "
@@ -113,8 +120,8 @@ def _scores(summary: Summary) -> list[Block]:
         length_ratio_table(summary),
         *(
             block
-            for curve in summary.systems[0].beside
-            for block in (Heading(metric_title(curve), 2), beside_table(summary, curve.metric))
+            for metric in summary.metrics[1:]
+            for block in (Heading(metric_title(summary, metric), 2), score_table(summary, metric))
         ),
     ]
 
@@ -164,19 +171,19 @@ def differences_blocks(summary: Summary) -> list[Block]:
     ]
 
 
-def relations_blocks(summary: Summary) -> list[Block]:
+def claims_blocks(summary: Summary) -> list[Block]:
     """What was expected, and whether it was found."""
-    if not summary.relations:
+    if not summary.claims:
         return []
     rows = tuple(
         (
-            claim(relation, summary.length_unit),
-            verdict(relation),
-            measured(relation),
-            interval(relation),
-            p_value_text(relation.p_value),
+            claim_text(claim, summary.length_unit),
+            verdict(claim),
+            measured_text(claim),
+            claim_interval_text(claim),
+            p_value_text(claim.p_value),
         )
-        for relation in summary.relations
+        for claim in summary.claims
     )
     return [
         Heading("What was expected, and whether it was found", 2),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
+from seq2attn.evaluation.score import FEW_SENTENCES, Bucket
 from seq2attn.evaluation.slope import WINDOW
 from seq2attn.evaluation.summary import Summary, System
 from seq2attn.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
@@ -91,10 +91,8 @@ def _title(summary: Summary) -> str:
 
 
 def _set_scales(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> None:
-    buckets = [bucket for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
-    # The wide interval of a handful of sentences must not flatten everything else.
-    tops = [b.bleu if b.has_few_sentences else b.bleu_high for b in buckets]
-    axes.set_ylim(0.0, 1.1 * max([1.0, *(top for top in tops if top is not None)]))
+    scores = [bucket.bleu for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
+    axes.set_ylim(0.0, 1.1 * max([1.0, *(score.value if score.high is None else score.high for score in scores)]))
     axes.set_xlim(spans[0, 0], spans[-1, 1])
     axes.set_ylabel("BLEU")
     axes.grid(axis="y", color=GRID)
@@ -106,15 +104,15 @@ def _set_scales(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> Non
 
 def _draw_system(axes: Axes, system: System, middles: NDArray[np.float64], colour: str, marker: str) -> None:
     bleu, low, high = (
-        np.array([getattr(bucket, key) for bucket in system.buckets], dtype=np.float64)
-        for key in ("bleu", "bleu_low", "bleu_high")
+        np.array([getattr(bucket.bleu, key, None) for bucket in system.buckets], dtype=np.float64)
+        for key in ("value", "low", "high")
     )
     axes.fill_between(middles, low, high, color=colour, alpha=0.16, linewidth=0)
     axes.plot(middles, bleu, color=colour, linewidth=2.2)
     if system.smoothed:
         lengths, smooth = zip(*((point.length, point.bleu) for point in system.smoothed), strict=True)
         axes.plot(lengths, smooth, color=colour, linewidth=1.1, alpha=0.8, linestyle=(0, (1, 1.2)))
-    few = np.array([bucket.has_few_sentences for bucket in system.buckets])
+    few = np.array([not bucket.enough for bucket in system.buckets])
     # A band is invisible where its neighbours are empty: bars show the interval at every point.
     axes.vlines(middles, low, high, color=colour, alpha=0.45, linewidth=1.2)
     for chosen, face in ((~few, colour), (few, "white")):
@@ -162,7 +160,7 @@ def _name_lines(axes: Axes, systems: Sequence[System], spans: NDArray[np.float64
 def _last_point(system: System, spans: NDArray[np.float64]) -> tuple[float, float]:
     """Where the line of a system ends; the foot of the axis for one without any score."""
     scored = [
-        (float(span.mean()), bucket.bleu)
+        (float(span.mean()), bucket.bleu.value)
         for span, bucket in zip(spans, system.buckets, strict=True)
         if bucket.bleu is not None
     ]
@@ -222,11 +220,15 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
 def figure_notes(summary: Summary) -> list[str]:
     """What the signs of the figure mean, for those that are in it."""
     notes = []
-    if any(bucket.bleu_low is not None for system in summary.systems for bucket in system.buckets):
+    if any(
+        bucket.bleu is not None and bucket.bleu.low is not None
+        for system in summary.systems
+        for bucket in system.buckets
+    ):
         notes.append("bands: 95 % bootstrap intervals")
     if any(system.smoothed for system in summary.systems):
         notes.append(f"dotted: windows of {WINDOW} lengths")
-    if any(bucket.n and bucket.has_few_sentences for system in summary.systems for bucket in system.buckets):
+    if any(bucket.n and not bucket.enough for system in summary.systems for bucket in system.buckets):
         notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
     return notes
 

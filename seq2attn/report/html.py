@@ -30,8 +30,16 @@ from seq2attn.report.diff import mark_differences
 from seq2attn.report.figure import figure_notes
 from seq2attn.report.page_content import PageContent
 from seq2attn.report.scores import looks, score_rows
-from seq2attn.report.tables import beside_table, length_name, metric_title
-from seq2attn.report.wording import claim, interval, measured, p_value_text, three_sentences, verdict, why_untold
+from seq2attn.report.tables import length_name, metric_title, score_table
+from seq2attn.report.wording import (
+    claim_interval_text,
+    claim_text,
+    measured_text,
+    p_value_text,
+    three_sentences,
+    verdict,
+    why_untold,
+)
 
 _PACKAGE = "seq2attn.report"
 _SIZES = {"wide": WIDE, "narrow": NARROW}
@@ -92,7 +100,7 @@ def _variables(content: PageContent) -> Mapping[str, Any]:
         "absent": ABSENT if any(ABSENT in one.values for one in settings) else None,
         "blocks": _blocks(content),
         "digests": _digests(content),
-        "beside": [(metric_title(curve), beside_table(summary, curve.metric)) for curve in summary.systems[0].beside],
+        "beside": [(metric_title(summary, metric), score_table(summary, metric)) for metric in summary.metrics[1:]],
         "explorer": _explorer(content),
     }
 
@@ -105,13 +113,13 @@ def _claims(summary: Summary) -> list[dict[str, Any]]:
     """What was expected, in words, with what was measured."""
     return [
         {
-            "verdict": verdict(relation),
-            "claim": claim(relation, summary.length_unit),
-            "measured": measured(relation),
-            "interval": None if relation.low is None else interval(relation),
-            "p_value": None if relation.p_value is None else p_value_text(relation.p_value),
+            "verdict": verdict(claim),
+            "claim": claim_text(claim, summary.length_unit),
+            "measured": measured_text(claim),
+            "interval": None if claim.low is None else claim_interval_text(claim),
+            "p_value": None if claim.p_value is None else p_value_text(claim.p_value),
         }
-        for relation in summary.relations
+        for claim in summary.claims
     ]
 
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from seq2attn.evaluation.joined import Cost, JoinedGroup, JoinedSummary, JoinedSystem
-from seq2attn.evaluation.length_curve import FEW_SENTENCES, Score
+from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.report.markdown import Block, Code, Heading, Paragraph, Picture, Table
-from seq2attn.report.tables import interval_text
+from seq2attn.report.tables import score_text
 from seq2attn.report.wording import p_value_text, signed
 from seq2attn.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 
@@ -60,11 +60,7 @@ def _table(summary: JoinedSummary, what: str, systems: list[tuple[str, tuple[Joi
 def _cells(group: JoinedGroup) -> tuple[str, ...]:
     mean_length = "–" if group.mean_length is None else f"{group.mean_length:.0f}"
     lost, p_value = _cost_cells(group.cost)
-    return (group.label, f"{group.n:,}", mean_length, _score(group.joined), _score(group.alone), lost, p_value)
-
-
-def _score(score: Score | None) -> str:
-    return "–" if score is None else interval_text(score.value, score.low, score.high)
+    return (group.label, f"{group.n:,}", mean_length, score_text(group.joined), score_text(group.alone), lost, p_value)
 
 
 def _cost_cells(cost: Cost | None) -> tuple[str, str]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 from seq2attn.evaluation.differences import Difference
-from seq2attn.evaluation.length_curve import Bucket
 from seq2attn.evaluation.lengths import EVERY_LENGTH
-from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.score import Bucket
+from seq2attn.evaluation.summary import Summary
 from seq2attn.report.chart import MARKERS
-from seq2attn.report.tables import TOO_SMALL, interval_text, spread_text
+from seq2attn.report.tables import TOO_SMALL, score_text, std_text
 from seq2attn.report.wording import p_value_text, signed
 from seq2attn.style import LINE_STYLES, SIGNS
 
@@ -59,16 +59,14 @@ def looks(summary: Summary) -> list[Look]:
 
 def score_rows(summary: Summary) -> list[Row]:
     """BLEU by length and on all sentences: the table, row by row."""
-    scores = [bucket.bleu for system in summary.systems for bucket in system.buckets] + [
-        system.bleu for system in summary.systems
-    ]
-    highest = max((score for score in scores if score is not None), default=0.0) or 1.0
+    buckets = [bucket for system in summary.systems for bucket in (*system.buckets, system.overall)]
+    highest = max((bucket.bleu.value for bucket in buckets if bucket.bleu is not None), default=0.0) or 1.0
     rows = []
     for place, bucket in enumerate(summary.systems[0].buckets):
         cells = [_cell(summary, number, one.buckets[place], highest) for number, one in enumerate(summary.systems)]
         rows.append(Row(bucket.label, bucket.n, place, cells))
-    cells = [_cell(summary, number, _overall(one), highest) for number, one in enumerate(summary.systems)]
-    return [*rows, Row("all", summary.systems[0].n_sentences, None, cells)]
+    cells = [_cell(summary, number, one.overall, highest) for number, one in enumerate(summary.systems)]
+    return [*rows, Row("all", summary.systems[0].overall.n, None, cells)]
 
 
 def bucket_tip(summary: Summary, place: int) -> str:
@@ -89,25 +87,15 @@ def _cell(summary: Summary, system: int, bucket: Bucket, highest: float) -> Cell
         value = f"{signed(one.value)} ({signed(one.value_low)} to {signed(one.value_high)})"
         p_value = one.p_bootstrap_corrected if one.p_randomisation is None else one.p_randomisation_corrected
         lines.append(f"{value} beside {one.baseline}, p = {p_value_text(p_value)}")
-    score = "–" if bucket.bleu is None else f"{bucket.bleu:.1f}{spread_text(bucket.bleu_spread)}"
-    return Cell(system, score, _interval(bucket), (bucket.bleu or 0.0) / highest, "\n".join(lines))
-
-
-def _overall(system: System) -> Bucket:
-    """All sentences as one bucket; their length ratio is not kept."""
-    score = (system.bleu, system.bleu_low, system.bleu_high)
-    return Bucket(*EVERY_LENGTH, system.n_sentences, *score, length_ratio=None, bleu_spread=system.bleu_spread)
+    if (bleu := bucket.bleu) is None:
+        return Cell(system, "–", "", 0.0, "\n".join(lines))
+    interval = TOO_SMALL if bleu.low is None else f"{bleu.low:.1f}–{bleu.high:.1f}"
+    return Cell(system, f"{bleu.value:.1f}{std_text(bleu.std)}", interval, bleu.value / highest, "\n".join(lines))
 
 
 def _told(bucket: Bucket) -> str:
-    told = f"{interval_text(bucket.bleu, bucket.bleu_low, bucket.bleu_high)}{spread_text(bucket.bleu_spread)}"
-    return told if bucket.length_ratio is None else f"{told}, length ×{bucket.length_ratio:.2f}"
-
-
-def _interval(bucket: Bucket) -> str:
-    if bucket.bleu is None:
-        return ""
-    return TOO_SMALL if bucket.bleu_low is None else f"{bucket.bleu_low:.1f}–{bucket.bleu_high:.1f}"
+    text = score_text(bucket.bleu)
+    return text if bucket.length_ratio is None else f"{text}, length ×{bucket.length_ratio:.2f}"
 
 
 def _sentences(n: int) -> str:

@@ -10,10 +10,10 @@ from rich import box
 from rich.console import JustifyMethod
 from rich.text import Text
 
-from seq2attn.evaluation.length_curve import Bucket, MetricCurve, Score
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
+from seq2attn.evaluation.score import BLEU, Bucket, Score
 from seq2attn.evaluation.slope import WORDS, Slope
-from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.summary import Summary
 from seq2attn.report.markdown import Table
 from seq2attn.report.wording import p_value_text, signed
 
@@ -32,9 +32,16 @@ def interval_text(value: float | None, low: float | None, high: float | None) ->
     return f"{value:.1f} ({TOO_SMALL})" if low is None else f"{value:.1f} ({low:.1f}–{high:.1f})"
 
 
-def spread_text(spread: float | None) -> str:
+def std_text(std: float | None) -> str:
     """The standard deviation over several outputs, ` ±0.4`; nothing where there is but one."""
-    return "" if spread is None else f" ±{spread:.1f}"
+    return "" if std is None else f" ±{std:.1f}"
+
+
+def score_text(score: Score | None) -> str:
+    """A score with its interval, `24.5 (23.1–25.9)`, and with its standard deviation if any; a dash without one."""
+    if score is None:
+        return "–"
+    return f"{interval_text(score.value, score.low, score.high)}{std_text(score.std)}"
 
 
 def length_name(summary: Summary) -> str:
@@ -42,10 +49,14 @@ def length_name(summary: Summary) -> str:
     return f"{summary.length_of} {summary.length_unit}"
 
 
-def bleu_table(summary: Summary) -> Table:
-    """BLEU with its interval: a row for each bucket and one for all, a column for each system."""
-    rows = [(buckets[0].label, f"{buckets[0].n:,}", *map(_bleu_text, buckets)) for buckets in _rows_beside_all(summary)]
-    rows.append(("all", f"{summary.systems[0].n_sentences:,}", *map(_bleu_text, summary.systems)))
+def score_table(summary: Summary, metric: str = BLEU) -> Table:
+    """Scores with their intervals: a row for each bucket and one for all, a column for each system."""
+    rows = [
+        (buckets[0].label, f"{buckets[0].n:,}", *(score_text(bucket.scores.get(metric)) for bucket in buckets))
+        for buckets in _rows_beside_all(summary)
+    ]
+    overall = [system.overall for system in summary.systems]
+    rows.append(("all", f"{overall[0].n:,}", *(score_text(bucket.scores.get(metric)) for bucket in overall)))
     return Table(_header(summary), tuple(rows))
 
 
@@ -56,7 +67,7 @@ def seeds_table(summary: Summary) -> Table:
     rows = []
     for system in systems:
         scores = [f"{output.bleu:.1f}" for output in system.outputs]
-        rows.append((system.name, *scores, *["–"] * (most - len(scores)), _bleu_text(system)))
+        rows.append((system.name, *scores, *["–"] * (most - len(scores)), score_text(system.overall.bleu)))
     return Table(("system", *(str(number) for number in range(1, most + 1)), "mean"), tuple(rows))
 
 
@@ -80,13 +91,14 @@ def terminal_table(summary: Summary) -> rich.table.Table:
             Text(heading), justify="right" if place else "left", min_width=_CELL_COLUMNS if place > 1 else None
         )
     for buckets in rows:
-        table.add_row(buckets[0].label, f"{buckets[0].n:,}", *(_terminal_cell(bucket) for bucket in buckets))
+        table.add_row(
+            buckets[0].label, f"{buckets[0].n:,}", *(_stacked(bucket.bleu, bucket.length_ratio) for bucket in buckets)
+        )
     table.add_section()
     overall = [
-        _stacked(s.bleu, s.bleu_low, s.bleu_high, None if rows else s.buckets[0].length_ratio, s.bleu_spread)
-        for s in summary.systems
+        _stacked(system.overall.bleu, None if rows else system.buckets[0].length_ratio) for system in summary.systems
     ]
-    table.add_row("all", f"{summary.systems[0].n_sentences:,}", *overall)
+    table.add_row("all", f"{summary.systems[0].overall.n:,}", *overall)
     return table
 
 
@@ -96,22 +108,10 @@ def slope_table(summary: Summary) -> Table:
     return Table(("system", f"BLEU lost per {WORDS} {summary.length_unit}", "share of its BLEU"), tuple(rows))
 
 
-def beside_table(summary: Summary, metric: str) -> Table:
-    """The scores under a metric beside BLEU: a row for each bucket and one for all, a column for each system."""
-    curves = [curve for system in summary.systems for curve in system.beside if curve.metric == metric]
-    by_bucket = zip(*(curve.buckets for curve in curves), strict=True)
-    # Without a row for each bucket there is the one of all alone.
-    rows = [
-        (buckets[0].label, f"{buckets[0].n:,}", *map(_score_text, scores))
-        for buckets, scores in zip(_rows_beside_all(summary), by_bucket, strict=False)
-    ]
-    rows.append(("all", f"{summary.systems[0].n_sentences:,}", *(_score_text(curve.overall) for curve in curves)))
-    return Table(_header(summary), tuple(rows))
-
-
-def metric_title(curve: MetricCurve) -> str:
-    """The name of a metric beside BLEU, with which way it counts where that is the other way."""
-    return f"{curve.metric}, lower is better" if curve.lower_is_better else curve.metric
+def metric_title(summary: Summary, metric: str) -> str:
+    """The metric's name, with which way it counts where a lower score is better."""
+    score = summary.systems[0].overall.scores[metric]
+    return f"{metric}, lower is better" if score.lower_is_better else metric
 
 
 def difference_table(summary: Summary, metric: str) -> Table:
@@ -166,22 +166,14 @@ def _slope_share_text(slope: Slope | None) -> str:
     return f"{share} ({low} to {high})"
 
 
-def _score_text(score: Score | None) -> str:
-    if score is None:
-        return "–"
-    return f"{interval_text(score.value, score.low, score.high)}{spread_text(score.spread)}"
-
-
 def _bucket_fields(bucket: Bucket) -> list[object]:
-    return [getattr(bucket, column) for column in _BUCKET_COLUMNS]
+    bleu = bucket.bleu
+    value, low, high, std = (None,) * 4 if bleu is None else (bleu.value, bleu.low, bleu.high, bleu.std)
+    return [bucket.low, bucket.high, bucket.n, value, low, high, bucket.length_ratio, std]
 
 
 def _header(summary: Summary) -> tuple[str, ...]:
     return (length_name(summary), "sentences", *(system.name for system in summary.systems))
-
-
-def _bleu_text(of: Bucket | System) -> str:
-    return f"{interval_text(of.bleu, of.bleu_low, of.bleu_high)}{spread_text(of.bleu_spread)}"
 
 
 def _rows_of_buckets(summary: Summary) -> list[tuple[Bucket, ...]]:
@@ -199,16 +191,10 @@ def _ratio_text(bucket: Bucket) -> str:
     return "–" if bucket.length_ratio is None else f"{bucket.length_ratio:.2f}"
 
 
-def _terminal_cell(bucket: Bucket) -> Text:
-    return _stacked(bucket.bleu, bucket.bleu_low, bucket.bleu_high, bucket.length_ratio, bucket.bleu_spread)
-
-
-def _stacked(
-    bleu: float | None, low: float | None, high: float | None, length_ratio: float | None, spread: float | None
-) -> Text:
+def _stacked(score: Score | None, length_ratio: float | None) -> Text:
     """The score, and below it what it must be read with, dimmed, so that three systems fit into 80 columns."""
-    if bleu is None:
+    if score is None:
         return Text("–")
     ratio = "" if length_ratio is None else f" ×{length_ratio:.2f}"
-    interval = TOO_SMALL if low is None else f"{low:.1f}–{high:.1f}"
-    return Text.assemble(f"{bleu:.1f}{spread_text(spread)}\n", (f"{interval}{ratio}", "dim"))
+    interval = TOO_SMALL if score.low is None else f"{score.low:.1f}–{score.high:.1f}"
+    return Text.assemble(f"{score.value:.1f}{std_text(score.std)}\n", (f"{interval}{ratio}", "dim"))

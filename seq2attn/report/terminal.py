@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from seq2attn.evaluation.length_curve import FEW_SENTENCES, Bucket
+from seq2attn.evaluation.score import FEW_SENTENCES, Bucket
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.figure import bucket_spans
 from seq2attn.style import LINE_STYLES, SIGNS
@@ -34,7 +34,9 @@ def terminal_plot(summary: Summary, columns: int, ascii_only: bool = False) -> T
     signs = _PLAIN_SIGNS if ascii_only else SIGNS
     spans = bucket_spans(summary.systems[0].buckets)
     middles = [float(share) for share in (spans.mean(axis=1) - spans[0, 0]) / (spans[-1, 1] - spans[0, 0])]
-    highest = max((b.bleu for system in summary.systems for b in system.buckets if b.bleu is not None), default=0.0)
+    highest = max(
+        (b.bleu.value for system in summary.systems for b in system.buckets if b.bleu is not None), default=0.0
+    )
     ticks = list(MaxNLocator(_TICKS, steps=_TICK_STEPS).tick_values(0.0, max(1.0, highest)))
     margin = max(len(f"{tick:g}") for tick in ticks) + 1
     canvas = _Canvas(min(columns, _MOST_COLUMNS) - margin - 1, _ROWS, ascii_only)
@@ -42,20 +44,20 @@ def terminal_plot(summary: Summary, columns: int, ascii_only: bool = False) -> T
     # Where two meet, the system that comes first is seen.
     for system, (colour, marker) in reversed(looks):
         points = [
-            None if bucket.bleu is None else (middle, bucket.bleu / ticks[-1])
+            None if bucket.bleu is None else (middle, bucket.bleu.value / ticks[-1])
             for middle, bucket in zip(middles, system.buckets, strict=True)
         ]
         canvas.line(points, colour)
         for point, bucket in zip(points, system.buckets, strict=True):
             if point is not None:
-                canvas.sign(point, signs[marker][bucket.has_few_sentences], colour)
+                canvas.sign(point, signs[marker][not bucket.enough], colour)
     text = Text(f"BLEU over {summary.length_of} {summary.length_unit}\n", no_wrap=True, overflow="ignore")
     text.append_text(_framed(canvas, ticks, margin, ascii_only))
     text.append(_bucket_labels(summary.systems[0].buckets, middles, canvas.columns, margin, ascii_only))
     for system, (colour, marker) in looks:
         name = system.name if cell_len(system.name) <= columns - 2 else set_cell_size(system.name, columns - 3) + "…"
         text.append("\n").append(signs[marker][0], style=colour).append(f" {name}")
-    if any(bucket.n and bucket.has_few_sentences for bucket in summary.systems[0].buckets):
+    if any(bucket.n and not bucket.enough for bucket in summary.systems[0].buckets):
         mark = "small letter" if ascii_only else "hollow"
         text.append(f"\n{mark}: fewer than {FEW_SENTENCES} sentences", style="dim")
     return text

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from seq2attn.evaluation.length_curve import FEW_SENTENCES
-from seq2attn.evaluation.relations import (
+from seq2attn.evaluation.claims import (
     APART_FROM,
     LEVEL_UNTIL,
     LONG,
@@ -17,8 +16,10 @@ from seq2attn.evaluation.relations import (
     MIN_RETENTION,
     NO_ATTENTION,
     SHORT,
+    Claim,
 )
-from seq2attn.evaluation.summary import Relation, Summary
+from seq2attn.evaluation.score import FEW_SENTENCES
+from seq2attn.evaluation.summary import Summary
 
 _BOTTLENECK = (
     "A recurrent model without attention presses the whole sentence into one vector of fixed size before it writes the "
@@ -32,10 +33,10 @@ def three_sentences(summary: Summary) -> tuple[str, str, str]:
     return _BOTTLENECK, _fall_sentence(summary), _retention_sentence(summary)
 
 
-def claim(relation: Relation, unit: str) -> str:
-    """What the relation says, whether or not it was found; `unit` is what lengths are counted in."""
-    system, against = relation.system, relation.against
-    match relation.kind:
+def claim_text(claim: Claim, unit: str) -> str:
+    """What the claim says, whether or not it was found; `unit` is what lengths are counted in."""
+    system, against = claim.system, claim.against
+    match claim.kind:
         case "retention":
             return f"{system} keeps at least {percent(MIN_RETENTION)} of its BLEU at {_middling(unit)} at {_long(unit)}"
         case "share_fall":
@@ -48,21 +49,19 @@ def claim(relation: Relation, unit: str) -> str:
         case "level":
             return f"{system} does not fall significantly from {_middling(unit)} to {LONG}–{LEVEL_UNTIL - 1} {unit}"
         case "past_cap":
-            return (
-                f"{system} falls past its training length, from {MIDDLING[0]}–{relation.beyond} {unit} to longer ones"
-            )
+            return f"{system} falls past its training length, from {MIDDLING[0]}–{claim.beyond} {unit} to longer ones"
         case "longer_cap":
-            return f"{system} is above {against} beyond {relation.beyond} {unit}"
+            return f"{system} is above {against} beyond {claim.beyond} {unit}"
 
 
-def verdict(relation: Relation) -> str:
-    """Whether what the relation says was found."""
-    return "cannot be told" if relation.found is None else "found" if relation.found else "not found"
+def verdict(claim: Claim) -> str:
+    """Whether what the claim says was found."""
+    return "cannot be told" if claim.found is None else "found" if claim.found else "not found"
 
 
 def why_untold(summary: Summary) -> str:
     """What it takes to tell what a system keeps, where that cannot be told of one; else nothing."""
-    if all(relation.found is not None for relation in summary.relations):
+    if all(claim.found is not None for claim in summary.claims):
         return ""
     return (
         f"What a system keeps can be told of one that has {MIN_BLEU:.0f} BLEU and more at "
@@ -71,34 +70,34 @@ def why_untold(summary: Summary) -> str:
     )
 
 
-def measured(relation: Relation) -> str:
-    """The value behind the relation, in the unit that suits it."""
-    first, second = relation.first, relation.second
+def measured_text(claim: Claim) -> str:
+    """The value behind the claim, in the unit that suits it."""
+    first, second = claim.first, claim.second
     if first is None or second is None:
-        return f"smallest gap {signed(relation.value)} BLEU"
-    match relation.kind:
+        return f"smallest gap {signed(claim.value)} BLEU"
+    match claim.kind:
         case "retention":
             # To a place more than what is asked for, or 84.7 % would be 85 % and yet not enough.
-            return f"{100 * relation.value:.1f} % ({first:.1f} → {second:.1f} BLEU)"
+            return f"{100 * claim.value:.1f} % ({first:.1f} → {second:.1f} BLEU)"
         case "share_fall":
-            return f"{percent(first)} → {percent(second)} ({signed(100 * relation.value, 0)} points)"
+            return f"{percent(first)} → {percent(second)} ({signed(100 * claim.value, 0)} points)"
         case "level" | "past_cap":
-            return f"{signed(relation.value)} BLEU ({first:.1f} → {second:.1f})"
+            return f"{signed(claim.value)} BLEU ({first:.1f} → {second:.1f})"
         case _:
-            return f"{signed(relation.value)} BLEU ({second:.1f} against {first:.1f})"
+            return f"{signed(claim.value)} BLEU ({second:.1f} against {first:.1f})"
 
 
-def interval(relation: Relation) -> str:
-    """The interval of the relation's value, in the unit of `measured`; a dash where it has none."""
-    if relation.low is None or relation.high is None:
+def claim_interval_text(claim: Claim) -> str:
+    """The interval of the claim's value, in the unit of `measured_text`; a dash where it has none."""
+    if claim.low is None or claim.high is None:
         return "–"
-    match relation.kind:
+    match claim.kind:
         case "retention":
-            return f"{100 * relation.low:.0f} to {percent(relation.high)}"
+            return f"{100 * claim.low:.0f} to {percent(claim.high)}"
         case "share_fall":
-            return f"{signed(100 * relation.low, 0)} to {signed(100 * relation.high, 0)} points"
+            return f"{signed(100 * claim.low, 0)} to {signed(100 * claim.high, 0)} points"
         case _:
-            return f"{signed(relation.low)} to {signed(relation.high)} BLEU"
+            return f"{signed(claim.low)} to {signed(claim.high)} BLEU"
 
 
 def p_value_text(p_value: float | None) -> str:
@@ -128,16 +127,16 @@ def _fall_sentence(summary: Summary) -> str:
     """The verdict on the first pair of a model without attention and one with it, of those trained on the longest."""
     # A model that was trained on short sentences alone falls on long ones for that reason too.
     caps = {system.name: system.max_source_words or math.inf for system in summary.systems}
-    falls = [relation for relation in summary.relations if relation.kind == "share_fall"]
-    relation = max(falls, key=lambda relation: caps[relation.system], default=None)
-    if relation is None or relation.first is None or relation.second is None:
+    falls = [claim for claim in summary.claims if claim.kind == "share_fall"]
+    claim = max(falls, key=lambda claim: caps[claim.system], default=None)
+    if claim is None or claim.first is None or claim.second is None:
         return _why_no_fall(summary)
     shares = (
-        f"{relation.system} reaches {percent(relation.first)} of the BLEU of {relation.against} on sentences of up to "
-        f"{SHORT} {summary.length_unit} and {percent(relation.second)} on those of {_long(summary.length_unit)}"
+        f"{claim.system} reaches {percent(claim.first)} of the BLEU of {claim.against} on sentences of up to "
+        f"{SHORT} {summary.length_unit} and {percent(claim.second)} on those of {_long(summary.length_unit)}"
     )
-    p_value = f"paired bootstrap, p = {p_value_text(relation.p_value)}"
-    if relation.found:
+    p_value = f"paired bootstrap, p = {p_value_text(claim.p_value)}"
+    if claim.found:
         return f"The figure shows this bottleneck: {shares} ({p_value})."
     return (
         f"The figure does not show this bottleneck: {shares} ({p_value}, where below {MAX_P_VALUE} was asked for); a "
@@ -158,7 +157,7 @@ def _why_no_fall(summary: Summary) -> str:
 
 
 def _retention_sentence(summary: Summary) -> str:
-    kept = [_kept(relation) for relation in summary.relations if relation.kind == "retention"]
+    kept = [_kept(claim) for claim in summary.claims if claim.kind == "retention"]
     if not kept:
         return (
             "How much of its BLEU a model keeps on long sentences could not be measured: that takes a model "
@@ -170,10 +169,10 @@ def _retention_sentence(summary: Summary) -> str:
     )
 
 
-def _kept(relation: Relation) -> str:
-    only = "only " if relation.found is False else ""
-    vaguely = ", from which nothing can be told" if relation.found is None else ""
-    return f"{relation.system} {only}{percent(relation.value)} ({interval(relation)}{vaguely})"
+def _kept(claim: Claim) -> str:
+    only = "only " if claim.found is False else ""
+    vaguely = ", from which nothing can be told" if claim.found is None else ""
+    return f"{claim.system} {only}{percent(claim.value)} ({claim_interval_text(claim)}{vaguely})"
 
 
 def _enumeration(parts: Sequence[str]) -> str:

@@ -15,9 +15,9 @@ from seq2attn.attention.maps import AttentionMap, Choice
 from seq2attn.attention.read import read_attention
 from seq2attn.config.schema import Config
 from seq2attn.data.subwords import EOS_ID
-from seq2attn.evaluation.measure import MeasureSettings, measure_panels
-from seq2attn.evaluation.resampling import Panel
-from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.measure import MeasureSettings, measure_tables
+from seq2attn.evaluation.resampling import StatisticsTable
+from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.report.figure import length_curve_figure
 from seq2attn.report.markdown import Table, to_markdown
@@ -86,18 +86,10 @@ class Pictures:
         validator, name = self.validator, str(self.config.name)
         assert result.statistics is not None
         settings = MeasureSettings(binning=validator.bins, bleu=validator.bleu)
-        panel = Panel(validator.bleu, [result.statistics])
-        measured = measure_panels([name], [panel], validator.lengths, settings).systems[0]
-        summary = Summary(
-            corpus=validator.text.corpus.name,
-            split="validation",
-            length_of="source",
-            machine="",
-            command="",
-            signature=validator.bleu.signature(),
-            systems=(System.of(measured, [name]),),
-            length_unit=validator.length_unit,
-        )
+        table = StatisticsTable(validator.bleu, [result.statistics])
+        text = EvaluatedText(validator.text.corpus.name, "validation", "source", validator.length_unit)
+        measurement = measure_tables([name], [table], validator.lengths, settings)
+        summary = Summary.of(measurement, settings, text, [SystemFacts([name])])
         with house_style():
             return length_curve_figure(summary)
 

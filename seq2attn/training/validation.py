@@ -13,9 +13,9 @@ from seq2attn.config.schema import Config
 from seq2attn.data.batch import collate
 from seq2attn.data.loader import BatchSampler
 from seq2attn.decoding.translate import Translator
-from seq2attn.evaluation.length_curve import FEW_SENTENCES
 from seq2attn.evaluation.lengths import EqualCount, length_unit, sentence_lengths
 from seq2attn.evaluation.metrics import Bleu, Chrf, Statistics
+from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sum

@@ -6,22 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.length_curve import Bucket
+from seq2attn.evaluation.claims import Claim, EvaluatedModel, fall, find_claims
 from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
-from seq2attn.evaluation.relations import Measured, find_relations
-from seq2attn.evaluation.significance import fall
-from seq2attn.evaluation.summary import Relation
-from seq2attn.report.wording import claim, measured, verdict
-from tests.evaluation_samples import bleu_curve, random_statistics
+from seq2attn.report.wording import claim_text, measured_text, verdict
+from tests.evaluation_samples import a_bucket, measured_system, random_statistics
 
 LENGTHS = np.repeat(np.array([5, 15, 20, 25, 35, 45, 55, 65]), 60)
 
 
-def _measured(name: str, attention: str, quality: float, loss_per_word: float, lengths: Lengths = LENGTHS) -> Measured:
+def _measured(
+    name: str, attention: str, quality: float, loss_per_word: float, lengths: Lengths = LENGTHS
+) -> EvaluatedModel:
     """A system whose words are right with a probability that falls with the length of the sentence."""
     rng = np.random.default_rng(sum(map(ord, name)))
     statistics = random_statistics(rng, lengths, np.clip(quality - loss_per_word * lengths, 0.05, 1.0))
-    return Measured(name, attention, statistics[None], bleu_curve(statistics, lengths, DEFAULT_BINS))
+    return EvaluatedModel(name, attention, statistics[None], measured_system(statistics, lengths, DEFAULT_BINS).buckets)
 
 
 FIXED = _measured("fixed", "none", 0.8, 0.008)
@@ -38,28 +37,28 @@ PAST_AND_LEVEL = {
 }
 
 
-def _by_kind(relations: tuple[Relation, ...]) -> dict[str, Relation]:
-    return {relation.kind: relation for relation in relations}
+def _by_kind(claims: tuple[Claim, ...]) -> dict[str, Claim]:
+    return {claim.kind: claim for claim in claims}
 
 
 def test_a_bottleneck_is_found_in_every_way() -> None:
-    relations = find_relations([FIXED, ATTENTION], LENGTHS)
-    assert [relation.kind for relation in relations] == ["retention", "share_fall", "above", "apart"]
-    assert all(relation.found for relation in relations)
-    named = {relation.kind: (relation.system, relation.against) for relation in relations}
+    claims = find_claims([FIXED, ATTENTION], LENGTHS)
+    assert [claim.kind for claim in claims] == ["retention", "share_fall", "above", "apart"]
+    assert all(claim.found for claim in claims)
+    named = {claim.kind: (claim.system, claim.against) for claim in claims}
     assert named["retention"] == ("attention", None)
     assert named["share_fall"] == ("fixed", "attention")
     assert named["above"] == named["apart"] == ("attention", "fixed")
 
 
 def test_each_model_with_attention_is_held_against_the_one_without() -> None:
-    relations = find_relations([FIXED, ATTENTION, TRANSFORMER], LENGTHS)
-    assert [r.system for r in relations if r.kind == "retention"] == ["attention", "transformer"]
-    assert [r.against for r in relations if r.kind == "share_fall"] == ["attention", "transformer"]
+    claims = find_claims([FIXED, ATTENTION, TRANSFORMER], LENGTHS)
+    assert [r.system for r in claims if r.kind == "retention"] == ["attention", "transformer"]
+    assert [r.against for r in claims if r.kind == "share_fall"] == ["attention", "transformer"]
 
 
 def test_a_model_that_is_worse_alike_at_all_lengths_shows_no_bottleneck() -> None:
-    found = _by_kind(find_relations([_measured("unlearned", "none", 0.6, 0.0), ATTENTION], LENGTHS))
+    found = _by_kind(find_claims([_measured("unlearned", "none", 0.6, 0.0), ATTENTION], LENGTHS))
     assert not found["share_fall"].found
     assert found["share_fall"].p_value is not None
     assert found["share_fall"].p_value > 0.01
@@ -67,19 +66,19 @@ def test_a_model_that_is_worse_alike_at_all_lengths_shows_no_bottleneck() -> Non
 
 
 def test_a_model_that_falls_does_not_keep_its_bleu() -> None:
-    found = _by_kind(find_relations([replace(FIXED, attention="dot")], LENGTHS))
+    found = _by_kind(find_claims([replace(FIXED, attention="dot")], LENGTHS))
     assert list(found) == ["retention"]
     assert not found["retention"].found
     assert found["retention"].value < 0.85
 
 
-def _retention_of(middling: Sequence[float], long: Sequence[float]) -> Relation:
+def _retention_of(middling: Sequence[float], long: Sequence[float]) -> Claim:
     """What a model keeps whose words are right with such a probability, sentence by sentence."""
     lengths = np.repeat(np.array([15, 45]), (len(middling), len(long)))
     statistics = random_statistics(np.random.default_rng(3), lengths, np.array([*middling, *long]))
-    system = Measured("one", "dot", statistics[None], bleu_curve(statistics, lengths, DEFAULT_BINS))
-    (relation,) = find_relations([system], lengths)
-    return relation
+    system = EvaluatedModel("one", "dot", statistics[None], measured_system(statistics, lengths, DEFAULT_BINS).buckets)
+    (claim,) = find_claims([system], lengths)
+    return claim
 
 
 @pytest.mark.parametrize(
@@ -99,31 +98,28 @@ def _retention_of(middling: Sequence[float], long: Sequence[float]) -> Relation:
 def test_what_is_kept_is_told_where_the_scores_can_tell(
     middling: list[float], long: list[float], found: bool | None
 ) -> None:
-    relation = _retention_of(middling, long)
-    assert relation.found is found
-    assert verdict(relation) == {True: "found", False: "not found", None: "cannot be told"}[found]
+    claim = _retention_of(middling, long)
+    assert claim.found is found
+    assert verdict(claim) == {True: "found", False: "not found", None: "cannot be told"}[found]
 
 
 def test_the_smallest_gap_between_the_intervals_decides() -> None:
-    apart = _by_kind(find_relations([FIXED, ATTENTION], LENGTHS))["apart"]
+    apart = _by_kind(find_claims([FIXED, ATTENTION], LENGTHS))["apart"]
     gaps = [
-        (ours.bleu_low or 0) - (theirs.bleu_high or 0)
-        for ours, theirs in zip(ATTENTION.curve.buckets[2:], FIXED.curve.buckets[2:], strict=True)
+        (ours.scores["BLEU"].low or 0) - (theirs.scores["BLEU"].high or 0)
+        for ours, theirs in zip(ATTENTION.buckets[2:], FIXED.buckets[2:], strict=True)
     ]
     assert apart.value == min(gaps) > 0
     swapped = [replace(FIXED, attention="dot"), replace(ATTENTION, attention="none")]
-    assert not _by_kind(find_relations(swapped, LENGTHS))["apart"].found
+    assert not _by_kind(find_claims(swapped, LENGTHS))["apart"].found
 
 
 def test_a_bucket_of_few_sentences_decides_nothing_about_the_gap() -> None:
-    last = Bucket(60, None, 29, 15.0, 0.0, 30.0, 1.0)
     found = {}
     for n in (29, 30):
-        systems = [
-            replace(one, curve=replace(one.curve, buckets=(*one.curve.buckets[:-1], replace(last, n=n))))
-            for one in (FIXED, ATTENTION)
-        ]
-        found[n] = _by_kind(find_relations(systems, LENGTHS))["apart"]
+        last = a_bucket(60, None, n, 15.0, 0.0, 30.0, 1.0)
+        systems = [replace(model, buckets=(*model.buckets[:-1], last)) for model in (FIXED, ATTENTION)]
+        found[n] = _by_kind(find_claims(systems, LENGTHS))["apart"]
     assert found[29].found
     assert (found[30].found, found[30].value) == (False, -30.0)
 
@@ -133,14 +129,14 @@ def test_a_sentence_of_20_words_is_short_but_not_middling() -> None:
     systems = [
         _measured(name, attention, 0.8, 0.0, LENGTHS[chosen]) for name, attention in (("a", "none"), ("b", "dot"))
     ]
-    assert [r.kind for r in find_relations(systems, LENGTHS[chosen])] == ["share_fall", "above", "apart"]
+    assert [r.kind for r in find_claims(systems, LENGTHS[chosen])] == ["share_fall", "above", "apart"]
 
 
 @pytest.mark.parametrize("longest", [15, 35])
 def test_what_cannot_be_measured_is_left_out(longest: int) -> None:
     lengths = LENGTHS[longest >= LENGTHS]
     systems = [_measured("a", "none", 0.8, 0.0, lengths), _measured("b", "dot", 0.8, 0.0, lengths)]
-    kinds = [relation.kind for relation in find_relations(systems, lengths)]
+    kinds = [claim.kind for claim in find_claims(systems, lengths)]
     assert kinds == ([] if longest < 20 else ["above", "apart"])
 
 
@@ -148,16 +144,16 @@ def test_what_is_expected_of_systems_that_were_trained_up_to_a_length() -> None:
     fixed = [replace(_measured("fixed", "none", 0.8, 0.008), max_source_words=30, model="fixed")]
     falls = replace(_measured("attention", "additive", 0.8, 0.006), max_source_words=30, model="attention")
     level = replace(_measured("attention50", "additive", 0.8, 0.0), max_source_words=50, model="attention")
-    relations = find_relations([*fixed, falls, level], LENGTHS)
-    found = {(one.kind, one.system, one.against): one for one in relations}
+    claims = find_claims([*fixed, falls, level], LENGTHS)
+    found = {(one.kind, one.system, one.against): one for one in claims}
     assert {(kind, system): found[kind, system, None].found for kind, system in PAST_AND_LEVEL} == PAST_AND_LEVEL
     longer = found["longer_cap", "attention50", "attention"]
     assert (longer.found, longer.beyond) == (True, 30)
     assert longer.p_value is not None
     assert [against for kind, _, against in found if kind == "above"] == ["fixed"], "only those trained alike"
-    for one in relations:
-        assert claim(one, "words")
-        assert "→" in measured(one) or one.kind in ("apart", "above", "longer_cap")
+    for one in claims:
+        assert claim_text(one, "words")
+        assert "→" in measured_text(one) or one.kind in ("apart", "above", "longer_cap")
 
 
 def test_a_fall_is_what_it_says_and_false_alarms_are_rare() -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seq2attn.evaluation.claims import bleu_difference, retention, share_fall
 from seq2attn.evaluation.metrics import Bleu, Statistics
-from seq2attn.evaluation.resampling import Bootstrap, Panel, percentile_interval
-from seq2attn.evaluation.significance import bleu_difference, retention, share_fall
+from seq2attn.evaluation.resampling import Bootstrap, StatisticsTable, percentile_interval
 from tests.evaluation_samples import random_statistics
 
 SHORT = np.arange(120) < 60
@@ -64,7 +64,7 @@ def test_pairing_finds_a_small_difference_that_intervals_hide() -> None:
     assert measured.p_value is not None
     assert measured.p_value < 0.01
     ours, theirs = (
-        percentile_interval(Bootstrap(Panel(Bleu(), [one[None]]), 1000).scores(np.full(200, True))[0])
+        percentile_interval(Bootstrap(StatisticsTable(Bleu(), [one[None]]), 1000).scores(np.full(200, True))[0])
         for one in (better, baseline)
     )
     assert ours[0] < theirs[1]

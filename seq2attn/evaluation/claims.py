@@ -1,0 +1,298 @@
+"""The claims that a curve is expected to bear out, each measured, and tested by paired bootstrap (Koehn 2004).
+
+Where two systems are compared, both are given the same resample; where two selections of sentences are, each is
+resampled within itself. Intervals are percentiles. The one-sided p-value of a claim is
+(1 + resamples in which it does not hold) / (1 + resamples).
+
+Statistics are `(n_seeds, n_sentences, N_STATISTICS)`; a system of several seeds has the mean BLEU of its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from seq2attn.evaluation.lengths import Lengths
+from seq2attn.evaluation.metrics import Bleu, Scores, Statistics
+from seq2attn.evaluation.resampling import (
+    N_PAIRED_RESAMPLES,
+    Bootstrap,
+    Selection,
+    StatisticsTable,
+    percentile_interval,
+)
+from seq2attn.evaluation.score import Bucket, Score
+
+SHORT = 20
+"""Sentences of up to this length are short."""
+MIDDLING = (10, 20)
+"""Sentences from the first length to below the second are middling: the peak of a healthy curve."""
+LONG = 40
+"""Sentences of this length and more are long."""
+LEVEL_UNTIL = 60
+"""Up to this length a model with attention is expected to be level, as in Bahdanau et al. 2015, Fig. 2."""
+APART_FROM = 20
+"""From this length up a model with attention is expected to be above one without."""
+MIN_RETENTION = 0.85
+"""Share of its BLEU on middling sentences that a model without a bottleneck keeps on long ones."""
+MIN_BLEU = 5.0
+"""A model with less on middling sentences has hardly learned to translate: what it keeps of that shows nothing."""
+MAX_WIDTH = 2 * (1 - MIN_RETENTION)
+"""A wider interval that holds `MIN_RETENTION` does not show on which side of it a model is."""
+MAX_P_VALUE = 0.01
+"""A tested claim is found where its p-value is below this."""
+
+NO_ATTENTION = "none"
+"""The value of `attention` that names a fixed context."""
+
+ClaimKind = Literal["retention", "share_fall", "above", "apart", "level", "past_cap", "longer_cap"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim about one system, or about one against another, with what was measured and whether it was found.
+
+    By kind, what is claimed of `system`, and what `first`, `second` and `value` are:
+
+    - retention: it keeps its BLEU on long sentences; BLEU on middling ones, BLEU on long ones, second / first.
+    - share_fall: its share of the BLEU of `against` is lower on long sentences than on short ones; the share on short
+      ones, the share on long ones, second - first.
+    - above: its BLEU is above that of `against`; the BLEU of `against`, its own, second - first.
+    - apart: its intervals do not touch those of `against`; none, none, the smallest gap between them.
+    - level: its BLEU does not fall on long sentences (of up to 60 words); BLEU on middling ones, on long ones, second -
+      first, where a significant fall would be the finding against it.
+    - past_cap: its BLEU falls on sentences of more than `beyond` words, where its training ended; BLEU on middling ones
+      up to there, on those beyond, second - first.
+    - longer_cap: on sentences of more than `beyond` words, where the training of `against` ended, its BLEU is above
+      that of `against`, the same model; as for above.
+
+    `low` and `high` are the 95 % bootstrap interval of `value`.
+    """
+
+    kind: ClaimKind
+    system: str
+    against: str | None
+    first: float | None
+    second: float | None
+    value: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    found: bool | None
+    """None where it cannot be told."""
+    beyond: int | None = None
+    """The words after which a training ended, where the claim is about longer sentences."""
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """One system's scores, with the statistics of each sentence that they come from."""
+
+    name: str
+    attention: str
+    statistics: Statistics
+    """`(n_seeds, n_sentences, N_STATISTICS)`."""
+    buckets: tuple[Bucket, ...]
+    max_source_words: int | None = None
+    """The longest source sentence it was trained on, where there was a cap."""
+    model: str = ""
+    """Systems of one model differ in what they were trained on alone."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two quantities, what lies between them with its interval, and the p-value of the claim that was tested."""
+
+    first: float
+    second: float
+    value: float
+    low: float
+    high: float
+    p_value: float | None
+
+
+def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Claim, ...]:
+    """Retention of each model with attention, and each model without it against each with it that was trained alike.
+
+    Of models that were trained up to a length only, also whether those with attention stay level, what all of them do
+    past that length, and what the same model does that was trained further. A claim that cannot be measured (no
+    sentence of a length it speaks of, or no BLEU at all) is left out.
+
+    Args:
+        models: their translations of the same sentences, in the same order.
+        lengths: the length of each sentence, `(n_sentences,)`.
+    """
+    middling, long = _between(lengths, *MIDDLING), lengths >= LONG
+    without = [model for model in models if model.attention == NO_ATTENTION]
+    attending = [model for model in models if model.attention != NO_ATTENTION]
+    claims = [_judged("retention", model, None, retention(model.statistics, middling, long)) for model in attending]
+    for fixed in without:
+        for model in attending:
+            if model.max_source_words == fixed.max_source_words:
+                falls = share_fall(fixed.statistics, model.statistics, lengths <= SHORT, long)
+                claims.append(_judged("share_fall", fixed, model, falls))
+                claims.append(_above("above", model, fixed, lengths >= APART_FROM))
+                claims.append(_apart(model, fixed))
+    claims += [_level(model, lengths) for model in attending if model.max_source_words is not None]
+    for model in models:
+        if (cap := model.max_source_words) is not None:
+            falls = fall(model.statistics, _between(lengths, MIDDLING[0], cap + 1), lengths > cap)
+            claims.append(_judged("past_cap", model, None, falls, cap))
+            longer = [other for other in models if other.model == model.model and (other.max_source_words or 0) > cap]
+            claims += [_above("longer_cap", other, model, lengths > cap, cap) for other in longer]
+    return tuple(claim for claim in claims if claim is not None)
+
+
+def _above(
+    kind: ClaimKind, model: EvaluatedModel, other: EvaluatedModel, chosen: Selection, beyond: int | None = None
+) -> Claim | None:
+    measured = bleu_difference(model.statistics[:, chosen], other.statistics[:, chosen])
+    return _judged(kind, model, other, measured, beyond)
+
+
+def _apart(attending: EvaluatedModel, fixed: EvaluatedModel) -> Claim | None:
+    gaps = [
+        _gap(ours.bleu, theirs.bleu)
+        for ours, theirs in zip(attending.buckets, fixed.buckets, strict=True)
+        if ours.low >= APART_FROM
+    ]
+    gap = min((gap for gap in gaps if gap is not None), default=None)
+    if gap is None:
+        return None
+    return Claim("apart", attending.name, fixed.name, None, None, gap, None, None, None, found=gap > 0.0)
+
+
+def _gap(upper: Score | None, lower: Score | None) -> float | None:
+    """The room between two intervals, below 0 where they overlap; None without both."""
+    if upper is None or lower is None or upper.low is None or lower.high is None:
+        return None
+    return upper.low - lower.high
+
+
+def _level(model: EvaluatedModel, lengths: Lengths) -> Claim | None:
+    measured = fall(model.statistics, _between(lengths, *MIDDLING), _between(lengths, LONG, LEVEL_UNTIL))
+    claim = _judged("level", model, None, measured)
+    return None if claim is None else replace(claim, found=not claim.found)
+
+
+def _between(lengths: Lengths, low: int, high: int) -> Selection:
+    return (lengths >= low) & (lengths < high)
+
+
+def _judged(
+    kind: ClaimKind,
+    model: EvaluatedModel,
+    against: EvaluatedModel | None,
+    measured: Comparison | None,
+    beyond: int | None = None,
+) -> Claim | None:
+    """The claim: found where it is significant, or where nothing was tested, enough is kept."""
+    if measured is None:
+        return None
+    found = _keeps_enough(measured) if measured.p_value is None else measured.p_value < MAX_P_VALUE
+    other = None if against is None else against.name
+    return Claim(kind, model.name, other, **asdict(measured), found=found, beyond=beyond)
+
+
+def _keeps_enough(measured: Comparison) -> bool | None:
+    """Whether the share that is kept is enough; None where the scores do not show it."""
+    is_vague = measured.low < MIN_RETENTION <= measured.high and measured.high - measured.low > MAX_WIDTH
+    return None if is_vague or measured.first < MIN_BLEU else measured.value >= MIN_RETENTION
+
+
+def bleu_difference(
+    system: Statistics,
+    baseline: Statistics,
+    n_resamples: int = N_PAIRED_RESAMPLES,
+    same_trainings: bool = False,
+) -> Comparison | None:
+    """BLEU of `system` minus that of `baseline` on the same sentences; the claim is that it is above 0.
+
+    `first` is the baseline's BLEU, `second` the system's. `same_trainings`: both are of the same trainings, in the same
+    order. None where there are no sentences.
+    """
+    table = StatisticsTable(Bleu(), [system, baseline])
+    everything = np.ones(table.n_sentences, dtype=np.bool_)
+    if not table.n_sentences:
+        return None
+    ours, theirs = Bootstrap(table, n_resamples, same_trainings=same_trainings).scores(everything)
+    second, first = _bleu(table, everything)
+    return _compare(first, second, second - first, ours - theirs, holds=ours > theirs)
+
+
+def share_fall(
+    system: Statistics, baseline: Statistics, short: Selection, long: Selection, n_resamples: int = N_PAIRED_RESAMPLES
+) -> Comparison | None:
+    """The share of `baseline`'s BLEU that `system` reaches on `long` minus that on `short`; the claim: it is below 0.
+
+    `first` is the share on short sentences, `second` that on long ones. A resample in which the baseline has no BLEU,
+    and so no share is defined, counts against the claim. None where a selection is empty or the baseline's BLEU on it
+    is 0.
+    """
+    table = StatisticsTable(Bleu(), [system, baseline])
+    bootstrap = Bootstrap(table, n_resamples)
+    shares: list[float] = []
+    resampled: list[Scores] = []
+    for chosen in (short, long):
+        if not chosen.any():
+            return None
+        ours, theirs = _bleu(table, chosen)
+        if theirs == 0.0:
+            return None
+        shares.append(ours / theirs)
+        resampled.append(_ratio(*bootstrap.scores(chosen)))
+    falls = resampled[1] - resampled[0]
+    return _compare(shares[0], shares[1], shares[1] - shares[0], falls, holds=falls < 0.0)
+
+
+def retention(
+    statistics: Statistics, base: Selection, long: Selection, n_resamples: int = N_PAIRED_RESAMPLES
+) -> Comparison | None:
+    """BLEU on `long` as a share of BLEU on `base`, for one system; an estimate without a claim.
+
+    `first` is the BLEU on `base`, `second` that on `long`. None where a selection is empty or the first is 0.
+    """
+    table = StatisticsTable(Bleu(), [statistics])
+    if not base.any() or not long.any():
+        return None
+    (first,), (second,) = _bleu(table, base), _bleu(table, long)
+    if first == 0.0:
+        return None
+    bootstrap = Bootstrap(table, n_resamples)
+    (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
+    return _compare(first, second, second / first, _ratio(after, before), holds=None)
+
+
+def fall(
+    statistics: Statistics, base: Selection, long: Selection, n_resamples: int = N_PAIRED_RESAMPLES
+) -> Comparison | None:
+    """BLEU on `long` minus BLEU on `base`, for one system; the claim is that it is below 0.
+
+    `first` is the BLEU on `base`, `second` that on `long`. None where a selection is empty.
+    """
+    table = StatisticsTable(Bleu(), [statistics])
+    if not base.any() or not long.any():
+        return None
+    (first,), (second,) = _bleu(table, base), _bleu(table, long)
+    bootstrap = Bootstrap(table, n_resamples)
+    (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
+    return _compare(first, second, second - first, after - before, holds=after < before)
+
+
+def _bleu(table: StatisticsTable, chosen: Selection) -> list[float]:
+    """Each system's mean BLEU on the chosen sentences."""
+    return [float(scores.mean()) for scores in table.output_scores(chosen)]
+
+
+def _ratio(numerator: Scores, denominator: Scores) -> Scores:
+    """The quotient, NaN where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0.0)
+
+
+def _compare(first: float, second: float, value: float, resampled: Scores, holds: Selection | None) -> Comparison:
+    low, high = percentile_interval(resampled)
+    p_value = None if holds is None else (1 + int(np.count_nonzero(~holds))) / (1 + len(holds))
+    return Comparison(first, second, value, low, high, p_value)

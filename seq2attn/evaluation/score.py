@@ -1,0 +1,66 @@
+"""A score under any metric, and the scores of one system on the sentences of one range of length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from seq2attn.evaluation.lengths import Range
+
+FEW_SENTENCES = 30
+"""On fewer, a score is shown and marked as such: it has no interval, and nothing is tested on it."""
+
+BLEU = "BLEU"
+"""The metric that every bucket is scored by."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score on `n` sentences, with its 95 % interval where they are enough to claim one."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    std: float | None = None
+    """Standard deviation over the system's outputs, where it has several; the value is then their mean."""
+    lower_is_better: bool = False
+
+    def __post_init__(self) -> None:
+        """Drops the interval where there are too few sentences, so that no reader of a score has to."""
+        if not self.enough:
+            object.__setattr__(self, "low", None)
+            object.__setattr__(self, "high", None)
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough sentences for an interval."""
+        return self.n >= FEW_SENTENCES
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The sentences of one range of length with the system's score under each metric; none where it is empty."""
+
+    low: int
+    high: int | None
+    n: int
+    scores: Mapping[str, Score]
+    """By the metric's name."""
+    length_ratio: float | None = None
+    """Tokens in the hypotheses divided by those in the references."""
+
+    @property
+    def bleu(self) -> Score | None:
+        """The score under BLEU."""
+        return self.scores.get(BLEU)
+
+    @property
+    def label(self) -> str:
+        """The lengths in the bucket, as people read them."""
+        return Range(self.low, self.high).label
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough sentences for an interval."""
+        return self.n >= FEW_SENTENCES
