@@ -1,6 +1,6 @@
 # Sourced by the scripts beside it: goes to the project's root and makes .venv there, with the package in it.
 # Usage: source scripts/venv.sh [EXTRAS], where EXTRAS is such as `test`.
-# What is there is kept; pip runs again only when pyproject.toml has changed.
+# An existing .venv is reused; pip runs again only when pyproject.toml or constraints.txt has changed.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,12 +11,13 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/nul
     exit 2
 fi
 
-# pip takes seconds even where nothing changes; the copy says what was installed last.
+# pip takes seconds even where nothing changes; the stamp holds what was installed last.
 extras=${1:+[$1]}
-installed=.venv/installed$extras.toml
-if ! cmp -s pyproject.toml "$installed"; then
+stamp=.venv/installed$extras.txt
+if ! cat pyproject.toml constraints.txt | cmp -s - "$stamp"; then
     echo "installing seq2attn into $PWD/.venv; the first time this fetches PyTorch ..." >&2
     [[ -x .venv/bin/python ]] || "$python" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$extras"
-    cp pyproject.toml "$installed"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+        --editable ".$extras"
+    cat pyproject.toml constraints.txt > "$stamp"
 fi
