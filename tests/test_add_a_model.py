@@ -45,7 +45,7 @@ def copy(tmp_path: Path) -> Path:
     """A copy of the code with everything in it that the page puts there."""
     for folder in ("seq2attn", "tests", "configs", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
-    for file in ("README.md", "CHANGELOG.md", "pyproject.toml"):
+    for file in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path)
     for change in blocks(PAGE, "diff"):
         apply_change(tmp_path, change)
