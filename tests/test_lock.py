@@ -71,11 +71,12 @@ def test_asking_needs_no_right_to_write(
             raise PermissionError(13, "Permission denied", path)
         return real_open(path, flags, *mode)
 
-    monkeypatch.setattr(lock.os, "open", open_for_reading)
-    assert is_locked(tmp_path)
-    holder.kill()
-    holder.wait()
-    assert not is_locked(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.os, "open", open_for_reading)
+        assert is_locked(tmp_path)
+        holder.kill()
+        holder.wait()
+        assert not is_locked(tmp_path)
 
 
 def test_the_owner_is_read_past_a_byte_that_windows_refuses(
@@ -88,8 +89,8 @@ def test_the_owner_is_read_past_a_byte_that_windows_refuses(
             raise PermissionError(13, "Permission denied")
         return real_read(descriptor, size)
 
-    monkeypatch.setattr(lock.os, "read", refuse_first_byte)
-    with pytest.raises(RunError, match=f"process {holder.pid} is training"):
+    with monkeypatch.context() as patch, pytest.raises(RunError, match=f"process {holder.pid} is training"):
+        patch.setattr(lock.os, "read", refuse_first_byte)
         try_to_lock(tmp_path)
 
 
