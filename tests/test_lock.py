@@ -89,9 +89,10 @@ def test_the_owner_is_read_past_a_byte_that_windows_refuses(
             raise PermissionError(13, "Permission denied")
         return real_read(descriptor, size)
 
-    with monkeypatch.context() as patch, pytest.raises(RunError, match=f"process {holder.pid} is training"):
+    with monkeypatch.context() as patch:
         patch.setattr(lock.os, "read", refuse_first_byte)
-        try_to_lock(tmp_path)
+        with pytest.raises(RunError, match=f"process {holder.pid} is training"):
+            try_to_lock(tmp_path)
 
 
 def test_a_training_of_an_earlier_version_is_respected(tmp_path: Path) -> None:
