@@ -8,8 +8,7 @@ from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.score import Bucket
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
 from seq2attn.evaluation.summary import Summary
-from seq2attn.report.content import Example, ReportDetails
-from seq2attn.report.page_content import PageContent, RunRecord
+from seq2attn.report.content import Example, ReportContent, ReportDetails, RunRecord
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_bucket, a_summary
 from tests.explorer_samples import ARABIC, CHINESE, ENGLISH, FRENCH, an_exploration
 
@@ -61,7 +60,7 @@ def a_run(name: str, attention: str) -> RunRecord:
     return RunRecord(name, name, settings, [*training, *validation], {"weights": f"w-{name}", "subwords": "s"})
 
 
-def a_content() -> PageContent:
+def a_content() -> ReportContent:
     """Everything, with sentences in French, English, Arabic and Chinese."""
     outputs = ("And God made the sky.", "في البدء خلق الله السماء.", "起初神创造了天。")
     references = ("And God made heaven.", "في البدء خلق الله السماوات والأرض.", "起初,神创造天地。")
@@ -71,7 +70,7 @@ def a_content() -> PageContent:
             (5, 7, 44), ("Et Dieu fit le ciel.", *references[1:]), references, outputs, strict=True
         )
     ]
-    return PageContent(
+    return ReportContent(
         summary=a_summary_with_everything(),
         details=ReportDetails({"licence": "public domain"}, {"test": {"read": 3100, "kept": 3090}}, examples),
         runs=[a_run("rnn_fixed", "none"), a_run("rnn_attention", "additive")],

@@ -9,7 +9,7 @@ from seq2attn.config.load import dump_config, load_config
 from seq2attn.errors import DataError
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
-from seq2attn.experiment.outputs import page_content
+from seq2attn.experiment.outputs import report_content
 from seq2attn.report.content import ReportDetails
 
 SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=None, command="seq2attn eval")
@@ -133,7 +133,7 @@ def test_runs_of_one_name_are_seeds_of_one_model(run: Path, tiny_run: Path) -> N
     assert bleu.value == system.outputs[0].bleu == system.outputs[1].bleu
     assert bleu.std == 0.0
     # The look of one stands for the model.
-    looks = page_content(evaluation, ReportDetails()).explorations
+    looks = report_content(evaluation, ReportDetails()).explorations
     assert {system.name for look in looks for system in look.systems} == {"both"}
     assert {len(look.systems) for look in looks} == {1}
     (alone,) = evaluate(tiny_run)[0].summary.systems

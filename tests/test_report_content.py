@@ -12,9 +12,8 @@ import torch
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
-from seq2attn.experiment.outputs import page_content
-from seq2attn.report.content import ReportDetails
-from seq2attn.report.page_content import PageContent
+from seq2attn.experiment.outputs import report_content
+from seq2attn.report.content import ReportContent, ReportDetails
 
 SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=None, command="seq2attn eval")
 
@@ -25,9 +24,9 @@ def run(tiny_run: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_run, tmp_path / "run")
 
 
-def content_of(run: Path) -> PageContent:
+def content_of(run: Path) -> ReportContent:
     evaluation = evaluate_runs([run], SETTINGS, torch.device("cpu"), lambda *_: None)
-    return page_content(evaluation, ReportDetails())
+    return report_content(evaluation, ReportDetails())
 
 
 def test_a_run_is_told_with_its_figures_digests_and_attention(run: Path) -> None:

@@ -13,9 +13,8 @@ import pytest
 
 from seq2attn.errors import RunError
 from seq2attn.evaluation.summary import Output
-from seq2attn.report.content import Example, ReportDetails
+from seq2attn.report.content import Example, ReportContent, ReportDetails
 from seq2attn.report.html import page, write_page
-from seq2attn.report.page_content import PageContent
 from seq2attn.report.wording import three_sentences
 from tests.browser import needs_browser, open_tab, run_in_page
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, a_summary, with_std
@@ -51,7 +50,7 @@ class Elements(HTMLParser):
             self.text += f" {data}"
 
 
-def text_of(content: PageContent) -> str:
+def text_of(content: ReportContent) -> str:
     return " ".join(Elements(page(content)).text.replace("\N{NO-BREAK SPACE}", " ").split())
 
 
@@ -81,14 +80,14 @@ def test_everything_that_was_found_is_on_the_page() -> None:
 
 def test_each_seed_is_on_the_page() -> None:
     outputs = (Output("runs/one", 14.7), Output("runs/two", 15.3))
-    content = PageContent(a_summary(replace(with_std(ATTENTION, 0.42), outputs=outputs)))
+    content = ReportContent(a_summary(replace(with_std(ATTENTION, 0.42), outputs=outputs)))
     assert "Each seed by itself system 1 2 mean rnn_attention 14.7 15.3 15.0 (14.2–15.8) ±0.4" in text_of(content)
     assert "Each seed" not in text_of(a_content())
 
 
 def test_a_verdict_that_cannot_be_given_is_neither_found_nor_not_found() -> None:
     vague = replace(RETENTION, value=1.07, low=0.70, high=1.91, found=None)
-    content = PageContent(a_summary(claims=[vague]))
+    content = ReportContent(a_summary(claims=[vague]))
     assert "cannot be told rnn_attention keeps at least 85 %" in text_of(content)
     assert '<li class="cannot-be-told">' in page(content)
     assert "5 BLEU and more" in text_of(content)
@@ -104,7 +103,7 @@ def test_a_dash_among_the_settings_is_explained() -> None:
 
 
 def test_what_is_not_given_is_left_out() -> None:
-    text = text_of(PageContent(a_summary()))
+    text = text_of(ReportContent(a_summary()))
     for absent in ("Where the models look", "Translations, short and long", "Training", "The text", "None", "expected"):
         assert absent not in text
     assert "SHA-256" not in text
@@ -118,7 +117,7 @@ def test_no_text_is_markup() -> None:
     settings, digests = {"model.kind": "rnn", HOSTILE: HOSTILE}, {"w": HOSTILE}
     run = replace(a_content().runs[0], name=HOSTILE, system=HOSTILE, settings=settings, digests=digests)
     hostile = ["▁</script>", "▁<b>", "</s>"]
-    content = PageContent(
+    content = ReportContent(
         summary, details, [run, a_content().runs[1]], [an_exploration(hostile, hostile)], HOSTILE, HOSTILE, HOSTILE
     )
     elements = Elements(page(content))
@@ -237,7 +236,7 @@ PALE = """
 })()
 """
 # The end of the page, and what its programs put there last.
-LAST = ("Make it again", "Point at a word, tap it")
+LAST = ("How to reproduce it", "Point at a word, tap it")
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 

@@ -13,10 +13,9 @@ from seq2attn.corpora.catalog import count_pairs, describe_origin
 from seq2attn.errors import disk_errors
 from seq2attn.experiment.evaluate import Evaluation
 from seq2attn.experiment.explore import explore_runs
-from seq2attn.report.content import Example, ReportDetails, write_report
+from seq2attn.report.content import Example, ReportContent, ReportDetails, RunRecord
 from seq2attn.report.html import write_page
-from seq2attn.report.outputs import write_scores
-from seq2attn.report.page_content import PageContent, RunRecord
+from seq2attn.report.outputs import write_report, write_scores
 from seq2attn.runs.folder import TrainedRun
 
 _SHORT = range(6, 13)
@@ -32,9 +31,9 @@ def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 
 def _write(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     paths = write_scores(evaluation.summary, folder)
-    details = _details(evaluation)
-    paths["report"] = write_report(evaluation.summary, paths["figure"], folder, details)
-    paths["report as a page"] = write_page(page_content(evaluation, details), folder)
+    content = report_content(evaluation, _details(evaluation))
+    paths["report"] = write_report(content, paths["figure"], folder)
+    paths["report as a page"] = write_page(content, folder)
     paths["translations"] = _write_translations(evaluation, folder / "translations")
     return paths
 
@@ -77,10 +76,10 @@ def _examples(evaluation: Evaluation) -> list[Example]:
 _LOOKED_AT = (range(6, 13), range(18, 26))
 
 
-def page_content(evaluation: Evaluation, details: ReportDetails) -> PageContent:
-    """Everything on the page of `evaluation`; the attention is that of sentences chosen by length alone."""
+def report_content(evaluation: Evaluation, details: ReportDetails) -> ReportContent:
+    """Everything in the report on `evaluation`; the attention is that of sentences chosen by length alone."""
     corpus = evaluation.text.corpus
-    return PageContent(
+    return ReportContent(
         summary=evaluation.summary,
         details=details,
         runs=_records(evaluation),

@@ -22,8 +22,8 @@ from seq2attn.report.chart import (
     thinned,
     without_gaps,
 )
+from seq2attn.report.content import RunRecord
 from seq2attn.report.figure import bucket_spans
-from seq2attn.report.page_content import RunRecord
 from seq2attn.report.scores import bucket_tip, looks
 from seq2attn.report.tables import length_name
 

@@ -1,33 +1,28 @@
-"""The report: what was measured, what it shows, and how to make it again."""
+"""The report: its sections and sentences, once, for Markdown and for the page."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from seq2attn.attention.maps import Exploration
+from seq2attn.config.settings import ABSENT, differing_settings
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
 from seq2attn.evaluation.score import FEW_SENTENCES
-from seq2attn.evaluation.summary import Summary, System
-from seq2attn.report.markdown import Block, Code, Heading, Paragraph, Picture, Table, to_markdown
+from seq2attn.evaluation.summary import Summary
+from seq2attn.report.markdown import Block, Bullets, Code, Heading, Paragraph, Picture, Table
 from seq2attn.report.tables import (
+    claims_table,
+    corpus_tables,
     difference_table,
     length_ratio_table,
     metric_title,
     score_table,
     seeds_table,
     slope_table,
+    systems_table,
 )
-from seq2attn.report.wording import (
-    claim_interval_text,
-    claim_text,
-    measured_text,
-    p_value_text,
-    three_sentences,
-    verdict,
-    why_untold,
-)
+from seq2attn.report.wording import HOW_TO_READ, LENGTH_RATIO, SEEDS, TRAINING, three_sentences, why_untold
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Example:
 
 @dataclass(frozen=True)
 class ReportDetails:
-    """What a report tells beside the scores; what is not given is left out."""
+    """The text behind the scores; what is not given is left out."""
 
     card: Mapping[str, str] = field(default_factory=dict)
     """Where the corpus comes from: licence, citation and so on, by name."""
@@ -52,206 +47,238 @@ class ReportDetails:
     """Translations to look at."""
 
 
-def write_report(summary: Summary, figure: Path, folder: Path, details: ReportDetails) -> Path:
-    """`report.md` in `folder`, which shows the picture at `figure`; its path."""
-    address = Path(os.path.relpath(figure, folder)).as_posix()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.md"
-    path.write_text(to_markdown(report_blocks(summary, address, details)), encoding="utf-8")
-    return path
+@dataclass(frozen=True)
+class RunRecord:
+    """What one run left in its folder."""
+
+    name: str
+    system: str
+    """The system that it is an output of."""
+    settings: Mapping[str, object]
+    """Every setting by its dotted key."""
+    metrics: Sequence[Mapping[str, float]]
+    """The lines of `metrics.jsonl`."""
+    digests: Mapping[str, str]
+    """SHA-256 of what it translates with, by what that is."""
 
 
-def report_blocks(summary: Summary, figure_address: str, details: ReportDetails) -> list[Block]:
-    """The report's content, in order, without any markup."""
-    return [
-        Heading(f"BLEU over {summary.length_of} length: {summary.text_name}", 1),
-        Paragraph(" ".join(three_sentences(summary))),
-        Picture(figure_address, _description(summary)),
-        *measurement_blocks(summary),
-        *_scores(summary),
-        *seeds_blocks(summary),
-        *slopes_blocks(summary),
-        *claims_blocks(summary),
-        *differences_blocks(summary),
-        *systems_blocks(summary),
-        *corpus_blocks(details),
-        *_examples(details.examples, summary),
-        Heading("Make it again", 2),
-        Code(summary.command),
-        Paragraph(f"SacreBLEU's signature of every BLEU: {summary.signature}"),
-        *(Paragraph(f"Of {metric}: {signature}") for metric, signature in summary.signatures.items()),
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything in the report; what is not given is left out."""
+
+    summary: Summary
+    details: ReportDetails = field(default_factory=ReportDetails)
+    runs: Sequence[RunRecord] = ()
+    explorations: Sequence[Exploration] = ()
+    source_language: str = ""
+    target_language: str = ""
+    corpus_digest: str = ""
+    """SHA-256 of the text."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the page draws under this name, to be pointed at; elsewhere `blocks` stand for it."""
+
+    name: str
+    blocks: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report under its own heading."""
+
+    name: str
+    """Its address on the page."""
+    title: str
+    blocks: tuple[Block | Drawing, ...]
+    parts: tuple[Section, ...] = ()
+    """Sections within it."""
+    folded: bool = False
+    """Whether the page shows it only when asked."""
+
+
+def report_title(summary: Summary) -> str:
+    """The title of the report."""
+    return f"BLEU over {summary.length_of} length: {summary.text_name}"
+
+
+def report_blocks(content: ReportContent, figure_address: str) -> list[Block]:
+    """The report as one document with the picture at `figure_address`, in order, without any markup."""
+    title = Heading(report_title(content.summary), 1)
+    lead = Paragraph(" ".join(three_sentences(content.summary)))
+    sections = report_sections(content, figure_address)
+    return [title, lead, *(block for section in sections for block in _flattened(section, 2))]
+
+
+def _flattened(section: Section, level: int) -> Iterator[Block]:
+    """The section's blocks under its heading; nothing where it has only what the page alone can draw."""
+    if not all(block.blocks for block in section.blocks if isinstance(block, Drawing)):
+        return
+    yield Heading(section.title, level)
+    for block in section.blocks:
+        yield from block.blocks if isinstance(block, Drawing) else (block,)
+    for part in section.parts:
+        yield from _flattened(part, level + 1)
+
+
+def report_sections(content: ReportContent, figure_address: str = "") -> list[Section]:
+    """The sections of the report, in order; `figure_address` is that of the picture for Markdown."""
+    sections = [
+        _figure(content.summary, figure_address),
+        _scores(content.summary),
+        Section(
+            "ratios",
+            "Length of the translations",
+            (Paragraph(LENGTH_RATIO), Drawing("ratios", (length_ratio_table(content.summary),))),
+        ),
+        _examples(content),
+        _attention(content),
+        _training(content),
+        _systems(content),
+        Section("corpus", "The text", tuple(corpus_tables(content.details.card, content.details.counts))),
+        _reproduction(content),
     ]
+    return [section for section in sections if section.blocks]
 
 
-def _description(summary: Summary) -> str:
+def _figure(summary: Summary, address: str) -> Section:
     names = ", ".join(system.name for system in summary.systems)
-    return f"BLEU over {summary.length_of} length on {summary.text_name}: {names}"
+    picture = Picture(address, f"BLEU over {summary.length_of} length on {summary.text_name}: {names}")
+    parts = (
+        Section("reading", "How to read it", (Bullets(HOW_TO_READ),), folded=True),
+        Section("measurement", "What was measured", tuple(_measurement(summary)), folded=True),
+    )
+    return Section("figure", "The figure", (Drawing("figure", (picture,)),), parts)
 
 
-def measurement_blocks(summary: Summary) -> list[Block]:
-    """What was measured, and how intervals are made."""
-    return [
-        Heading("What was measured", 2),
-        Paragraph(
-            f"{_systems_count(summary)} translated the same {summary.systems[0].overall.n:,} sentences of the split "
-            f"{summary.split} of {summary.corpus}. Measured on: {summary.machine}."
-        ),
-        Paragraph(
-            f"Sentences are grouped by the length of the raw {summary.length_of} in {summary.length_unit}. Each point "
-            f"is the corpus BLEU of a group, never a mean over sentences; intervals hold 95 % of {N_RESAMPLES:,} "
-            f"bootstrap resamples. A group of fewer than {FEW_SENTENCES} sentences is drawn hollow and has no interval."
-        ),
+def _measurement(summary: Summary) -> Iterator[Block]:
+    systems = "One system" if len(summary.systems) == 1 else f"{len(summary.systems)} systems"
+    split = f"the split {summary.split} of {summary.corpus}" if summary.split else summary.corpus
+    yield Paragraph(
+        f"{systems} translated the same {summary.systems[0].overall.n:,} sentences of {split}. "
+        f"Measured on: {summary.machine}."
+    )
+    yield Paragraph(
+        f"Sentences are grouped by the length of the raw {summary.length_of} in {summary.length_unit}. Each point "
+        f"is the corpus BLEU of a group, never a mean over sentences; intervals hold 95 % of {N_RESAMPLES:,} "
+        f"bootstrap resamples. A group of fewer than {FEW_SENTENCES} sentences is drawn hollow and has no interval."
+    )
+
+
+def _scores(summary: Summary) -> Section:
+    parts = [*_seeds(summary), *_claims(summary)]
+    parts += [
+        Section(metric, metric_title(summary, metric), (score_table(summary, metric),))
+        for metric in summary.metrics[1:]
     ]
+    parts += [*_slopes(summary), *_differences(summary)]
+    return Section("scores", "The scores", (Drawing("scores", (score_table(summary),)),), tuple(parts))
 
 
-def _systems_count(summary: Summary) -> str:
-    return "One system" if len(summary.systems) == 1 else f"{len(summary.systems)} systems"
+def _seeds(summary: Summary) -> Iterator[Section]:
+    if any(system.outputs for system in summary.systems):
+        yield Section("seeds", "Each seed by itself", (seeds_table(summary), Paragraph(SEEDS)))
 
 
-def _scores(summary: Summary) -> list[Block]:
-    return [
-        Heading(f"BLEU by {summary.length_of} length", 2),
-        score_table(summary),
-        Heading("Length of the translations", 2),
-        Paragraph(
-            "Tokens in the translations divided by those in the references. Below 1, part of a low BLEU is the brevity "
-            "penalty: the system stops too early."
-        ),
-        length_ratio_table(summary),
-        *(
-            block
-            for metric in summary.metrics[1:]
-            for block in (Heading(metric_title(summary, metric), 2), score_table(summary, metric))
-        ),
-    ]
+def _claims(summary: Summary) -> Iterator[Section]:
+    if not summary.claims:
+        return
+    how = (
+        f"Intervals and p-values by paired bootstrap with {N_PAIRED_RESAMPLES:,} resamples (Koehn 2004): both systems "
+        "are scored on the same resamples, and p is the share of resamples, with one added, in which the claim does "
+        "not hold."
+    )
+    paragraphs = [Paragraph(text) for text in (how, why_untold(summary)) if text]
+    drawing = Drawing("claims", (claims_table(summary),))
+    yield Section("claims", "What was expected, and whether it was found", (drawing, *paragraphs))
 
 
-def seeds_blocks(summary: Summary) -> list[Block]:
-    """BLEU of each output where systems have several, and what that does to all the rest."""
-    if not any(system.outputs for system in summary.systems):
-        return []
-    return [
-        Heading("Each seed by itself", 2),
-        seeds_table(summary),
-        Paragraph(
-            "These systems have several outputs, as a rule those of several seeds. Their scores are means, ± is the "
-            "standard deviation over the outputs, and intervals and p-values allow for training again with other "
-            "seeds: the mean of so few lies around that of all as Student's t says. Translations, attention and what "
-            "training cost are shown of the first alone."
-        ),
-    ]
-
-
-def slopes_blocks(summary: Summary) -> list[Block]:
-    """BLEU lost as sentences grow, with what that means."""
-    if not any(system.slope for system in summary.systems):
-        return []
-    return [
-        Heading("BLEU lost as sentences grow", 2),
-        slope_table(summary),
-        Paragraph(
+def _slopes(summary: Summary) -> Iterator[Section]:
+    if any(system.slope for system in summary.systems):
+        how = (
             "The falling slope of the straight line through the groups' BLEU at the mean length of their sentences, by "
             f"least squares weighted by their number; groups of fewer than {FEW_SENTENCES} are left out."
-        ),
-    ]
+        )
+        yield Section("slopes", "BLEU lost as sentences grow", (slope_table(summary), Paragraph(how)), folded=True)
 
 
-def differences_blocks(summary: Summary) -> list[Block]:
-    """Every system against the baseline, with the tests."""
+def _differences(summary: Summary) -> Iterator[Section]:
     if not summary.differences:
-        return []
-    metrics = dict.fromkeys(one.metric for one in summary.differences)
-    return [
-        Heading(f"Each system against {summary.differences[0].baseline}", 2),
-        *(difference_table(summary, metric) for metric in metrics),
-        Paragraph(
-            f"Intervals by paired bootstrap; p-values, two-sided, by approximate randomisation and by paired bootstrap "
-            f"with {N_PAIRED_RESAMPLES:,} trials each, corrected for the number of rows (Holm)."
-        ),
-    ]
-
-
-def claims_blocks(summary: Summary) -> list[Block]:
-    """What was expected, and whether it was found."""
-    if not summary.claims:
-        return []
-    rows = tuple(
-        (
-            claim_text(claim, summary.length_unit),
-            verdict(claim),
-            measured_text(claim),
-            claim_interval_text(claim),
-            p_value_text(claim.p_value),
-        )
-        for claim in summary.claims
+        return
+    metrics = dict.fromkeys(difference.metric for difference in summary.differences)
+    how = (
+        "Intervals by paired bootstrap; p-values, two-sided, by approximate randomisation and by paired bootstrap with "
+        f"{N_PAIRED_RESAMPLES:,} trials each, corrected for the number of rows (Holm)."
     )
-    return [
-        Heading("What was expected, and whether it was found", 2),
-        Table(("claim", "verdict", "measured", "95 % interval", "p"), rows, numeric=False),
-        Paragraph(
-            f"Intervals and p-values by paired bootstrap with {N_PAIRED_RESAMPLES:,} resamples (Koehn 2004): both "
-            "systems are scored on the same resamples, and p is the share of resamples, with one added, in which the "
-            "claim does not hold."
-        ),
-        *([Paragraph(why)] if (why := why_untold(summary)) else []),
+    tables = (difference_table(summary, metric) for metric in metrics)
+    title = f"Each system against {summary.differences[0].baseline}"
+    yield Section("differences", title, (*tables, Paragraph(how)), folded=True)
+
+
+def _examples(content: ReportContent) -> Section:
+    unit = content.summary.length_unit
+    tables = [
+        Table(
+            (f"{example.length} {unit}", ""),
+            (("source", example.source), ("reference", example.reference), *example.translations.items()),
+            numeric=False,
+        )
+        for example in content.details.examples
     ]
-
-
-def systems_blocks(summary: Summary) -> list[Block]:
-    """The systems and what their training cost."""
-    header = ("system", "kind", "attention", "parameters", "trained up to", *_TRAINING_COLUMNS)
-    rows = tuple(_system_row(system) for system in summary.systems)
-    return [Heading("The systems and what they cost", 2), Table(header, rows, numeric=False)]
-
-
-_TRAINING_COLUMNS = ("minutes", "updates", "target tokens", "device", "validation loss", "validation BLEU")
-
-
-def _system_row(system: System) -> tuple[str, ...]:
-    cap = "any length" if system.max_source_words is None else f"{system.max_source_words} words"
-    parameters = "–" if system.parameters is None else f"{system.parameters:,}"
-    name = f"{system.name} (the first of {len(system.outputs)})" if system.outputs else system.name
-    return (name, system.kind or "–", system.attention or "–", parameters, cap, *_training_cells(system))
-
-
-def _training_cells(system: System) -> tuple[str, ...]:
-    training = system.training
-    if training is None:
-        return ("–",) * len(_TRAINING_COLUMNS)
-    return (
-        f"{training.minutes:.1f}",
-        f"{training.steps:,}",
-        f"{training.target_tokens:,}",
-        training.device,
-        "–" if training.validation_loss is None else f"{training.validation_loss:.3f}",
-        "–" if training.validation_bleu is None else f"{training.validation_bleu:.1f}",
+    how = Paragraph(
+        "Chosen by length alone. A good translation can differ from its reference, and a bad one can share most words "
+        "with it."
     )
+    blocks: tuple[Block | Drawing, ...] = (how, Drawing("examples", tuple(tables))) if tables else ()
+    return Section("examples", "Translations, short and long", blocks)
 
 
-def corpus_blocks(details: ReportDetails) -> list[Block]:
-    """Where the text comes from, and how many pairs were kept."""
-    blocks: list[Block] = []
-    if details.card:
-        blocks.append(Table(("corpus", ""), tuple(details.card.items()), numeric=False))
-    if details.counts:
-        names = tuple(dict.fromkeys(name for counts in details.counts.values() for name in counts))
-        rows = tuple(
-            (split, *(f"{counts[name]:,}" if name in counts else "–" for name in names))
-            for split, counts in details.counts.items()
-        )
-        blocks.append(Table(("split", *names), rows))
-    return [Heading("The corpus", 2), *blocks] if blocks else []
+def _attention(content: ReportContent) -> Section:
+    how = Paragraph(
+        "For each word that it writes, a model with attention spreads its look over the source words. Point at a word "
+        "of a translation, and the source words that were looked at light up; point at a source word, and the words "
+        "that looked at it do."
+    )
+    return Section("attention", "Where the models look", (how, Drawing("attention")) if content.explorations else ())
 
 
-def _examples(examples: Sequence[Example], summary: Summary) -> list[Block]:
-    if not examples:
-        return []
-    blocks: list[Block] = [Heading("Translations, short and long", 2)]
-    for example in examples:
-        rows = (
-            ("source", example.source),
-            ("reference", example.reference),
-            *example.translations.items(),
-        )
-        blocks.append(Table((f"{example.length} {summary.length_unit}", ""), rows, numeric=False))
-    return blocks
+def _training(content: ReportContent) -> Section:
+    lines = [line for run in content.runs for line in run.metrics]
+    recorded = any("perplexity/validation" in line or "bleu/validation" in line for line in lines)
+    return Section("training", "Training", (Paragraph(TRAINING), Drawing("training")) if recorded else ())
+
+
+def _systems(content: ReportContent) -> Section:
+    settings = differing_settings([run.settings for run in content.runs])
+    parts = []
+    if settings:
+        header = ("setting", *(run.name for run in content.runs))
+        rows = tuple((setting.key, *setting.values) for setting in settings)
+        same = "Everything else is the same."
+        if any(ABSENT in setting.values for setting in settings):
+            same += f" {ABSENT}: that kind of model has no such setting."
+        blocks = (Drawing("settings", (Table(header, rows, numeric=False),)), Paragraph(same))
+        parts.append(Section("settings", "What differs between their configurations", blocks))
+    return Section("systems", "The systems", (Drawing("systems", (systems_table(content.summary),)),), tuple(parts))
+
+
+def _reproduction(content: ReportContent) -> Section:
+    summary = content.summary
+    rows = [(f"SHA-256 of {what}", digest) for what, digest in _digests(content).items()]
+    rows += [
+        (f"{metric}, sacreBLEU's signature", signature)
+        for metric, signature in {"BLEU": summary.signature, **summary.signatures}.items()
+    ]
+    table = Table(("", ""), tuple(rows), numeric=False)
+    return Section("reproduction", "How to reproduce it", (Code(summary.command), table))
+
+
+def _digests(content: ReportContent) -> dict[str, str]:
+    """By what it is of, each SHA-256 once."""
+    owners: dict[tuple[str, str], list[str]] = {}
+    for run in content.runs:
+        for what, digest in run.digests.items():
+            owners.setdefault((what, digest), []).append(run.name)
+    of_runs = {f"{what} of {' and '.join(names)}": digest for (what, digest), names in owners.items()}
+    return ({"text": content.corpus_digest} if content.corpus_digest else {}) | of_runs

@@ -12,25 +12,16 @@ from markupsafe import Markup
 
 from seq2attn.attention import html as explorer
 from seq2attn.attention.maps import Choice
-from seq2attn.config.settings import ABSENT, differing_settings
+from seq2attn.config.settings import differing_settings
 from seq2attn.errors import disk_errors
-from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.chart import NARROW, WIDE
 from seq2attn.report.charts import bleu_chart, ratio_chart, training_charts
-from seq2attn.report.content import (
-    corpus_blocks,
-    differences_blocks,
-    measurement_blocks,
-    seeds_blocks,
-    slopes_blocks,
-    systems_blocks,
-)
+from seq2attn.report.content import ReportContent, report_sections, report_title
 from seq2attn.report.diff import mark_differences
 from seq2attn.report.figure import figure_notes
-from seq2attn.report.page_content import PageContent
 from seq2attn.report.scores import looks, score_rows
-from seq2attn.report.tables import length_name, metric_title, score_table
+from seq2attn.report.tables import length_name, systems_table
 from seq2attn.report.wording import (
     claim_interval_text,
     claim_text,
@@ -38,14 +29,13 @@ from seq2attn.report.wording import (
     p_value_text,
     three_sentences,
     verdict,
-    why_untold,
 )
 
 _PACKAGE = "seq2attn.report"
 _SIZES = {"wide": WIDE, "narrow": NARROW}
 
 
-def write_page(content: PageContent, folder: Path) -> Path:
+def write_page(content: ReportContent, folder: Path) -> Path:
     """`report.html` in `folder`; its path.
 
     Raises: RunError where it cannot be written.
@@ -57,7 +47,7 @@ def write_page(content: PageContent, folder: Path) -> Path:
     return path
 
 
-def page(content: PageContent) -> str:
+def page(content: ReportContent) -> str:
     """The page. All text of the corpus, the models and the user is escaped by the template."""
     environment = Environment(
         loader=PackageLoader(_PACKAGE, ""),
@@ -68,7 +58,7 @@ def page(content: PageContent) -> str:
     )
     environment.filters["tie"] = _tie
     environment.filters["kind"] = lambda block: type(block).__name__
-    return environment.get_template("page.html").render(_variables(content))
+    return environment.get_template("page.html").render(_variables(content)).lstrip()
 
 
 def _tie(text: str) -> str:
@@ -76,31 +66,27 @@ def _tie(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
-def _variables(content: PageContent) -> Mapping[str, Any]:
+def _variables(content: ReportContent) -> Mapping[str, Any]:
     summary = content.summary
-    settings = differing_settings([run.settings for run in content.runs])
     return {
         "content": content,
         "summary": summary,
+        "title": report_title(summary),
         "style": Markup(_resource("page.css")),
         "script": Markup(_resource("page.js")),
         "sentences": three_sentences(summary),
+        "sections": report_sections(content),
         "looks": looks(summary),
         "figure": {name: bleu_chart(summary, size) for name, size in _SIZES.items()},
         "figure_notes": figure_notes(summary),
         "length_name": length_name(summary),
         "rows": score_rows(summary),
         "claims": _claims(summary),
-        "why_untold": why_untold(summary),
-        "n_resamples": N_PAIRED_RESAMPLES,
         "ratios": {name: ratio_chart(summary, size) for name, size in _SIZES.items()},
         "mark": mark_differences,
         "training": _training(content),
-        "settings": settings,
-        "absent": ABSENT if any(ABSENT in one.values for one in settings) else None,
-        "blocks": _blocks(content),
-        "digests": _digests(content),
-        "beside": [(metric_title(summary, metric), score_table(summary, metric)) for metric in summary.metrics[1:]],
+        "systems": systems_table(summary),
+        "settings": differing_settings([run.settings for run in content.runs]),
         "explorer": _explorer(content),
     }
 
@@ -123,37 +109,13 @@ def _claims(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def _training(content: PageContent) -> list[dict[str, Any]]:
+def _training(content: ReportContent) -> list[dict[str, Any]]:
     """Each chart of training in both sizes."""
     drawn = {name: training_charts(content.summary, content.runs, size) for name, size in _SIZES.items()}
     return [dict(zip(drawn, charts, strict=True)) for charts in zip(*drawn.values(), strict=True)]
 
 
-def _blocks(content: PageContent) -> dict[str, Any]:
-    """What the page has in common with `report.md`, by section, without the headings."""
-    summary = content.summary
-    found = {
-        "measurement": measurement_blocks(summary),
-        "seeds": seeds_blocks(summary),
-        "slopes": slopes_blocks(summary),
-        "differences": differences_blocks(summary),
-        "systems": systems_blocks(summary),
-        "corpus": corpus_blocks(content.details),
-    }
-    return {name: blocks[1:] for name, blocks in found.items()}
-
-
-def _digests(content: PageContent) -> dict[str, str]:
-    """By what it is of, each SHA-256 once."""
-    owners: dict[tuple[str, str], list[str]] = {}
-    for run in content.runs:
-        for what, digest in run.digests.items():
-            owners.setdefault((what, digest), []).append(run.name)
-    of_runs = {f"{what} of {' and '.join(names)}": digest for (what, digest), names in owners.items()}
-    return ({"text": content.corpus_digest} if content.corpus_digest else {}) | of_runs
-
-
-def _explorer(content: PageContent) -> dict[str, Any]:
+def _explorer(content: ReportContent) -> dict[str, Any]:
     """The attention explorer's parts: its style and program once, its data for each sentence."""
     return {
         "style": Markup(explorer.style()),

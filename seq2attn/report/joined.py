@@ -47,7 +47,7 @@ def joined_blocks(summary: JoinedSummary, figure_address: str) -> Iterator[Block
     yield size_table(summary)
     yield Heading("By length of the input", 2)
     yield joined_length_table(summary)
-    yield Heading("Make it again", 2)
+    yield Heading("How to reproduce it", 2)
     yield Code(summary.command)
     yield Paragraph(f"SacreBLEU's signature: {summary.signature}")
 

@@ -42,13 +42,20 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Bullets:
+    """Points, each a term and what there is to say of it."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Code:
     """Text to be typed as it stands."""
 
     text: str
 
 
-Block = Heading | Paragraph | Picture | Table | Code
+Block = Heading | Paragraph | Picture | Table | Bullets | Code
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:
@@ -66,6 +73,8 @@ def _markdown(block: Block) -> str:
             return f"![{_escape(description)}](<{address}>)"
         case Table():
             return _markdown_table(block)
+        case Bullets(items):
+            return "\n".join(f"- **{_escape(term)}** {_escape(text)}" for term, text in items)
         case Code(text):
             # A fence is longer than any run of back quotes within it.
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 
 import rich.table
 from rich import box
@@ -13,15 +14,23 @@ from rich.text import Text
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
 from seq2attn.evaluation.score import BLEU, Bucket, Score
 from seq2attn.evaluation.slope import WORDS, Slope
-from seq2attn.evaluation.summary import Summary
+from seq2attn.evaluation.summary import Summary, System
 from seq2attn.report.markdown import Table
-from seq2attn.report.wording import p_value_text, signed
+from seq2attn.report.wording import (
+    claim_interval_text,
+    claim_text,
+    measured_text,
+    p_value_text,
+    signed,
+    verdict,
+)
 
 TOO_SMALL = "n too small"
 """Stands where an interval would, in a bucket of few sentences."""
 
 _CAPTION = "Below: 95 % interval; ×: length against the reference."
 _CELL_COLUMNS = len("12.3–45.6 ×0.97")
+_TRAINING_COLUMNS = ("minutes", "updates", "target tokens", "device", "validation loss", "validation BLEU")
 _BUCKET_COLUMNS = ("low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio", "bleu_spread")
 
 
@@ -133,6 +142,42 @@ def difference_table(summary: Summary, metric: str) -> Table:
     return Table((*header, "p, randomisation", "p, bootstrap"), tuple(rows))
 
 
+def claims_table(summary: Summary) -> Table:
+    """A row for each claim: what was measured, and whether it was found."""
+    rows = tuple(
+        (
+            claim_text(claim, summary.length_unit),
+            verdict(claim),
+            measured_text(claim),
+            claim_interval_text(claim),
+            p_value_text(claim.p_value),
+        )
+        for claim in summary.claims
+    )
+    return Table(("claim", "verdict", "measured", "95 % interval", "p"), rows, numeric=False)
+
+
+def systems_table(summary: Summary) -> Table:
+    """The systems and what their training cost."""
+    header = ("system", "kind", "attention", "parameters", "trained up to", *_TRAINING_COLUMNS)
+    return Table(header, tuple(_system_row(system) for system in summary.systems), numeric=False)
+
+
+def corpus_tables(card: Mapping[str, str], counts: Mapping[str, Mapping[str, int]]) -> list[Table]:
+    """Where the text comes from, and how many pairs were kept; without what is not known."""
+    tables = []
+    if card:
+        tables.append(Table(("corpus", ""), tuple(card.items()), numeric=False))
+    if counts:
+        names = tuple(dict.fromkeys(name for of_split in counts.values() for name in of_split))
+        rows = tuple(
+            (split, *(f"{of_split[name]:,}" if name in of_split else "–" for name in names))
+            for split, of_split in counts.items()
+        )
+        tables.append(Table(("split", *names), rows))
+    return tables
+
+
 def rich_table(table: Table, title: str) -> rich.table.Table:
     """Any table for `rich` to print."""
     shown = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
@@ -153,6 +198,27 @@ def to_csv(summary: Summary) -> str:
         described = [system.name, system.run, system.kind, system.attention, system.parameters]
         writer.writerows([*described, *_bucket_fields(bucket)] for bucket in system.buckets)
     return stream.getvalue()
+
+
+def _system_row(system: System) -> tuple[str, ...]:
+    cap = "any length" if system.max_source_words is None else f"{system.max_source_words} words"
+    parameters = "–" if system.parameters is None else f"{system.parameters:,}"
+    name = f"{system.name} (the first of {len(system.outputs)})" if system.outputs else system.name
+    return (name, system.kind or "–", system.attention or "–", parameters, cap, *_training_cells(system))
+
+
+def _training_cells(system: System) -> tuple[str, ...]:
+    training = system.training
+    if training is None:
+        return ("–",) * len(_TRAINING_COLUMNS)
+    return (
+        f"{training.minutes:.1f}",
+        f"{training.steps:,}",
+        f"{training.target_tokens:,}",
+        training.device,
+        "–" if training.validation_loss is None else f"{training.validation_loss:.3f}",
+        "–" if training.validation_bleu is None else f"{training.validation_bleu:.1f}",
+    )
 
 
 def _slope_text(slope: Slope | None) -> str:

@@ -28,6 +28,45 @@ _BOTTLENECK = (
 )
 
 
+HOW_TO_READ = (
+    (
+        "BLEU",
+        "compares a translation with one made by people: how many of its words, and of its runs of two, three and four "
+        "words, stand there too. 0 is none, 100 all. It ranks systems on the same sentences, and says little by "
+        "itself: many good translations are worded otherwise.",
+    ),
+    (
+        "A point",
+        "is all sentences of that length together. Its band shows how far the score moves when the sentences are drawn "
+        "again by chance, 95 times in 100. Where two bands are well apart, the choice of sentences does not explain "
+        "the difference.",
+    ),
+    (
+        "One vector:",
+        "without attention, a recurrent model has to keep a whole sentence in a fixed list of numbers, as many for "
+        "sixty words as for six. With attention it looks again at the source words for every word that it writes. A "
+        "transformer is made of such looks alone.",
+    ),
+)
+"""What the report says of the figure: terms, and what there is to know of each."""
+
+LENGTH_RATIO = (
+    "Tokens in the translations divided by those in the references. Below 1, part of a low BLEU is the brevity "
+    "penalty: the system stops too early. Above 1 it goes on too long."
+)
+SEEDS = (
+    "These systems have several outputs, usually those of several seeds. Their scores are means, ± is the standard "
+    "deviation over the outputs, and intervals and p-values allow for training again with other seeds: the mean of so "
+    "few lies around that of all as Student's t says. Translations, attention and the cost of training are those of "
+    "the first."
+)
+TRAINING = (
+    "Perplexity: among how many subwords the model wavers, on average, at each place of sentences that it was not "
+    "trained on; lower is better. BLEU is that of greedy translations of some of them. Fine lines, where they were "
+    "recorded: the same on the training text."
+)
+
+
 def three_sentences(summary: Summary) -> tuple[str, str, str]:
     """What the bottleneck is, whether the fixed context falls behind on long sentences, and what each system keeps."""
     return _BOTTLENECK, _fall_sentence(summary), _retention_sentence(summary)
