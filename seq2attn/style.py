@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from contextlib import AbstractContextManager
+from html import escape
 from pathlib import Path
 
 import matplotlib as mpl
@@ -41,6 +44,24 @@ def house_style() -> AbstractContextManager[None]:
             "text.parse_math": False,
         }
     )
+
+
+class InlineFigure(Figure):
+    """A figure that a notebook shows as the value of a cell, whether or not pyplot is loaded."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        with house_style():
+            self.savefig(picture, format="png")
+        return picture.getvalue()
+
+    def as_image(self, description: str) -> str:
+        """The figure as an HTML element that holds it whole."""
+        picture = io.BytesIO()
+        with house_style():
+            self.savefig(picture, format="svg", metadata={"Date": None})
+        data = base64.b64encode(picture.getvalue()).decode()
+        return f'<img alt="{escape(description)}" style="max-width: 100%" src="data:image/svg+xml;base64,{data}">'
 
 
 def save_figure(figure: Figure, path_without_suffix: Path, title: str) -> tuple[Path, Path]:

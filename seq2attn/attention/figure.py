@@ -20,7 +20,7 @@ from matplotlib.ft2font import FT2Font, StyleFlags
 
 from seq2attn.attention.maps import AttentionMap, Choice, Exploration
 from seq2attn.errors import disk_errors
-from seq2attn.style import FAINT, GRID, INK, PNG_DPI, house_style
+from seq2attn.style import FAINT, GRID, INK, PNG_DPI, InlineFigure, house_style
 
 # Faint weights are most of the weights of a transformer; the root shows them, and the bar of colours says so.
 _SCALE = PowerNorm(0.5, vmin=0.0, vmax=1.0)
@@ -81,7 +81,7 @@ def maps_figure(panels: Sequence[Panel], heading: str) -> tuple[Figure, str]:
     n_rows = math.ceil(len(panels) / n_columns)
     width, height = np.max([_panel_inches(panel) for panel in panels], axis=0)
     with house_style(), mpl.rc_context({"font.family": families}):
-        figure = Figure((n_columns * width + 0.9, n_rows * height + 0.5), facecolor="white", layout="constrained")
+        figure = InlineFigure((n_columns * width + 0.9, n_rows * height + 0.5), facecolor="white", layout="constrained")
         room = figure.get_figwidth() * _TITLE_POINTS / _HEADING_POINTS
         figure.suptitle(_wrapped(heading, room), x=0.01, ha="left", fontsize=_HEADING_POINTS)
         axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()

@@ -1,14 +1,21 @@
-"""Attention maps as a page to point at, in one file that needs no network."""
+"""Attention maps as a page to point at, in one file that needs no network, and as what a notebook shows."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from seq2attn.attention.maps import Choice, Exploration
-from seq2attn.errors import disk_errors
+from seq2attn.attention.maps import KINDS, AttentionMap, Choice, Exploration, Kind
+from seq2attn.errors import ConfigError, disk_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -41,15 +48,19 @@ def write_page(exploration: Exploration, choice: Choice, as_subwords: bool, path
 
     Raises: RunError where it cannot be written.
     """
-    page = _PAGE.format(
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(exploration, choice, as_subwords), encoding="utf-8")
+
+
+def page(exploration: Exploration, choice: Choice, as_subwords: bool) -> str:
+    """The page itself. All text of the model and the user is escaped."""
+    return _PAGE.format(
         title=escape(f"Where the model looks: {exploration.source}"),
         style=style(),
         data=data_element(exploration, choice, as_subwords),
         script=script(),
     )
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
 
 
 def data_element(exploration: Exploration, choice: Choice, as_subwords: bool) -> str:
@@ -74,3 +85,87 @@ def script() -> str:
 
 def _resource(name: str) -> str:
     return files("seq2attn.attention").joinpath(name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, repr=False)
+class AttentionView:
+    """The attention of a run on one sentence. A notebook shows it with every layer and head, to be pointed at."""
+
+    exploration: Exploration
+
+    @property
+    def source(self) -> str:
+        """The sentence."""
+        return self.exploration.source
+
+    @property
+    def translation(self) -> str:
+        """What the model wrote, or was made to write."""
+        return self.exploration.systems[0].translation
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """Attention from each word of the translation to each of the source, `(target words, source words)`.
+
+        Each row sums to 1; the last row and column are the end of the sentence. None for a model without attention.
+        """
+        found = self.map()
+        return None if found is None else found.weights
+
+    def map(
+        self, kind: Kind = "cross", layer: int | None = None, head: int | None = None, subwords: bool = False
+    ) -> AttentionMap | None:
+        """The weights of one head with the words of its rows and columns; None where the model has none of this kind.
+
+        Args:
+            kind: `cross` from the translation to the source, `encoder` and `decoder` within either.
+            layer: counted from 1; without it the last but one, of two the last.
+            head: counted from 1; without it the mean of all.
+            subwords: subwords apart, not merged into words.
+
+        Raises: ConfigError for an unknown kind; RunError for a layer or a head that the model does not have.
+        """
+        return self.exploration.systems[0].attention.map(Choice(_checked(kind), layer, head), subwords)
+
+    def plot(
+        self, kind: Kind = "cross", layer: int | None = None, head: int | None = None, subwords: bool = False
+    ) -> Figure:
+        """The same as a matplotlib figure: a heat map, or one of every head where none is chosen.
+
+        Raises: as `map`.
+        """
+        from seq2attn.attention.figure import maps_figure, panels_of
+
+        chosen = Choice(_checked(kind), layer, head)
+        return maps_figure(panels_of(self.exploration, chosen, subwords), self.source)[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The words, and the weights of every layer and head."""
+        return self.exploration.as_json(Choice(), as_subwords=False)
+
+    def __str__(self) -> str:
+        from seq2attn.attention.terminal import LEGEND, terminal_map
+
+        found = self.map()
+        shown = self.exploration.systems[0].why_nothing("cross") if found is None else terminal_map(found, 100, False)
+        return f"{self.source}\n{self.translation}\n\n{shown}\n{'' if found is None else LEGEND}".rstrip()
+
+    def __repr__(self) -> str:
+        return f"<AttentionView {self.source!r} → {self.translation!r}>"
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own: its style and program stay in it, and it can reach no network."""
+        attention = self.exploration.systems[0].attention
+        rows = len(attention.written.labels(as_subwords=False))
+        longest = max(map(len, attention.source.labels(as_subwords=False)))
+        height = 420 + 26 * rows + 8 * longest
+        return (
+            f'<iframe title="Attention" sandbox="allow-scripts" style="width: 100%; height: {height}px; border: 0; '
+            f'resize: vertical; overflow: auto" srcdoc="{escape(page(self.exploration, Choice(), False))}"></iframe>'
+        )
+
+
+def _checked(kind: Kind) -> Kind:
+    if kind not in KINDS:
+        raise ConfigError(f"kind {kind}: expected one of {', '.join(KINDS)}")
+    return kind

@@ -129,11 +129,6 @@ def parse_join_sizes(text: str) -> tuple[int, ...]:
 
 def further_metrics(names: list[MetricName] | None) -> tuple[Metric, ...]:
     """The metrics called `names`, without duplicates."""
-    from seq2attn.evaluation.metrics import Chrf, Ter
+    from seq2attn.evaluation.metrics import metrics_named
 
-    metrics: dict[MetricName, Metric] = {
-        MetricName.chrf: Chrf(),
-        MetricName.chrf_plus_plus: Chrf(word_order=2),
-        MetricName.ter: Ter(),
-    }
-    return tuple(metrics[name] for name in dict.fromkeys(names or []))
+    return metrics_named(name.value for name in names or [])

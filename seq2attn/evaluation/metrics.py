@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ import sacrebleu.metrics
 import sacrebleu.metrics.base
 from numpy.typing import NDArray
 
-from seq2attn.errors import DataError
+from seq2attn.errors import ConfigError, DataError
 from seq2attn.evaluation.tokenizers import DEFAULT_TOKENIZER, check_tokenizer
 
 Statistics = NDArray[np.float64]
@@ -187,3 +187,18 @@ class Ter(Metric):
         """TER of each row; without reference words 100 where something was said, else 0."""
         edits, words = totals[:, 0], totals[:, 1]
         return 100.0 * np.divide(edits, words, out=(edits > 0).astype(np.float64), where=words > 0)
+
+
+_BY_NAME: dict[str, Callable[[], Metric]] = {"chrf": Chrf, "chrf++": lambda: Chrf(word_order=2), "ter": Ter}
+
+
+def metrics_named(names: Iterable[str]) -> tuple[Metric, ...]:
+    """The metrics with these names besides BLEU, which is always computed; each once, in order.
+
+    Raises: ConfigError for a name that no metric has.
+    """
+    wanted = [name for name in dict.fromkeys(name.lower() for name in names) if name != "bleu"]
+    for name in wanted:
+        if name not in _BY_NAME:
+            raise ConfigError(f"metric {name}: expected one of bleu, {', '.join(_BY_NAME)}")
+    return tuple(_BY_NAME[name]() for name in wanted)

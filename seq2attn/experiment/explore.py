@@ -21,10 +21,15 @@ def explore(paths: Sequence[Path], source: str, target: str | None, device: torc
 
     Raises: RunError where a path is no run; DataError where the source or the target has no word.
     """
+    check_words(source, target)
+    return explore_runs(load_runs(paths, device), source, target)
+
+
+def check_words(source: str, target: str | None) -> None:
+    """Raises: DataError where one of the texts has no word."""
     for option, text in (("--source", source), ("--target", target)):
         if text is not None and not normalise(text):
             raise DataError(f"{option}: there is no word in it; give a sentence")
-    return explore_runs(load_runs(paths, device), source, target)
 
 
 def explore_runs(runs: Mapping[str, TrainedRun], source: str, target: str | None = None) -> Exploration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")
 
@@ -39,6 +40,30 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: bool = True
+
+    def __str__(self) -> str:
+        """Columns of plain text."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = []
+        for row in (self.header, *self.rows):
+            cells = [
+                cell.rjust(width) if self.numeric and place else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The table as a notebook shows it."""
+        align = "right" if self.numeric else "left"
+        rows = [
+            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+            for tag, row in (("th", self.header), *(("td", row) for row in self.rows))
+        ]
+        body = "".join(f"<tr>{row}</tr>" for row in rows[1:])
+        return f'<table style="text-align: {align}"><thead><tr>{rows[0]}</tr></thead><tbody>{body}</tbody></table>'
 
 
 @dataclass(frozen=True)

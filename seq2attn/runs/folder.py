@@ -221,7 +221,8 @@ def load_run(path: Path, device: torch.device) -> TrainedRun:
         go_on = f"seq2attn train {folder.config_file} --run-dir {path} --resume"
         raise RunError(f"{path}: has no checkpoint yet; train on with `{go_on}`")
     about = check_made_for(checkpoint, made_for(config.model, subwords))
-    model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
+    with torch.random.fork_rng([]):  # the first weights are drawn, to be replaced at once
+        model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     set_weights(model, load_weights(checkpoint), str(checkpoint))
     return TrainedRun(folder, config, subwords, model.to(device).eval(), about)
 
