@@ -16,6 +16,7 @@ from seq2attn.models.attention import (
     GeneralAttention,
     MultiHeadAttention,
     ScaledDotAttention,
+    Scope,
 )
 from seq2attn.models.positions import SinusoidalPositions
 from seq2attn.models.rnn import BidirectionalEncoder, mirrored_positions
@@ -44,7 +45,7 @@ def test_attention_is_its_equation(kind: type[Attention]) -> None:
     states = torch.randn(BATCH, SOURCE, D_MODEL, dtype=torch.float64)
     valid = torch.arange(SOURCE)[None, :] < torch.tensor(LENGTHS)[:, None]
     memory = Memory(states, valid)
-    memory = Memory(states, valid, projected=attention.project(memory))
+    memory = Memory(states, valid, cached=attention.precompute(memory))
     context, weights = attention(query, memory)
     for row, length in enumerate(LENGTHS):
         for position in range(TARGET):
@@ -64,28 +65,28 @@ def test_multi_head_attention_is_its_equation_with_and_without_maps(causal: bool
     attention = MultiHeadAttention(D_MODEL, heads).double().requires_grad_(False)
     inputs = torch.randn(BATCH, SOURCE, D_MODEL, dtype=torch.float64)
     valid = torch.arange(SOURCE)[None, :] < torch.tensor(LENGTHS)[:, None]
-    visible = None if causal else valid[:, None, None, :]
+    scope = Scope(causal=True) if causal else Scope(visible=valid[:, None, None, :])
     maps: list[Tensor] = []
     keys, values = attention.keys_and_values(inputs)
-    fused = attention(inputs, keys, values, visible, causal)
-    torch.testing.assert_close(attention(inputs, keys, values, visible, causal, maps), fused)
+    fused = attention(inputs, keys, values, scope)
+    torch.testing.assert_close(attention(inputs, keys, values, scope, maps=maps), fused)
     w_query = attention.query_projection
     w_key, w_value = attention.key_value_projection.weight.split(D_MODEL)
     b_key, b_value = attention.key_value_projection.bias.split(D_MODEL)
     for row in range(BATCH):
         for position in range(SOURCE):
-            seen = range(position + 1) if causal else range(LENGTHS[row])
+            visible = range(position + 1) if causal else range(LENGTHS[row])
             joined = []
             for head in range(heads):
                 part = slice(head * d_head, (head + 1) * d_head)
                 query = (w_query.weight @ inputs[row, position] + w_query.bias)[part]
-                scores = [float(query @ (w_key @ inputs[row, j] + b_key)[part]) / math.sqrt(d_head) for j in seen]
+                scores = [float(query @ (w_key @ inputs[row, j] + b_key)[part]) / math.sqrt(d_head) for j in visible]
                 total = sum(math.exp(score) for score in scores)
                 mean = torch.zeros(d_head, dtype=torch.float64)
-                for j, score in zip(seen, scores, strict=True):
-                    share = math.exp(score) / total
-                    assert maps[0][row, head, position, j].item() == pytest.approx(share, abs=1e-12)
-                    mean += share * (w_value @ inputs[row, j] + b_value)[part]
+                for j, score in zip(visible, scores, strict=True):
+                    weight = math.exp(score) / total
+                    assert maps[0][row, head, position, j].item() == pytest.approx(weight, abs=1e-12)
+                    mean += weight * (w_value @ inputs[row, j] + b_value)[part]
                 joined.append(mean)
             torch.testing.assert_close(fused[row, position], attention.output_projection(torch.cat(joined)))
 

@@ -10,7 +10,7 @@ import torch
 from seq2attn.config.schema import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.errors import DataError
-from seq2attn.models.embedding import Dropout, SharedDropout
+from seq2attn.models.embedding import Dropout, VariationalDropout
 from seq2attn.models.rnn import RnnSeq2Seq
 from seq2attn.models.seq2seq import AttentionMaps, Seq2Seq
 from tests.conftest import MODELS, VOCAB_SIZE, make_batch, make_model
@@ -132,8 +132,8 @@ def test_gradients_reach_every_parameter(model: Seq2Seq) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("kind", [Dropout, SharedDropout])
-def test_dropout_keeps_the_mean_and_its_share(kind: type[Dropout] | type[SharedDropout]) -> None:
+@pytest.mark.parametrize("kind", [Dropout, VariationalDropout])
+def test_dropout_keeps_the_mean_and_has_its_rate(kind: type[Dropout] | type[VariationalDropout]) -> None:
     torch.manual_seed(0)
     dropout = kind(0.25)
     inputs = torch.ones(400, 3, 300)
@@ -141,7 +141,7 @@ def test_dropout_keeps_the_mean_and_its_share(kind: type[Dropout] | type[SharedD
     assert abs(dropped.mean().item() - 1.0) < 0.01
     assert abs((dropped == 0).float().mean().item() - 0.25) < 0.01
     same_over_time = bool((dropped == dropped[:, :1]).all())
-    assert same_over_time == (kind is SharedDropout)
+    assert same_over_time == (kind is VariationalDropout)
     assert dropout.eval()(inputs) is inputs
 
 

@@ -18,8 +18,8 @@ from seq2attn.config.load import dump_config, load_config, parse_config
 from seq2attn.config.schema import TransformerConfig
 from seq2attn.data.batch import collate
 from seq2attn.errors import ConfigError
-from seq2attn.models.attention import MultiHeadAttention
-from seq2attn.models.positions import AlibiPositions, Order, RotaryPositions
+from seq2attn.models.attention import MultiHeadAttention, Scope
+from seq2attn.models.positions import AlibiPositions, RelativePositions, RotaryPositions
 from seq2attn.models.transformer import TransformerSeq2Seq
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.train import train
@@ -41,7 +41,7 @@ def like(length: int = LENGTH) -> Tensor:
     return torch.zeros(1, length, HEADS * D_HEAD, dtype=torch.float64)
 
 
-def turned(vector: list[float], position: int) -> list[complex]:
+def rotated(vector: list[float], position: int) -> list[complex]:
     """x_m e^{imθ}, pair by pair, as a complex number (Su et al. 2021, eq. 12 and 14)."""
     pairs = zip(vector[0::2], vector[1::2], strict=True)
     return [
@@ -52,32 +52,32 @@ def turned(vector: list[float], position: int) -> list[complex]:
 @pytest.mark.parametrize("first", [0, 5, 1000])
 def test_rotation_is_its_equation(first: int) -> None:
     queries = vectors(0)
-    found = RotaryPositions(D_HEAD).order(like(), first).turn(queries)
+    found = RotaryPositions(D_HEAD).relative(like(), first).rotate(queries)
     for head, position in itertools.product(range(HEADS), range(LENGTH)):
-        expected = turned(queries[0, head, position].tolist(), first + position)
+        expected = rotated(queries[0, head, position].tolist(), first + position)
         got = found[0, head, position].tolist()
-        assert got[0::2] == pytest.approx([one.real for one in expected], abs=1e-12)
-        assert got[1::2] == pytest.approx([one.imag for one in expected], abs=1e-12)
+        assert got[0::2] == pytest.approx([pair.real for pair in expected], abs=1e-12)
+        assert got[1::2] == pytest.approx([pair.imag for pair in expected], abs=1e-12)
 
 
 def test_a_rotated_product_is_that_of_the_distance() -> None:
     """<f(q, m), f(k, n)> = Re Σ q k* e^{i(m−n)θ} (Su et al. 2021, eq. 12)."""
     queries, keys = vectors(0), vectors(1)
-    order = RotaryPositions(D_HEAD).order(like(), 3)
-    found = order.turn(queries) @ order.turn(keys).transpose(2, 3)
+    relative = RotaryPositions(D_HEAD).relative(like(), 3)
+    found = relative.rotate(queries) @ relative.rotate(keys).transpose(2, 3)
     for m, n in itertools.product(range(LENGTH), repeat=2):
-        by_distance = turned(queries[0, 0, m].tolist(), m - n)
-        still = turned(keys[0, 0, n].tolist(), 0)
+        by_distance = rotated(queries[0, 0, m].tolist(), m - n)
+        still = rotated(keys[0, 0, n].tolist(), 0)
         expected = sum((q * k.conjugate()).real for q, k in zip(by_distance, still, strict=True))
         assert found[0, 0, m, n].item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_slopes_of_alibi_are_those_of_the_paper() -> None:
     """For 8 heads 1/2, 1/4, … 1/256, for 16 as far with half the step (Press et al. 2022, section 3)."""
-    bias = AlibiPositions(8).order(like(2)).bias
+    bias = AlibiPositions(8).relative(like(2)).bias
     assert bias is not None
     assert (-bias[:, 1, 0]).tolist() == [1 / 2**exponent for exponent in range(1, 9)]
-    sixteen = AlibiPositions(16).order(like(2)).bias
+    sixteen = AlibiPositions(16).relative(like(2)).bias
     assert sixteen is not None
     assert (-sixteen[:, 1, 0]).tolist() == pytest.approx([0.5 ** (exponent / 2) for exponent in range(1, 17)])
 
@@ -85,7 +85,7 @@ def test_the_slopes_of_alibi_are_those_of_the_paper() -> None:
 @pytest.mark.parametrize("first", [0, 4])
 def test_alibi_is_its_equation(first: int) -> None:
     """softmax(q_i K^T + m · [−(i−1), …, −2, −1, 0]), with the mirrored penalty on words after the query."""
-    bias = AlibiPositions(HEADS).order(like(), first).bias
+    bias = AlibiPositions(HEADS).relative(like(), first).bias
     assert bias is not None
     assert bias.shape == (HEADS, LENGTH, first + LENGTH)
     for head, query, key in itertools.product(range(HEADS), range(LENGTH), range(first + LENGTH)):
@@ -101,12 +101,12 @@ def test_shifting_both_positions_changes_nothing(first: int, heads: int, half: i
     queries, keys = torch.randn(2, 1, heads, 5, 2 * half, dtype=torch.float64, generator=generator)
     states = torch.zeros(1, 5, 2 * half * heads, dtype=torch.float64)
 
-    def scores(order: Order) -> Tensor:
-        products = order.turn(queries) @ order.turn(keys).transpose(2, 3)
-        return products if order.bias is None else products + order.bias[..., -5:]
+    def scores(relative: RelativePositions) -> Tensor:
+        products = relative.rotate(queries) @ relative.rotate(keys).transpose(2, 3)
+        return products if relative.bias is None else products + relative.bias[..., -5:]
 
     for positions in (RotaryPositions(2 * half), AlibiPositions(heads)):
-        torch.testing.assert_close(scores(positions.order(states, first)), scores(positions.order(states)))
+        torch.testing.assert_close(scores(positions.relative(states, first)), scores(positions.relative(states)))
 
 
 @pytest.mark.parametrize("scheme", RELATIVE)
@@ -114,12 +114,12 @@ def test_shifting_both_positions_changes_nothing(first: int, heads: int, half: i
 def test_attention_with_it_is_a_naive_loop_and_its_gradient_is_right(scheme: str, causal: bool) -> None:
     torch.manual_seed(0)
     attention = MultiHeadAttention(HEADS * D_HEAD, HEADS).double().requires_grad_(False)
-    order = (RotaryPositions(D_HEAD) if scheme == "rotary" else AlibiPositions(HEADS)).order(like(4))
+    relative = (RotaryPositions(D_HEAD) if scheme == "rotary" else AlibiPositions(HEADS)).relative(like(4))
     visible = torch.ones(4, 4, dtype=torch.bool)
-    visible = order.limit((visible.tril() if causal else visible)[None, None])
+    scope = Scope(visible=(visible.tril() if causal else visible)[None, None]).with_bias(relative.bias)
 
     def attend(inputs: Tensor, maps: list[Tensor] | None = None) -> Tensor:
-        result: Tensor = attention(inputs, *attention.keys_and_values(inputs, order), visible, False, maps, order)
+        result: Tensor = attention(inputs, *attention.keys_and_values(inputs, relative), scope, relative, maps)
         return result
 
     inputs = torch.randn(1, 4, HEADS * D_HEAD, dtype=torch.float64, requires_grad=True)
@@ -132,14 +132,14 @@ def test_attention_with_it_is_a_naive_loop_and_its_gradient_is_right(scheme: str
         for n in range(m + 1 if causal else 4):
             query, key = queries[m, head].tolist(), keys[n, head].tolist()
             if scheme == "rotary":
-                pairs = zip(turned(query, m), turned(key, n), strict=True)
+                pairs = zip(rotated(query, m), rotated(key, n), strict=True)
                 scores.append(sum((q * k.conjugate()).real for q, k in pairs) / math.sqrt(D_HEAD))
             else:
                 slope = 2 ** (-8 * (head + 1 if n <= m else head + 0.5) / HEADS)
                 scores.append(sum(map(mul, query, key)) / math.sqrt(D_HEAD) - slope * abs(m - n))
         total = sum(map(math.exp, scores))
-        shares = [math.exp(score) / total for score in scores] + [0.0] * (4 - len(scores))
-        assert maps[0][0, head, m].tolist() == pytest.approx(shares, abs=1e-12)
+        weights = [math.exp(score) / total for score in scores] + [0.0] * (4 - len(scores))
+        assert maps[0][0, head, m].tolist() == pytest.approx(weights, abs=1e-12)
     assert torch.autograd.gradcheck(attend, (inputs,))
 
 
@@ -168,7 +168,7 @@ def test_only_distances_count_in_a_whole_encoder(scheme: str) -> None:
     torch.testing.assert_close(model.encode(padded, valid).states[:, 9:], at_zero)
 
 
-def test_a_head_that_cannot_be_turned_is_refused() -> None:
+def test_a_head_that_cannot_be_rotated_is_refused() -> None:
     tree = {"data": {"corpus": "synthetic"}, "train": {"max_steps": 1}}
     with pytest.raises(ConfigError, match=r"model: d_model / n_heads must be even for rotary positions and is 3"):
         parse_config(tree | {"model": {"kind": "transformer", "d_model": 12, "positions": "rotary"}}, "here")

@@ -10,18 +10,14 @@ from torch import Tensor
 
 from seq2attn.config.schema import RnnConfig
 from seq2attn.models.attention import complement_of_tanh, exponentials_of
-from seq2attn.models.cells import CELLS
+from seq2attn.models.cells import CELLS, softmax_backward
 from seq2attn.models.seq2seq import AttentionMaps
-from seq2attn.models.unrolled import (
-    AdditiveUnrolled,
-    InputFeedingUnrolled,
-    softmax_backward,
-)
+from seq2attn.models.unrolled import AdditiveInputs, AdditiveUnrolled, InputFeedingInputs, InputFeedingUnrolled
 from tests.conftest import make_batch, make_model
 
 TARGET, BATCH, SOURCE, UNITS = 3, 2, 4, 3
 GATES = {"lstm": 4, "gru": 3}
-PADDING = torch.tensor([[False, False, True, True], [False] * 4])
+SOURCE_VALID = torch.tensor([[True, True, False, False], [True] * 4])
 
 
 def draw(*shape: int) -> Tensor:
@@ -36,21 +32,40 @@ def _seed() -> None:
 @pytest.mark.parametrize("kind", CELLS)
 def test_the_backward_of_additive_attention_is_the_derivative(kind: str) -> None:
     gates = GATES[kind] * UNITS
-    states = [draw(TARGET, BATCH, gates), draw(BATCH, UNITS), draw(BATCH, UNITS), draw(BATCH, SOURCE, UNITS)]
-    weights = [draw(UNITS, UNITS), draw(UNITS), draw(gates, UNITS), draw(gates, UNITS), draw(gates)]
-    inputs = (*states, PADDING, draw(BATCH, SOURCE, UNITS), *weights)
+    inputs = AdditiveInputs(
+        from_words=draw(TARGET, BATCH, gates),
+        hidden=draw(BATCH, UNITS),
+        cell=draw(BATCH, UNITS) if kind == "lstm" else None,
+        states=draw(BATCH, SOURCE, UNITS),
+        keys=draw(BATCH, SOURCE, UNITS),
+        w_query=draw(UNITS, UNITS),
+        v=draw(UNITS),
+        w_context=draw(gates, UNITS),
+        w_recurrent=draw(gates, UNITS),
+        b_recurrent=draw(gates),
+    )
     run: Callable[..., tuple[Tensor, Tensor]] = AdditiveUnrolled.apply
-    assert torch.autograd.gradcheck(lambda *tensors: run(kind, *tensors), inputs)
+    assert torch.autograd.gradcheck(lambda *tensors: run(kind, SOURCE_VALID, *tensors), tuple(inputs))
 
 
 @pytest.mark.parametrize("kind", CELLS)
 def test_the_backward_of_input_feeding_is_the_derivative(kind: str) -> None:
     gates = GATES[kind] * UNITS
-    states = [draw(TARGET, BATCH, gates), *(draw(BATCH, UNITS) for _ in range(3)), draw(BATCH, SOURCE, UNITS)]
-    weights = [draw(gates, UNITS), draw(gates, UNITS), draw(gates), draw(UNITS, 2 * UNITS), draw(UNITS)]
-    inputs = (*states, PADDING, draw(BATCH, SOURCE, UNITS), *weights)
+    inputs = InputFeedingInputs(
+        from_words=draw(TARGET, BATCH, gates),
+        hidden=draw(BATCH, UNITS),
+        cell=draw(BATCH, UNITS) if kind == "lstm" else None,
+        fed=draw(BATCH, UNITS),
+        states=draw(BATCH, SOURCE, UNITS),
+        keys=draw(BATCH, SOURCE, UNITS),
+        w_fed=draw(gates, UNITS),
+        w_recurrent=draw(gates, UNITS),
+        b_recurrent=draw(gates),
+        w_readout=draw(UNITS, 2 * UNITS),
+        b_readout=draw(UNITS),
+    )
     run: Callable[..., Tensor] = InputFeedingUnrolled.apply
-    assert torch.autograd.gradcheck(lambda *tensors: run(kind, *tensors), inputs)
+    assert torch.autograd.gradcheck(lambda *tensors: run(kind, SOURCE_VALID, *tensors), tuple(inputs))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -64,11 +79,11 @@ def test_the_backward_of_input_feeding_is_the_derivative(kind: str) -> None:
     ],
     ids=lambda attention: str(attention["attention"]),
 )
-def test_it_computes_what_the_readable_loop_does(cell: str, attention: dict[str, object]) -> None:
+def test_it_computes_the_same_as_the_readable_loop(cell: str, attention: dict[str, object]) -> None:
     config = RnnConfig.model_validate({"d_model": 12, "cell": cell, "dropout": 0.3} | attention)
     batch = make_batch([5, 3, 7], [4, 6, 2])
     outputs, gradients = [], []
-    for maps in (None, AttentionMaps()):  # who asks for maps gets the loop
+    for maps in (None, AttentionMaps()):  # with maps, the loop runs
         model = make_model(config).train()
         torch.manual_seed(3)
         outputs.append(model(batch, maps))
@@ -83,8 +98,8 @@ def test_it_computes_what_the_readable_loop_does(cell: str, attention: dict[str,
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_additive_scores_are_those_of_tanh_at_any_size(size: float, dtype: torch.dtype) -> None:
     keys, query = (torch.randn(*shape, dtype=torch.float64) * size for shape in ((2, 5, 8), (2, 8)))
-    keys_there = keys.to(dtype)
-    w = complement_of_tanh(query.to(dtype)[:, None, :], keys_there, exponentials_of(keys_there))
+    keys_in_dtype = keys.to(dtype)
+    w = complement_of_tanh(query.to(dtype)[:, None, :], keys_in_dtype, exponentials_of(keys_in_dtype))
     expected = torch.tanh(keys + query[:, None, :])
     torch.testing.assert_close((1 - 2 * w).double(), expected, atol=2e-6, rtol=1e-5)
 

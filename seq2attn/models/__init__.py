@@ -1,4 +1,4 @@
-"""Three models behind one contract (`seq2seq.py`)."""
+"""The models, behind one contract (`seq2seq.py`): RNNs with and without attention, and a transformer."""
 
 import os
 

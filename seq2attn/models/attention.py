@@ -1,35 +1,37 @@
-"""Attention: how a decoder looks at the source, from one fixed vector to many heads.
+"""Attention: how a decoder reads the source, from one fixed vector to several heads.
 
 All of it has the form  context = Σ_j weights_j · value_j,  weights = softmax over j of score(query, key_j);
-the classes differ in the score. None keeps state: keys are projected once and live in `Memory`.
+the classes differ in the score. None keeps state between calls; keys, computed once per sentence, live in `Memory`.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2attn.models.positions import NO_ORDER, Order
+from seq2attn.models.positions import NO_RELATIVE_POSITIONS, RelativePositions
 from seq2attn.models.seq2seq import Memory
 
-# Beyond it the product of two exponentials could leave float32's range.
-_LIMIT = 20.0
+# e^2q e^2k stays within float32's range (3e38) where neither factor's exponent exceeds this: e^80 = 6e34.
+_MAX_MAGNITUDE = 20.0
 
 
 def exponentials_of(keys: Tensor) -> Tensor | None:
-    """e^2k, once for all queries that will meet `keys`; None where it does not pay or could overflow."""
+    """e^2k of `keys`, for `complement_of_tanh`; None where that is no faster (not on a CPU) or could overflow."""
     return torch.exp(2 * keys) if keys.device.type == "cpu" and _fits(keys) else None
 
 
 def complement_of_tanh(query: Tensor, keys: Tensor, exponentials: Tensor | None, out: Tensor | None = None) -> Tensor:
-    """w = σ(−2 (q + k)) = (1 − tanh(q + k)) / 2, shapes broadcast.
+    """w = σ(−2 (q + k)) = (1 − tanh(q + k)) / 2 of `query` and `keys`, whose shapes broadcast.
 
-    Only differences of scores matter to the softmax, so that −2 v · w serves as well as v · tanh(q + k), and tanh' =
-    4 (w − w²). On a CPU, where tanh costs as much as thirty multiplications, w = 1 / (1 + e^2q e^2k).
+    A softmax depends on differences of scores only, so −2 v · w may replace v · tanh(q + k); tanh' = 4 (w − w²).
+    Given `exponentials` (e^2k), w = 1 / (1 + e^2q e^2k): on a CPU, tanh costs as much as thirty multiplications.
     """
     if exponentials is not None and _fits(query):
         return torch.mul(exponentials, torch.exp(2 * query), out=out).add_(1).reciprocal_()
@@ -37,48 +39,74 @@ def complement_of_tanh(query: Tensor, keys: Tensor, exponentials: Tensor | None,
 
 
 def _fits(tensor: Tensor) -> bool:
-    return tensor.abs().max().item() < _LIMIT
+    return tensor.abs().max().item() < _MAX_MAGNITUDE
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which keys each query may attend to, and how much each is favoured; by default all keys alike.
+
+    At most one of the fields is set: a bias says −∞ where a query may not attend.
+    """
+
+    visible: Tensor | None = None
+    """Boolean, broadcast to (batch, heads, target_len, source_len): True = may attend."""
+    bias: Tensor | None = None
+    """Added to the scores, broadcast like `visible`; −∞ = may not attend."""
+    causal: bool = False
+    """Query i may attend to keys 0 … i."""
+
+    def with_bias(self, bias: Tensor | None) -> Scope:
+        """The same scope with `bias` added to the scores of visible keys; unchanged for None."""
+        if bias is None or self.visible is None:
+            return self if bias is None else Scope(bias=bias)
+        return Scope(bias=bias.masked_fill(~self.visible, float("-inf")))
+
+    def weights(self, scores: Tensor) -> Tensor:
+        """Attention weights of `scores` (batch, heads, target_len, source_len): 0 where a query may not attend."""
+        if self.bias is not None:
+            return (scores + self.bias).softmax(dim=-1)
+        if self.causal:
+            return attention_weights(scores, torch.ones_like(scores[0, 0], dtype=torch.bool).tril())
+        return attention_weights(scores, self.visible)
 
 
 def attention_weights(scores: Tensor, visible: Tensor | None) -> Tensor:
-    """Softmax of `scores` (..., source_len) over the visible positions; 0 where `visible` is False.
-
-    A `visible` of numbers is added to the scores, −∞ where nothing is seen.
-    """
+    """Softmax of `scores` (..., source_len) over the keys that are `visible` (Boolean, broadcast); 0 for all others."""
     if visible is not None:
-        scores = scores.masked_fill(~visible, float("-inf")) if visible.dtype == torch.bool else scores + visible
+        scores = scores.masked_fill(~visible, float("-inf"))
     return scores.softmax(dim=-1)
 
 
 class Context(nn.Module, ABC):
-    """What an RNN decoder sees of the source at each target position."""
+    """What an RNN decoder reads from the source at each target position."""
 
     feeds_cell: bool
-    """True: the context enters the recurrent cell, so it is computed from the state before it.
-    False: it is computed from the state after it, and enters the readout only.
+    """True: the context is an input of the recurrent cell, computed from the decoder state before it.
+    False: it is computed from the state after it, and is an input of the readout only.
     """
 
     @abstractmethod
-    def project(self, memory: Memory) -> tuple[Tensor, ...]:
-        """What is computed once a sentence and kept in `Memory.projected`."""
+    def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
+        """Tensors that are computed once per sentence and kept in `Memory.cached`, keys first."""
 
     @abstractmethod
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
-        """Context (batch, target_len, d_model) for `query` (batch, target_len, d_model), and the weights.
+        """Context (batch, target_len, d_model) for `query` (batch, target_len, d_model), and the attention weights.
 
-        The weights are (batch, target_len, source_len), or None where there are none.
+        The weights are (batch, target_len, source_len); None without attention.
         """
 
     def for_readout(self, context: Tensor, states: Tensor) -> Tensor:
-        """What the readout sees of `context` in decoder `states`, both (batch, target_len, d_model)."""
+        """The readout's input made of `context`, given the decoder `states`; all (batch, target_len, d_model)."""
         return context
 
 
 class FixedContext(Context):
     """No attention: the same vector at every position (Cho et al. 2014, section 2.2: c = the encoder's last state).
 
-    The readout sees it through a gate of the decoder's state (as Tu et al. 2017 gate contexts): which parts of the
-    vector matter now. The baseline learns sooner so.
+    Departure: before the readout, a gate computed from the decoder's state scales the vector element by element (after
+    Tu et al. 2017, who gate contexts of attention). The baseline learns faster with it.
     """
 
     feeds_cell = True
@@ -87,37 +115,38 @@ class FixedContext(Context):
         super().__init__()
         self.gate = nn.Linear(d_model, d_model)
 
-    def project(self, memory: Memory) -> tuple[Tensor, ...]:
-        """Nothing."""
+    def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
+        """Nothing: there are no keys."""
         return ()
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, None]:
-        """The summary (batch, d_model) at every target position; nothing else of the memory is read."""
+        """The memory's summary at every target position; nothing else of the memory is read."""
         assert memory.summary is not None
         return memory.summary[:, None, :].expand(-1, query.shape[1], -1), None
 
     def for_readout(self, context: Tensor, states: Tensor) -> Tensor:
-        """2 σ(W s) ⊙ context; a gate starts at 1 on average."""
+        """2 σ(W s + b) ⊙ context; the factor 2 makes an untrained gate 1 on average."""
         return 2 * torch.sigmoid(self.gate(states)) * context
 
 
 class Attention(Context):
-    """A weighted mean of the encoder states, weighted by a score of query and key."""
+    """A mean of the encoder states, weighted by the softmax of a score of query and key."""
 
     @abstractmethod
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores (batch, target_len, source_len)."""
+        """Scores (batch, target_len, source_len) of `query` (batch, target_len, d) by `keys` (batch, source_len, d)."""
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Context and weights."""
-        weights = attention_weights(self.score(query, memory.projected[0]), memory.source_valid[:, None, :])
+        """Context (batch, target_len, d_model) and weights (batch, target_len, source_len), 0 on padding."""
+        weights = attention_weights(self.score(query, memory.cached[0]), memory.source_valid[:, None, :])
         return weights @ memory.states, weights
 
 
 class AdditiveAttention(Attention):
     """score(s, h) = v · tanh(W s + U h)  (Bahdanau et al. 2015, section 3.1 and appendix A.1.2).
 
-    The context that it gives feeds the cell: s_i = f(s_{i-1}, y_{i-1}, c_i), where c_i comes from s_{i-1}.
+    Its context feeds the cell: s_i = f(s_{i-1}, y_{i-1}, c_i), where c_i is computed from s_{i-1}. Departure: U h has
+    a bias.
     """
 
     feeds_cell = True
@@ -128,24 +157,24 @@ class AdditiveAttention(Attention):
         self.key_projection = nn.Linear(d_model, d_model)
         self.v = nn.Parameter(torch.empty(d_model).uniform_(-1, 1) / math.sqrt(d_model))
 
-    def project(self, memory: Memory) -> tuple[Tensor, ...]:
-        """U h for every source position; without gradients also what makes `forward` fast."""
+    def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
+        """U h for every source position; without gradients also e^2Uh, which makes `forward` faster."""
         keys = self.key_projection(memory.states)
         exponentials = None if torch.is_grad_enabled() else exponentials_of(keys)
         return (keys,) if exponentials is None else (keys, exponentials)
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Context and weights; in translation with other scores, which differ from `score` by a constant."""
-        if len(memory.projected) == 1:
+        """Context and weights; without gradients from scores that differ from `score` by a constant."""
+        if len(memory.cached) == 1:
             return super().forward(query, memory)
-        keys, exponentials = (tensor[:, None] for tensor in memory.projected)
+        keys, exponentials = (tensor[:, None] for tensor in memory.cached)
         query = self.query_projection(query)[:, :, None, :]
         scores = complement_of_tanh(query, keys, exponentials) @ (-2 * self.v)
         weights = attention_weights(scores, memory.source_valid[:, None, :])
         return weights @ memory.states, weights
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores of every pair of query and key."""
+        """Scores of all pairs of query and key."""
         return torch.tanh(self.query_projection(query)[:, :, None, :] + keys[:, None, :, :]) @ self.v
 
 
@@ -154,14 +183,14 @@ class DotAttention(Attention):
 
     feeds_cell = False
     scale = 1.0
-    """What the products are multiplied with."""
+    """Factor of the products."""
 
-    def project(self, memory: Memory) -> tuple[Tensor, ...]:
+    def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
         """The states themselves."""
         return (memory.states,)
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores of every pair of query and key."""
+        """Scores of all pairs of query and key."""
         return query @ keys.transpose(1, 2) * self.scale
 
 
@@ -172,7 +201,7 @@ class GeneralAttention(DotAttention):
         super().__init__()
         self.key_projection = nn.Linear(d_model, d_model, bias=False)
 
-    def project(self, memory: Memory) -> tuple[Tensor, ...]:
+    def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
         """W h for every source position."""
         return (self.key_projection(memory.states),)
 
@@ -185,10 +214,24 @@ class ScaledDotAttention(GeneralAttention):
         self.scale = 1.0 / math.sqrt(d_model)
 
 
-class MultiHeadAttention(nn.Module):
-    """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2).
+class KeysValues(NamedTuple):
+    """Keys and values of one layer's attention, each (batch, heads, length, d_head)."""
 
-    As in the paper there is no dropout on the weights, only on the output (in `transformer.py`).
+    keys: Tensor
+    values: Tensor
+
+    def append(self, later: KeysValues) -> KeysValues:
+        """The same, followed by those of `later` positions."""
+        return KeysValues(torch.cat((self.keys, later.keys), dim=2), torch.cat((self.values, later.values), dim=2))
+
+
+ALL_KEYS = Scope()
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2.2).
+
+    As in the paper, weights have no dropout; the output has (in `transformer.py`).
     """
 
     def __init__(self, d_model: int, n_heads: int) -> None:
@@ -198,37 +241,32 @@ class MultiHeadAttention(nn.Module):
         self.key_value_projection = nn.Linear(d_model, 2 * d_model)
         self.output_projection = nn.Linear(d_model, d_model)
 
-    def keys_and_values(self, states: Tensor, order: Order = NO_ORDER) -> tuple[Tensor, Tensor]:
-        """Keys and values, each (batch, heads, length, d_head), of `states` (batch, length, d_model).
-
-        Keys are turned as `order` says, once and for all queries that will meet them.
-        """
+    def keys_and_values(self, states: Tensor, relative: RelativePositions = NO_RELATIVE_POSITIONS) -> KeysValues:
+        """Keys and values of `states` (batch, length, d_model); the keys are rotated as `relative` says."""
         keys, values = self.key_value_projection(states).chunk(2, dim=-1)
-        return order.turn(self._split(keys)), self._split(values)
+        return KeysValues(relative.rotate(self._split(keys)), self._split(values))
 
     def forward(
         self,
         inputs: Tensor,
         keys: Tensor,
         values: Tensor,
-        visible: Tensor | None = None,
-        causal: bool = False,
+        scope: Scope = ALL_KEYS,
+        relative: RelativePositions = NO_RELATIVE_POSITIONS,
         maps: list[Tensor] | None = None,
-        order: Order = NO_ORDER,
     ) -> Tensor:
-        """Outputs (batch, target_len, d_model) for the queries `inputs`, of the same shape.
+        """Outputs (batch, target_len, d_model) for the queries of `inputs`, which have the same shape.
 
-        `visible`: (batch, 1 or heads, 1 or target_len, source_len), True = may attend; or numbers that are added to the
-        scores. `causal`: position i sees keys up to i. `order` turns the queries. The weights (batch, heads,
-        target_len, source_len) are computed and added to `maps` only if it is given.
+        `keys` and `values` (batch, heads, source_len, d_head) come from `keys_and_values`. `relative` rotates the
+        queries. Given `maps`, the weights (batch, heads, target_len, source_len) are computed and appended to it;
+        without, a fused kernel computes the context alone.
         """
-        query = order.turn(self._split(self.query_projection(inputs)))
+        query = relative.rotate(self._split(self.query_projection(inputs)))
         if maps is None:
-            context = F.scaled_dot_product_attention(query, keys, values, attn_mask=visible, is_causal=causal)
+            attn_mask = scope.visible if scope.bias is None else scope.bias
+            context = F.scaled_dot_product_attention(query, keys, values, attn_mask=attn_mask, is_causal=scope.causal)
         else:
-            if causal:
-                visible = torch.ones(query.shape[2], keys.shape[2], dtype=torch.bool, device=query.device).tril()
-            weights = attention_weights(query @ keys.transpose(2, 3) / math.sqrt(query.shape[-1]), visible)
+            weights = scope.weights(query @ keys.transpose(2, 3) / math.sqrt(query.shape[-1]))
             maps.append(weights)
             context = weights @ values
         return self.output_projection(context.transpose(1, 2).flatten(2))

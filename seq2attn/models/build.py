@@ -1,4 +1,4 @@
-"""From a configuration to a model."""
+"""Build a model from its configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seq2attn.models.transformer import TransformerSeq2Seq
 
 
 def build_model(config: ModelConfig, source_vocab_size: int, target_vocab_size: int, joint_subwords: bool) -> Seq2Seq:
-    """A new model with random weights, drawn from torch's global generator."""
+    """A new model with random weights from torch's global generator."""
     embeddings = Embeddings(source_vocab_size, target_vocab_size, config.d_model, config.tie_embeddings, joint_subwords)
     match config:
         case RnnConfig():

@@ -1,43 +1,71 @@
-"""One step of an LSTM and of a GRU, forwards and backwards, from pre-activations; the weights belong to the caller."""
+"""The hand-written steps of `unrolled.py`: of an LSTM and of a GRU, forward and backward, and of softmax, backward.
+
+Steps of cells take pre-activations; the weights belong to the caller.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 
 class Step(NamedTuple):
-    """One step of a cell."""
+    """The state after one step, each tensor (batch, units)."""
 
     hidden: Tensor
-    """(batch, units)"""
-    cell: Tensor
-    """(batch, units); of an LSTM alone, the hidden state again for a GRU."""
-    saved: tuple[Tensor, ...]
+    cell: Tensor | None
+    """Of an LSTM; None for a GRU."""
+    saved: LstmSaved | GruSaved
     """What the backward step needs."""
 
 
 class StepGradients(NamedTuple):
-    """Gradients of one step of a cell."""
+    """Gradients of one step's inputs."""
 
     d_input: Tensor
-    """Of the input's pre-activations."""
+    """(batch, gates · units), of the pre-activations from the input."""
     d_recurrent: Tensor
-    """Of the recurrent pre-activations."""
+    """(batch, gates · units), of the pre-activations from the hidden state."""
     d_hidden: Tensor | None
-    """Of the hidden state before, by ways other than the recurrent pre-activations."""
-    d_cell: Tensor
-    """Of the cell state before."""
+    """(batch, units), of the hidden state before, without the part that flows through `d_recurrent`; None = zero."""
+    d_cell: Tensor | None
+    """(batch, units), of an LSTM's cell state before; None for a GRU."""
 
 
-def lstm_step(from_input: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> Step:
-    """c' = f c + i g, h' = o tanh c' (Hochreiter & Schmidhuber 1997, with forget gates; PyTorch's order i f g o).
+class LstmSaved(NamedTuple):
+    """What `lstm_step_backward` needs."""
 
-    `from_input`, `recurrent`: pre-activations (batch, 4 units), biases included; their sum is what counts.
+    gates: Tensor
+    """(batch, 4 units), i f g o after their activations."""
+    cell: Tensor
+    """(batch, units), before the step."""
+    squashed: Tensor
+    """(batch, units), tanh of the cell state after it."""
+
+
+class GruSaved(NamedTuple):
+    """What `gru_step_backward` needs."""
+
+    gates: Tensor
+    """(batch, 2 units), r z after their activations."""
+    recurrent_new: Tensor
+    """(batch, units), the recurrent pre-activation of n, before the reset."""
+    new: Tensor
+    """(batch, units), n."""
+    hidden: Tensor
+    """(batch, units), before the step."""
+
+
+def lstm_step(from_input: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor | None) -> Step:
+    """c' = f c + i g, h' = o tanh c' (Hochreiter & Schmidhuber 1997, forget gates of Gers et al. 2000).
+
+    `from_input`, `recurrent`: pre-activations (batch, 4 units) in PyTorch's order i f g o, biases included; only their
+    sum matters. `hidden`, `cell`: (batch, units) before the step.
     """
+    assert cell is not None
     units = hidden.shape[1]
     gates = from_input + recurrent
     gates[:, : 2 * units].sigmoid_()
@@ -46,11 +74,12 @@ def lstm_step(from_input: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tenso
     i, f, g, o = gates.chunk(4, dim=1)
     after = torch.addcmul(f * cell, i, g)
     squashed = after.tanh()
-    return Step(o * squashed, after, (gates, cell, squashed))
+    return Step(o * squashed, after, LstmSaved(gates, cell, squashed))
 
 
-def lstm_step_backward(d_hidden: Tensor, d_cell: Tensor, saved: tuple[Tensor, ...]) -> StepGradients:
+def lstm_step_backward(d_hidden: Tensor, d_cell: Tensor | None, saved: LstmSaved) -> StepGradients:
     """Gradients of `lstm_step` from those of its new hidden and cell state."""
+    assert d_cell is not None
     gates, cell, squashed = saved
     i, f, g, o = gates.chunk(4, dim=1)
     d_after = torch.addcmul(d_cell, d_hidden * o, 1 - squashed * squashed)
@@ -62,10 +91,11 @@ def lstm_step_backward(d_hidden: Tensor, d_cell: Tensor, saved: tuple[Tensor, ..
     return StepGradients(d_gates, d_gates, None, d_after * f)
 
 
-def gru_step(from_input: Tensor, recurrent: Tensor, hidden: Tensor, _cell: Tensor) -> Step:
-    """h' = (1 − z) n + z h, n = tanh(x_n + r h_n) (Cho et al. 2014; PyTorch's order r z n, reset after the product).
+def gru_step(from_input: Tensor, recurrent: Tensor, hidden: Tensor, _cell: Tensor | None) -> Step:
+    """h' = (1 − z) n + z h, n = tanh(x_n + r h_n) (Cho et al. 2014, eq. 5 to 8).
 
-    `from_input`, `recurrent`: pre-activations (batch, 3 units), biases included.
+    `from_input`, `recurrent`: pre-activations (batch, 3 units) in PyTorch's order r z n, biases included. `hidden`:
+    (batch, units) before the step. Departure: the reset comes after the matrix product, as in PyTorch.
     """
     units = hidden.shape[1]
     gates = (from_input[:, : 2 * units] + recurrent[:, : 2 * units]).sigmoid_()
@@ -73,10 +103,10 @@ def gru_step(from_input: Tensor, recurrent: Tensor, hidden: Tensor, _cell: Tenso
     recurrent_new = recurrent[:, 2 * units :]
     new = torch.addcmul(from_input[:, 2 * units :], reset, recurrent_new).tanh_()
     after = torch.lerp(new, hidden, update)
-    return Step(after, after, (gates, recurrent_new, new, hidden))
+    return Step(after, None, GruSaved(gates, recurrent_new, new, hidden))
 
 
-def gru_step_backward(d_hidden: Tensor, d_cell: Tensor, saved: tuple[Tensor, ...]) -> StepGradients:
+def gru_step_backward(d_hidden: Tensor, _d_cell: Tensor | None, saved: GruSaved) -> StepGradients:
     """Gradients of `gru_step` from that of its new hidden state."""
     gates, recurrent_new, new, hidden = saved
     reset, update = gates.chunk(2, dim=1)
@@ -85,12 +115,20 @@ def gru_step_backward(d_hidden: Tensor, d_cell: Tensor, saved: tuple[Tensor, ...
     d_gates *= gates * (1 - gates)
     d_input = torch.cat((d_gates, d_new), dim=1)
     d_recurrent = torch.cat((d_gates, d_new * reset), dim=1)
-    return StepGradients(d_input, d_recurrent, d_hidden * update, torch.zeros_like(d_cell))
+    return StepGradients(d_input, d_recurrent, d_hidden * update, None)
 
 
-CellStep = Callable[[Tensor, Tensor, Tensor, Tensor], Step]
-CellBackward = Callable[[Tensor, Tensor, tuple[Tensor, ...]], StepGradients]
-CELLS: dict[str, tuple[CellStep, CellBackward]] = {
-    "lstm": (lstm_step, lstm_step_backward),
-    "gru": (gru_step, gru_step_backward),
-}
+class Cell(NamedTuple):
+    """A kind of recurrent cell. Each backward step takes what the step of the same kind saved."""
+
+    step: Callable[[Tensor, Tensor, Tensor, Tensor | None], Step]
+    step_backward: Callable[[Tensor, Tensor | None, Any], StepGradients]
+
+
+CELLS = {"lstm": Cell(lstm_step, lstm_step_backward), "gru": Cell(gru_step, gru_step_backward)}
+
+
+def softmax_backward(d_weights: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of scores (batch, source_len), given that of their softmax `weights`."""
+    weighted = weights * d_weights
+    return torch.addcmul(weighted, weights, weighted.sum(dim=1, keepdim=True), value=-1)

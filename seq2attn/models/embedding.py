@@ -1,4 +1,4 @@
-"""Subword embeddings of both sides, tied to each other and to the output projection as the configuration says."""
+"""Subword embeddings, tied to each other and to the output projection as configured, and dropout."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class ScaledEmbedding(nn.Module):
     """Embeddings (vocab_size, d_model) times √d_model (Vaswani et al. 2017, section 3.4).
 
-    The weights start with variance 1/d_model, which suits them as a tied output projection; the factor brings the
-    inputs of the first layer back to variance 1.
+    Weights are drawn with variance 1/d_model, which suits a tied output projection; the factor gives the first layer
+    inputs of variance 1.
     """
 
     def __init__(self, vocab_size: int, d_model: int) -> None:
@@ -22,7 +22,7 @@ class ScaledEmbedding(nn.Module):
         self.scale = math.sqrt(d_model)
 
     def forward(self, token_ids: Tensor) -> Tensor:
-        """Vectors (..., d_model) of `token_ids` (...)."""
+        """Vectors (..., d_model) for `token_ids` (...)."""
         return nn.functional.embedding(token_ids, self.weight) * self.scale
 
 
@@ -39,53 +39,53 @@ class Embeddings(nn.Module):
         self.output_weight = output.weight
 
 
-_LEVELS = 256  # values of the random byte that decides over an element
+_LEVELS = 256  # values of the random byte that decides whether an element is dropped
 
 
 class Dropout(nn.Module):
-    """Sets each element to zero with probability `share` and scales the rest, while training.
+    """Sets each element to zero with probability `rate` and scales up the rest, in training only.
 
-    On a CPU eight elements share one 64-bit random number, a byte each, which makes a mask about four times
-    cheaper than `torch.dropout`'s; `share` is then rounded to 1/256, and the scale is that of the rounded share.
+    On a CPU eight elements use one 64-bit random number, a byte each, which is about four times as fast as
+    `torch.dropout`; the rate is then a multiple of 1/256, and the scale matches it.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, rate: float) -> None:
         super().__init__()
-        self.share = share
+        self.rate = rate
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs`, with elements set to zero while training."""
-        if not self.training or self.share == 0.0:
+        """`inputs` (any shape), in training with elements set to zero."""
+        if not self.training or self.rate == 0.0:
             return inputs
         if inputs.device.type != "cpu":
-            return F.dropout(inputs, self.share)
-        dropped_levels = min(round(self.share * _LEVELS), _LEVELS - 1)
+            return F.dropout(inputs, self.rate)
+        dropped_levels = min(round(self.rate * _LEVELS), _LEVELS - 1)
         kept = _random_bytes(inputs.numel()).view(inputs.shape) >= dropped_levels
         return torch.where(kept, inputs * (_LEVELS / (_LEVELS - dropped_levels)), 0.0)
 
 
-class SharedDropout(nn.Module):
-    """Dropout with one mask for all positions of a sentence (Gal & Ghahramani 2016).
+class VariationalDropout(nn.Module):
+    """Dropout with the same mask at all positions of a sentence (Gal & Ghahramani 2016).
 
-    In a recurrent network it regularises better than a new mask at each position, and draws fewer numbers by the
-    length of the sentence.
+    In a recurrent network it regularises better than a new mask at each position, and it draws fewer random numbers.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, rate: float) -> None:
         super().__init__()
-        self.share = share
+        self.rate = rate
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs` (batch, length, d), with whole features of a sentence set to zero while training."""
-        if not self.training or self.share == 0.0:
+        """`inputs` (batch, length, d), in training with some features set to zero at all positions of a sentence."""
+        if not self.training or self.rate == 0.0:
             return inputs
-        return inputs * F.dropout(inputs.new_ones(inputs.shape[0], 1, inputs.shape[2]), self.share)
+        return inputs * F.dropout(inputs.new_ones(inputs.shape[0], 1, inputs.shape[2]), self.rate)
 
     def extra_repr(self) -> str:
-        """The share, for `print(model)`."""
-        return f"share={self.share}"
+        """The rate, for `print(model)`."""
+        return f"rate={self.rate}"
 
 
 def _random_bytes(count: int) -> Tensor:
+    """(count,) uniform random bytes."""
     words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
     return words.view(torch.uint8)[:count]

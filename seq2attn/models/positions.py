@@ -1,8 +1,8 @@
-"""How a transformer learns the order of the words: in the embeddings, or in each self-attention.
+"""How a transformer represents word order: in the embeddings, or in each self-attention.
 
-Absolute schemes (sinusoidal, learned) add to the embeddings a vector that tells where a word stands. Relative ones
-(rotary, ALiBi) tell self-attention how far apart query and key stand, in encoder and decoder alike; between source and
-target there is no distance, so that cross-attention knows nothing of them.
+Absolute schemes (sinusoidal, learned) add a vector for each position to the embeddings. Relative schemes (rotary,
+ALiBi) make the scores of self-attention depend on the distance of query and key, in the encoder and in the decoder.
+Cross-attention has no such term: a source and a target position have no distance.
 """
 
 from __future__ import annotations
@@ -16,51 +16,50 @@ from torch import Tensor, nn
 from seq2attn.config.schema import TransformerConfig
 from seq2attn.errors import DataError
 
-_LONGEST_WAVE = 10_000.0  # divided by 2π, of sines and rotations: the constant of both papers
+_BASE = 10_000.0  # of the geometric series of wavelengths, in both papers
 
 
 @dataclass(frozen=True)
-class Order:
-    """What self-attention is told of some positions, computed once for all layers; nothing where it has no fields."""
+class RelativePositions:
+    """What self-attention needs from a relative scheme for some positions, computed once for all layers.
 
-    turns: tuple[Tensor, Tensor] | None = None
-    """Cosines and sines (length, d_head / 2) of the angles by which queries and keys are turned."""
+    Without fields it changes nothing.
+    """
+
+    rotation: tuple[Tensor, Tensor] | None = None
+    """Cosines and sines, each (length, d_head / 2), of the angles that queries and keys are rotated by."""
     bias: Tensor | None = None
-    """(heads, length, keys) what is added to the scores."""
+    """(heads, length, keys) added to the scores."""
 
-    def turn(self, vectors: Tensor) -> Tensor:
-        """Queries or keys (batch, heads, length, d_head), each pair of features turned in its plane."""
-        if self.turns is None:
+    def rotate(self, vectors: Tensor) -> Tensor:
+        """Queries or keys (batch, heads, length, d_head) with each pair of features rotated in its plane."""
+        if self.rotation is None:
             return vectors
-        cosines, sines = self.turns
+        cosines, sines = self.rotation
         x, y = vectors[..., 0::2], vectors[..., 1::2]
         return torch.stack((x * cosines - y * sines, x * sines + y * cosines), dim=-1).flatten(-2)
 
-    def limit(self, visible: Tensor) -> Tensor:
-        """The bias of the keys that are `visible` (batch or 1, 1, length or 1, keys), −∞ for all others.
 
-        Without a bias `visible` itself: attention takes both.
-        """
-        return visible if self.bias is None else self.bias.masked_fill(~visible, float("-inf"))
-
-
-NO_ORDER = Order()
+NO_RELATIVE_POSITIONS = RelativePositions()
 
 
 class Positions(nn.Module):
-    """No positions: the words are a bag. The other schemes override one of the two methods."""
+    """No positions: a sentence is a bag of words. Each scheme overrides one of the two methods."""
 
     def forward(self, embeddings: Tensor, first: int = 0) -> Tensor:
-        """`embeddings` (batch, length, d_model) of the positions `first`, `first` + 1, …, with their order in them."""
+        """`embeddings` (batch, length, d_model) of the positions `first`, `first` + 1, …, with their order added."""
         return embeddings
 
-    def order(self, like: Tensor, first: int = 0) -> Order:
-        """What self-attention is told of the positions `first`, `first` + 1, … of `like` (batch, length, d_model)."""
-        return NO_ORDER
+    def relative(self, like: Tensor, first: int = 0) -> RelativePositions:
+        """Rotation and bias for the positions `first`, `first` + 1, … of `like` (batch, length, d_model).
+
+        The keys of the bias begin at position 0.
+        """
+        return NO_RELATIVE_POSITIONS
 
 
 class SinusoidalPositions(Positions):
-    """Sines and cosines of wavelengths 2π to 20,000π (Vaswani et al. 2017, section 3.5); no end."""
+    """Sines and cosines of wavelengths 2π to 20,000π (Vaswani et al. 2017, section 3.5), for any length."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
@@ -74,15 +73,15 @@ class SinusoidalPositions(Positions):
 
 
 class LearnedPositions(Positions):
-    """A trained vector for each position (Gehring et al. 2017); ends at `max_positions`."""
+    """A trained vector for each position below `max_positions` (Gehring et al. 2017, section 3.1)."""
 
     def __init__(self, d_model: int, max_positions: int) -> None:
         super().__init__()
-        # As large as an embedding after its scaling would drown the words; a tenth of it starts faster.
+        # With the variance of scaled embeddings (1), positions would drown out the words; a tenth of it trains faster.
         self.weight = nn.Parameter(torch.empty(max_positions, d_model).normal_(std=0.1))
 
     def forward(self, embeddings: Tensor, first: int = 0) -> Tensor:
-        """The vectors of the positions, added.
+        """`embeddings` plus the vectors of their positions.
 
         Raises: DataError where the sentence is longer than the table.
         """
@@ -96,28 +95,28 @@ class LearnedPositions(Positions):
 
 
 class RotaryPositions(Positions):
-    """Queries and keys turned by angles that grow with the position (Su et al. 2021, section 3.2); no end.
+    """Queries and keys rotated by angles that grow with the position (Su et al. 2021, section 3.2), for any length.
 
-    Each pair of features 2i, 2i+1 at position m is turned by m / 10000^(2i/d_head), so that the product of a query at m
-    and a key at n depends on m − n alone.
+    Features 2i, 2i+1 at position m are rotated by the angle m / 10000^(2i/d_head), so the product of a query at m and a
+    key at n depends on m − n only.
     """
 
     def __init__(self, d_head: int) -> None:
         super().__init__()
         self.frequencies = _frequencies(d_head)
 
-    def order(self, like: Tensor, first: int = 0) -> Order:
-        """The angles' cosines and sines."""
+    def relative(self, like: Tensor, first: int = 0) -> RelativePositions:
+        """The rotation."""
         angles = _positions(like, first)[:, None] * self.frequencies.to(like)
-        return Order(turns=(angles.cos(), angles.sin()))
+        return RelativePositions(rotation=(angles.cos(), angles.sin()))
 
 
 class AlibiPositions(Positions):
-    """A penalty on each score that grows with the distance of query and key (ALiBi, Press et al. 2022); no end.
+    """A penalty on scores that grows with the distance of query and key (ALiBi, Press et al. 2022), for any length.
 
-    Words before the query are penalised by the paper's slopes, 2^(−8h/H) of head h = 1 … H. The paper knows no words
-    after it, for it has a decoder alone; an encoder with the same slopes on both sides could not tell a sentence from
-    its mirror image. Words after are therefore penalised by slopes halfway to the next steeper head's, 2^(−8(h−½)/H).
+    Keys before the query have the paper's slopes, 2^(−8h/H) for head h = 1 … H. Departure: the paper has a decoder
+    only, so no keys after the query. An encoder with equal slopes on both sides could not tell a sentence from its
+    mirror image; keys after the query therefore have slopes halfway to the next steeper head's, 2^(−8(h−½)/H).
     """
 
     def __init__(self, n_heads: int) -> None:
@@ -125,16 +124,16 @@ class AlibiPositions(Positions):
         heads = torch.arange(1, n_heads + 1, dtype=torch.float64)
         self.before, self.after = (2.0 ** (-8.0 * (heads - shift) / n_heads) for shift in (0.0, 0.5))
 
-    def order(self, like: Tensor, first: int = 0) -> Order:
-        """The bias of every pair of query and key; the keys begin at position 0."""
+    def relative(self, like: Tensor, first: int = 0) -> RelativePositions:
+        """The bias, (heads, length, `first` + length)."""
         queries = _positions(like, first)[:, None]
         distances = (queries - torch.arange(first + like.shape[1], device=like.device)).to(like.dtype)
         before, after = (slopes.to(like)[:, None, None] for slopes in (self.before, self.after))
-        return Order(bias=torch.where(distances > 0, -before * distances, after * distances))
+        return RelativePositions(bias=torch.where(distances > 0, -before * distances, after * distances))
 
 
 def build_positions(config: TransformerConfig) -> Positions:
-    """The scheme that `config.positions` names."""
+    """The scheme named by `config.positions`."""
     match config.positions:
         case "none":
             return Positions()
@@ -151,9 +150,9 @@ def build_positions(config: TransformerConfig) -> Positions:
 def _frequencies(width: int) -> Tensor:
     """(width / 2,) 1 / 10000^(2i/width)."""
     exponent = torch.arange(0, width, 2, dtype=torch.float64) / width
-    return torch.exp(-math.log(_LONGEST_WAVE) * exponent)
+    return torch.exp(-math.log(_BASE) * exponent)
 
 
 def _positions(like: Tensor, first: int) -> Tensor:
-    """(length,) `first`, `first` + 1, …"""
+    """(length,) the positions `first`, `first` + 1, … of `like` (batch, length, d_model)."""
     return torch.arange(first, first + like.shape[1], device=like.device)

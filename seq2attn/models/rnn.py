@@ -1,4 +1,4 @@
-"""The recurrent encoder-decoder, with attention and without; the difference is one part, `Context`.
+"""The recurrent encoder-decoder, with or without attention; the only difference is its `Context`.
 
 source ids ──> BidirectionalEncoder ──> Memory (states, summary)
                                           │
@@ -21,19 +21,19 @@ from seq2attn.models.attention import (
     ScaledDotAttention,
 )
 from seq2attn.models.cells import CELLS
-from seq2attn.models.embedding import Embeddings, SharedDropout
+from seq2attn.models.embedding import Embeddings, VariationalDropout
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 from seq2attn.models.unrolled import unroll
 
-CellState = tuple[Tensor, ...]
-"""(hidden,) of GRU layers or (hidden, cell) of LSTM layers, each (batch, n_layers, units)."""
+RecurrentState = tuple[Tensor, ...]
+"""(hidden,) of a GRU or (hidden, cell) of an LSTM: (batch, units) of one layer, (batch, n_layers, units) of several."""
 
 
 def recurrent_layer(kind: str, d_input: int, units: int) -> nn.GRU | nn.LSTM:
-    """One layer of the library's fused RNN with weights that learn fast.
+    """One layer of PyTorch's fused LSTM or GRU, initialised to train fast.
 
-    Recurrent matrices start orthogonal, each gate apart (Saxe et al. 2014); an LSTM's forget gates start open
-    (bias 1, Jozefowicz et al. 2015). The GRU is PyTorch's, which resets after the matrix product.
+    Each gate's recurrent matrix starts orthogonal (Saxe et al. 2014), the input matrices as Glorot & Bengio 2010; an
+    LSTM's forget gates start open (bias 1, Jozefowicz et al. 2015).
     """
     layer = (nn.LSTM if kind == "lstm" else nn.GRU)(d_input, units, batch_first=True)
     for name, parameter in layer.named_parameters():
@@ -47,24 +47,28 @@ def recurrent_layer(kind: str, d_input: int, units: int) -> nn.GRU | nn.LSTM:
     return layer
 
 
-def whole_sequence(layer: nn.Module, inputs: Tensor, before: CellState) -> tuple[Tensor, CellState]:
-    """States (batch, length, units) of one layer over `inputs`, and the last ones, each (batch, units)."""
+def whole_sequence(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> tuple[Tensor, RecurrentState]:
+    """States (batch, length, units) of `layer` over `inputs` (batch, length, d_input), and the state after them."""
     first = tuple(part[None].contiguous() for part in before)
     states, last = layer(inputs, first if len(first) > 1 else first[0])
     return states, tuple(part[0] for part in (last if isinstance(last, tuple) else (last,)))
 
 
-def one_step(layer: nn.Module, inputs: Tensor, before: CellState) -> tuple[Tensor, CellState]:
-    """The same for a length of 1, without gradients; the fused kernel would prepare its weights anew at each call."""
+def one_step(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> tuple[Tensor, RecurrentState]:
+    """The same as `whole_sequence` for length 1, without gradients.
+
+    It is faster: the fused kernel prepares its weights again at each call.
+    """
     w_input, w_recurrent, b_input, b_recurrent = layer.parameters()
-    step, _ = CELLS["lstm" if isinstance(layer, nn.LSTM) else "gru"]
-    from_input = F.linear(inputs[:, 0], w_input, b_input)
-    hidden, cell, _ = step(from_input, F.linear(before[0], w_recurrent, b_recurrent), before[0], before[-1])
-    return hidden[:, None, :], (hidden, cell)[: len(before)]
+    kind = CELLS["lstm" if isinstance(layer, nn.LSTM) else "gru"]
+    hidden, cell = before if len(before) > 1 else (before[0], None)
+    from_input, recurrent = F.linear(inputs[:, 0], w_input, b_input), F.linear(hidden, w_recurrent, b_recurrent)
+    hidden, cell, _ = kind.step(from_input, recurrent, hidden, cell)
+    return hidden[:, None, :], (hidden,) if cell is None else (hidden, cell)
 
 
 class RecurrentStack(nn.Module):
-    """Layers of cells that read from left to right."""
+    """Layers of recurrent cells that read from left to right."""
 
     def __init__(self, kind: str, d_input: int, units: int, n_layers: int, dropout: float) -> None:
         super().__init__()
@@ -72,22 +76,19 @@ class RecurrentStack(nn.Module):
         self.layers = nn.ModuleList(
             recurrent_layer(kind, d_input if index == 0 else units, units) for index in range(n_layers)
         )
-        self.dropout = SharedDropout(dropout)
+        self.dropout = VariationalDropout(dropout)
 
-    def draw_kept(self, like: Tensor) -> list[Tensor]:
-        """Dropout (batch, 1, units) for the input of each layer but the first: 0, or the scale of what is kept.
-
-        Drawn once for all steps.
-        """
+    def draw_dropout_masks(self, like: Tensor) -> list[Tensor]:
+        """Dropout masks (batch, 1, units) for the input of each layer after the first, the same at all positions."""
         ones = like.new_ones(like.shape[0], 1, self.units)
         return [self.dropout(ones) for _ in self.layers[1:]]
 
-    def forward(self, inputs: Tensor, state: CellState, kept: list[Tensor]) -> tuple[Tensor, CellState]:
-        """States (batch, length, units) of the top layer over `inputs` (batch, length, d_input), and the last ones."""
-        after: list[CellState] = []
+    def forward(self, inputs: Tensor, state: RecurrentState, masks: list[Tensor]) -> tuple[Tensor, RecurrentState]:
+        """States (batch, length, units) of the top layer over `inputs` (batch, length, d_input), and the last state."""
+        after: list[RecurrentState] = []
         for index, layer in enumerate(self.layers):
             if index > 0:
-                inputs = inputs * kept[index - 1]
+                inputs = inputs * masks[index - 1]
             before = tuple(part[:, index] for part in state)
             if inputs.shape[1] == 1 and not torch.is_grad_enabled():
                 inputs, last = one_step(layer, inputs, before)
@@ -98,11 +99,10 @@ class RecurrentStack(nn.Module):
 
 
 class BidirectionalEncoder(nn.Module):
-    """Bidirectional RNN (Bahdanau et al. 2015, section 3.2): half of each state has read from either end.
+    """Bidirectional RNN (Bahdanau et al. 2015, section 3.2): each direction computes half of every state.
 
-    The backward direction is a second RNN over the sentence reversed in place, its padding left at the end. So
-    neither direction meets padding before its last real word, and no packed sequence keeps the library's fused
-    kernel from being used.
+    The backward direction is a second RNN over the reversed sentence, with padding still at its end. So neither
+    direction reads padding before its last real word, and the fused kernel runs, which packed sequences rule out.
     """
 
     def __init__(self, config: RnnConfig) -> None:
@@ -112,7 +112,7 @@ class BidirectionalEncoder(nn.Module):
         for _ in range(config.n_layers):
             self.forwards.append(recurrent_layer(config.cell, config.d_model, config.d_model // 2))
             self.backwards.append(recurrent_layer(config.cell, config.d_model, config.d_model // 2))
-        self.dropout = SharedDropout(config.dropout)
+        self.dropout = VariationalDropout(config.dropout)
         self.summary = config.summary
         self.norm = nn.LayerNorm(config.d_model)
 
@@ -135,27 +135,27 @@ class BidirectionalEncoder(nn.Module):
 
 
 def mirrored_positions(lengths: Tensor, length: int) -> Tensor:
-    """(batch, length) the position that each one takes when the first `lengths` (batch,) are reversed."""
+    """(batch, length) the position that each position takes when the first `lengths` (batch,) are reversed."""
     positions = torch.arange(length, device=lengths.device)[None, :]
     mirrored = lengths[:, None] - 1 - positions
     return torch.where(mirrored >= 0, mirrored, positions)
 
 
 def take_positions(states: Tensor, positions: Tensor) -> Tensor:
-    """`states` (batch, length, d) with `positions` (batch, length) taken along the length."""
+    """The `states` (batch, length, d) at `positions` (batch, length)."""
     batch, length, width = states.shape
     rows = positions + torch.arange(batch, device=positions.device)[:, None] * length
     return states.reshape(-1, width).index_select(0, rows.flatten()).view(batch, length, width)
 
 
 class RnnSeq2Seq(Seq2Seq):
-    """Encoder and decoder of one kind of cell. Departures from the papers:
+    """Recurrent encoder and decoder. Departures from the papers:
 
-    - the readout of all variants is Luong et al. 2015, eq. 5: tanh(W [context; state]) (Bahdanau et al. 2015 has a
-      maxout layer that sees the last word as well), so that only the context differs between them;
-    - the decoder's first state comes from the summary of both directions (Bahdanau et al.: of the backward one);
-    - the summary is normalised (Ba et al. 2016): a mean of small states would drown beside the words in a cell's input;
-    - the readout sees the fixed vector through a gate (`FixedContext`).
+    - All variants have the readout of Luong et al. 2015, eq. 5: tanh(W [context; state]), so that only the context
+      differs between them (Bahdanau et al. 2015: a maxout layer that reads the last word as well).
+    - The decoder's first state is computed from the summary of both directions (Bahdanau et al.: the backward one's).
+    - The summary is normalised (Ba et al. 2016): embeddings in the cell's input are much larger than a mean of states.
+    - A gate scales the fixed vector before the readout (`FixedContext`).
     """
 
     def __init__(self, config: RnnConfig, embeddings: Embeddings) -> None:
@@ -173,22 +173,22 @@ class RnnSeq2Seq(Seq2Seq):
         self.n_state_parts = 2 if config.cell == "lstm" else 1
         self.first_state = nn.Linear(config.d_model, self.n_state_parts * config.n_layers * config.d_model)
         self.readout = nn.Linear(2 * config.d_model, config.d_model)
-        self.dropout = SharedDropout(config.dropout)
+        self.dropout = VariationalDropout(config.dropout)
 
     @property
     def stepwise(self) -> bool:
-        """Whether a state depends on the context of its own position, so that positions cannot run at once."""
+        """Whether a state depends on a context that depends on the state before, so that positions run one by one."""
         return self.input_feeding or (self.context.feeds_cell and not isinstance(self.context, FixedContext))
 
     def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
-        """The memory, with the keys of the attention; a recurrent encoder has no attention to add to `maps`."""
+        """The memory, with the keys of the attention; appends nothing to `maps`: the encoder has no attention."""
         memory = self.encoder(self.embeddings.source(source_ids), source_valid)
-        return Memory(memory.states, source_valid, memory.summary, self.context.project(memory))
+        return Memory(memory.states, source_valid, memory.summary, self.context.precompute(memory))
 
     def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
-        """Hidden states of all target positions, at once where the model allows it.
+        """Hidden states of all target positions, in one pass where the model allows it.
 
-        Of a stepwise model with one layer, `unrolled.py` computes faster what the loop below says.
+        For a stepwise model with one layer and without `maps`, `unrolled.py` computes the loop below, faster.
         """
         state = self.start(self.encode(batch.source_ids, batch.source_valid))
         embedded = self.dropout(self.embeddings.target(batch.target_input))
@@ -196,21 +196,21 @@ class RnnSeq2Seq(Seq2Seq):
             layer = self.cells.layers[0]
             assert isinstance(layer, nn.GRU | nn.LSTM)
             return self.dropout(unroll(layer, self.context, self.readout, embedded, state))
-        kept = self.cells.draw_kept(embedded)
+        masks = self.cells.draw_dropout_masks(embedded)
         pieces = embedded.split(1, dim=1) if self.stepwise else (embedded,)
         hidden: list[Tensor] = []
         weights: list[Tensor | None] = []
         for piece in pieces:
-            output, state, seen = self._read(piece, state, kept)
+            output, state, weights_of_piece = self._decode(piece, state, masks)
             hidden.append(output)
-            weights.append(seen)
+            weights.append(weights_of_piece)
         if maps is not None:
-            found = [tensor for tensor in weights if tensor is not None]
-            maps.cross.extend([torch.cat(found, dim=1)[:, None]] if found else [])
+            by_position = [tensor for tensor in weights if tensor is not None]
+            maps.cross.extend([torch.cat(by_position, dim=1)[:, None]] if by_position else [])
         return self.dropout(torch.cat(hidden, dim=1))
 
     def start(self, memory: Memory) -> DecoderState:
-        """First states of all layers, tanh(W summary); the attentional vector starts at zero."""
+        """First states of all layers, tanh(W summary + b); input feeding starts with zeros."""
         assert memory.summary is not None
         summary = memory.summary
         first = torch.tanh(self.first_state(summary)).unflatten(1, (self.n_state_parts, len(self.cells.layers), -1))
@@ -220,35 +220,35 @@ class RnnSeq2Seq(Seq2Seq):
     def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """One target position."""
         embedded = self.embeddings.target(token_ids)[:, None, :]
-        hidden, state, _ = self._read(embedded, state, self.cells.draw_kept(embedded))
+        hidden, state, _ = self._decode(embedded, state, self.cells.draw_dropout_masks(embedded))
         return self.project(hidden[:, 0]), state
 
-    def _read(
-        self, embedded: Tensor, state: DecoderState, kept: list[Tensor]
+    def _decode(
+        self, embedded: Tensor, state: DecoderState, masks: list[Tensor]
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """Hidden states and attention weights of the positions `embedded` (batch, length, d_model).
+        """Hidden states of the positions `embedded` (batch, length, d_model), the state after them, attention weights.
 
-        The length is 1 where the model is `stepwise`, any otherwise.
+        The length is 1 if the model is `stepwise`.
         """
-        cell_state = state.history[: self.n_state_parts]
+        recurrent_state = state.history[: self.n_state_parts]
         inputs = [embedded]
         weights: Tensor | None = None
         if self.context.feeds_cell:
-            state_before = cell_state[0][:, -1:].expand(-1, embedded.shape[1], -1)
+            state_before = recurrent_state[0][:, -1:].expand(-1, embedded.shape[1], -1)
             context, weights = self.context(state_before, state.memory)
             inputs.append(context)
         if self.input_feeding:
             inputs.append(state.history[-1])
-        states, cell_state = self.cells(torch.cat(inputs, dim=-1), cell_state, kept)
+        states, recurrent_state = self.cells(torch.cat(inputs, dim=-1), recurrent_state, masks)
         if not self.context.feeds_cell:
             context, weights = self.context(states, state.memory)
         hidden = torch.tanh(self.readout(torch.cat((self.context.for_readout(context, states), states), dim=-1)))
-        history = (*cell_state, hidden[:, -1:]) if self.input_feeding else cell_state
+        history = (*recurrent_state, hidden[:, -1:]) if self.input_feeding else recurrent_state
         return hidden, DecoderState(state.memory, history, state.position + embedded.shape[1]), weights
 
 
 def build_context(config: RnnConfig) -> Context:
-    """The part that `config.attention` names."""
+    """The context named by `config.attention`."""
     match config.attention:
         case "none":
             return FixedContext(config.d_model)

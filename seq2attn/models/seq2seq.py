@@ -1,7 +1,7 @@
 """The contract that every model meets, and what passes between encoder, decoder and search.
 
-Training calls `forward`, which gives hidden states for all target positions at once. Search calls `encode`,
-`start` and `advance`, one target position at a time. Both must compute the same function.
+Training calls `forward`, which returns the hidden states of all target positions at once. Search calls `encode`,
+`start`, and `advance` for each target position. Both compute the same function.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from seq2attn.models.embedding import Embeddings
 
 
 class TeacherForcedBatch(Protocol):
-    """What a model reads of a batch of sentence pairs."""
+    """The part of a batch of sentence pairs that a model reads."""
 
     @property
     def source_ids(self) -> Tensor:
-        """(batch, source_len) subword ids, padded at the end."""
+        """(batch, source_len) subword ids, padding last."""
 
     @property
     def source_valid(self) -> Tensor:
@@ -29,53 +29,53 @@ class TeacherForcedBatch(Protocol):
 
     @property
     def target_input(self) -> Tensor:
-        """(batch, target_len) the target shifted right: BOS first, padded at the end."""
+        """(batch, target_len) the target shifted right: BOS first, padding last."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the encoder leaves for the decoder. Every tensor has the batch first."""
+    """The encoder's output, from which the decoder translates. The first dimension of every tensor is the batch."""
 
     states: Tensor
-    """(batch, source_len, d_model), one state for each source token; arbitrary where it is padding."""
+    """(batch, source_len, d_model), one state for each source token; arbitrary on padding."""
     source_valid: Tensor
     """(batch, source_len) True = real token."""
     summary: Tensor | None = None
-    """(batch, d_model) the fixed vector, all that a decoder without attention sees."""
-    projected: tuple[Tensor, ...] = ()
-    """Keys and values of the decoder's attention, computed once a sentence."""
+    """(batch, d_model) the fixed vector: all that a decoder without attention reads."""
+    cached: tuple[Tensor, ...] = ()
+    """Keys and values of the decoder's attention over the source, computed once per sentence."""
 
     def select(self, rows: Tensor) -> Memory:
-        """The memory of the sentences `rows` (n,), in that order, repeated where a row is."""
+        """The memory of the sentences `rows` (n,), in that order; a row may be repeated."""
         return Memory(
             self.states.index_select(0, rows),
             self.source_valid.index_select(0, rows),
             None if self.summary is None else self.summary.index_select(0, rows),
-            tuple(tensor.index_select(0, rows) for tensor in self.projected),
+            tuple(tensor.index_select(0, rows) for tensor in self.cached),
         )
 
 
 @dataclass(frozen=True)
 class DecoderState:
-    """Everything that the next call of `advance` depends on. Search moves rows and looks no further."""
+    """Everything that the next call of `advance` depends on. Search selects rows of it and reads nothing else."""
 
     memory: Memory
     history: tuple[Tensor, ...]
-    """What the model keeps of the tokens so far, each tensor with the batch first."""
+    """What the model keeps of the tokens so far (recurrent states, or cached keys and values), batch first."""
     position: int = 0
-    """Number of target tokens that were fed."""
+    """Number of target tokens fed so far."""
     position_dim: int | None = None
-    """The dimension of every tensor of the history that counts positions, where it is kept by position."""
+    """The dimension over positions of every tensor of the history; None where it has no such dimension."""
 
     def select(self, rows: Tensor) -> DecoderState:
-        """The state of the hypotheses `rows` (n,), which may belong to other sentences than before."""
+        """The state of the hypotheses `rows` (n,), which may be rows of any sentence."""
         return replace(self.reorder(rows), memory=self.memory.select(rows))
 
     def reorder(self, rows: Tensor, agreed: int = 0) -> DecoderState:
-        """The same, where every row stays within its sentence: the memory need not be copied.
+        """The same as `select` where every row stays within its sentence, without a copy of the memory.
 
-        `agreed`: the number of first positions at which all rows of a sentence hold the same. Where the history is kept
-        by position, only what follows them is moved, in place; this state is not to be used afterwards.
+        `agreed`: the number of first positions at which all rows of a sentence are equal. A history with a
+        `position_dim` is moved in place, and only after these; do not use this state afterwards.
         """
         if self.position_dim is None or agreed == 0:
             return replace(self, history=tuple(tensor.index_select(0, rows) for tensor in self.history))
@@ -87,7 +87,7 @@ class DecoderState:
 
 @dataclass
 class AttentionMaps:
-    """Attention weights of one forward pass, a tensor for each layer; each row sums to 1 over real tokens."""
+    """Attention weights of one forward pass, one tensor per layer; over the last dimension they sum to 1."""
 
     cross: list[Tensor] = field(default_factory=list)
     """(batch, heads, target_len, source_len) for each decoder layer; empty for a fixed context."""
@@ -101,21 +101,21 @@ class Seq2Seq(nn.Module, ABC):
     """A sequence-to-sequence model."""
 
     embeddings: Embeddings
-    """The vectors of the subwords."""
+    """Of source and target subwords."""
     output_weight: nn.Parameter
-    """(vocab_size, d_model) the vocabulary projection, kept apart so that the loss can be fused with it."""
+    """(vocab_size, d_model) the projection to the vocabulary, which the loss applies piece by piece."""
     output_bias: nn.Parameter
     """(vocab_size,)"""
     max_target_len: int | None = None
-    """Target positions that the model has; None: no end."""
+    """The largest target length that the model can represent; None = no limit."""
 
     @abstractmethod
     def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
-        """The memory of a batch of source sentences; attention weights go to `maps` if one is given."""
+        """The memory of `source_ids` (batch, source_len); appends attention weights to `maps` if given."""
 
     @abstractmethod
     def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
-        """Hidden states (batch, target_len, d_model) of every target position, the true target being fed."""
+        """Hidden states (batch, target_len, d_model), with the true target as input (teacher forcing)."""
 
     @abstractmethod
     def start(self, memory: Memory) -> DecoderState:
@@ -123,18 +123,18 @@ class Seq2Seq(nn.Module, ABC):
 
     @abstractmethod
     def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Logits (batch, vocab_size) of the token after `token_ids` (batch,), and the state that follows."""
+        """Logits (batch, vocab_size) of the token after `token_ids` (batch,), and the state after it."""
 
     def project(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab_size) of hidden states (..., d_model)."""
         return F.linear(hidden, self.output_weight, self.output_bias)
 
     def attention_maps(self, batch: TeacherForcedBatch) -> AttentionMaps:
-        """The attention weights of a batch, its target being fed."""
+        """The attention weights of `batch` under teacher forcing."""
         maps = AttentionMaps()
         self(batch, maps)
         return maps
 
     def count_parameters(self) -> int:
-        """Number of trainable weights; shared ones count once."""
+        """Number of trainable weights; tied weights count once."""
         return sum(parameter.numel() for parameter in self.parameters())

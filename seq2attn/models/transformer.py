@@ -1,21 +1,23 @@
-"""The transformer (Vaswani et al. 2017): attention is all that carries a word to another."""
+"""The transformer (Vaswani et al. 2017): words exchange information by attention only."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from seq2attn.config.schema import TransformerConfig
-from seq2attn.models.attention import MultiHeadAttention
+from seq2attn.models.attention import ALL_KEYS, KeysValues, MultiHeadAttention, Scope
 from seq2attn.models.embedding import Dropout, Embeddings
-from seq2attn.models.positions import Order, build_positions
+from seq2attn.models.positions import RelativePositions, build_positions
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 
 
 class Residual(nn.Module):
-    """x + f(norm(x)) (pre-norm, Xiong et al. 2020) or norm(x + f(x)) (post-norm, the paper's), f dropped out."""
+    """What surrounds a sub-layer f: its norm, dropout, and the residual connection.
+
+    Pre-norm (Xiong et al. 2020):  x + dropout(f(norm(x))).  Post-norm (Vaswani et al. 2017, section 3.1):
+    norm(x + dropout(f(x))).  A layer writes f between `before` and `after`.
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -23,11 +25,14 @@ class Residual(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.pre_norm = config.norm == "pre"
 
-    def forward(self, inputs: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        """`inputs` (batch, length, d_model) with the output of `sublayer` added."""
-        if self.pre_norm:
-            return inputs + self.dropout(sublayer(self.norm(inputs)))
-        return self.norm(inputs + self.dropout(sublayer(inputs)))
+    def before(self, states: Tensor) -> Tensor:
+        """The input of f: `states` (batch, length, d_model), normalised where the norm comes first."""
+        return self.norm(states) if self.pre_norm else states
+
+    def after(self, states: Tensor, outputs: Tensor) -> Tensor:
+        """`states` plus the `outputs` of f, both (batch, length, d_model), normalised where the norm comes last."""
+        states = states + self.dropout(outputs)
+        return states if self.pre_norm else self.norm(states)
 
 
 class FeedForward(nn.Module):
@@ -40,12 +45,12 @@ class FeedForward(nn.Module):
         self.contract = nn.Linear(d_ff, config.d_model)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs of the shape of `inputs`."""
+        """Outputs of the same shape as `inputs` (batch, length, d_model)."""
         return self.contract(torch.relu(self.expand(inputs)))
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then feed-forward."""
+    """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -53,18 +58,17 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.around_self, self.around_feed_forward = Residual(config), Residual(config)
 
-    def forward(self, states: Tensor, visible: Tensor, order: Order, maps: list[Tensor] | None) -> Tensor:
-        """New states (batch, source_len, d_model)."""
-
-        def look_around(inputs: Tensor) -> Tensor:
-            keys, values = self.self_attention.keys_and_values(inputs, order)
-            return self.self_attention(inputs, keys, values, visible, maps=maps, order=order)
-
-        return self.around_feed_forward(self.around_self(states, look_around), self.feed_forward)
+    def forward(self, states: Tensor, scope: Scope, relative: RelativePositions, maps: list[Tensor] | None) -> Tensor:
+        """New states (batch, source_len, d_model); appends attention weights to `maps` if given."""
+        inputs = self.around_self.before(states)
+        keys, values = self.self_attention.keys_and_values(inputs, relative)
+        states = self.around_self.after(states, self.self_attention(inputs, keys, values, scope, relative, maps))
+        inputs = self.around_feed_forward.before(states)
+        return self.around_feed_forward.after(states, self.feed_forward(inputs))
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, then cross-attention to the source, then feed-forward."""
+    """Causal self-attention, then cross-attention to the source, then feed-forward (Vaswani et al., section 3.1)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -76,40 +80,32 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         states: Tensor,
-        past: tuple[Tensor, Tensor] | None,
-        seen: Tensor | None,
-        order: Order,
-        cross: tuple[Tensor, Tensor],
-        visible: Tensor,
+        scope: Scope,
+        relative: RelativePositions,
+        past: KeysValues | None,
+        source: KeysValues,
+        source_scope: Scope,
         maps: AttentionMaps | None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """New states (batch, target_len, d_model), and the keys and values of all positions so far.
+    ) -> tuple[Tensor, KeysValues]:
+        """New states (batch, target_len, d_model), and the cache: self-attention's keys and values so far.
 
-        `past` holds those of the positions before `states`, which are then a single position; `cross` the source's.
-        `seen`: what self-attention sees, where it is more than that no position sees a later one.
+        `past`: the cache of the positions before `states`. `scope`, `relative`: of self-attention over both.
+        `source`, `source_scope`: keys and values of cross-attention, and which of them are real tokens.
         """
-        so_far: list[tuple[Tensor, Tensor]] = []
-
-        def look_back(inputs: Tensor) -> Tensor:
-            keys, values = self.self_attention.keys_and_values(inputs, order)
-            if past is not None:
-                keys, values = torch.cat((past[0], keys), dim=2), torch.cat((past[1], values), dim=2)
-            so_far.append((keys, values))
-            causal = past is None and seen is None
-            return self.self_attention(
-                inputs, keys, values, seen, causal, None if maps is None else maps.decoder, order
-            )
-
-        def look_across(inputs: Tensor) -> Tensor:
-            return self.cross_attention(inputs, *cross, visible, maps=None if maps is None else maps.cross)
-
-        states = self.around_self(states, look_back)
-        states = self.around_cross(states, look_across)
-        return self.around_feed_forward(states, self.feed_forward), so_far[0]
+        inputs = self.around_self.before(states)
+        cache = self.self_attention.keys_and_values(inputs, relative)
+        if past is not None:
+            cache = past.append(cache)
+        of_self, of_cross = (None, None) if maps is None else (maps.decoder, maps.cross)
+        states = self.around_self.after(states, self.self_attention(inputs, *cache, scope, relative, of_self))
+        inputs = self.around_cross.before(states)
+        states = self.around_cross.after(states, self.cross_attention(inputs, *source, source_scope, maps=of_cross))
+        inputs = self.around_feed_forward.before(states)
+        return self.around_feed_forward.after(states, self.feed_forward(inputs)), cache
 
 
 class TransformerSeq2Seq(Seq2Seq):
-    """Encoder and decoder of `n_layers` each; a last normalisation closes each stack where norms come first."""
+    """Encoder and decoder of `n_layers` each; with pre-norm, a last norm closes each stack."""
 
     def __init__(self, config: TransformerConfig, embeddings: Embeddings) -> None:
         super().__init__()
@@ -130,53 +126,67 @@ class TransformerSeq2Seq(Seq2Seq):
                 nn.init.zeros_(module.bias)
 
     def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
-        """The memory; for each decoder layer the keys and values of its cross-attention stand in `projected`."""
+        """The memory; `cached` holds the keys and values of cross-attention, layer by layer."""
         states = self.dropout(self.positions(self.embeddings.source(source_ids)))
-        order = self.positions.order(states)
-        visible = order.limit(source_valid[:, None, None, :])
+        relative = self.positions.relative(states)
+        scope = Scope(visible=source_valid[:, None, None, :]).with_bias(relative.bias)
         for layer in self.encoder:
-            states = layer(states, visible, order, None if maps is None else maps.encoder)
+            states = layer(states, scope, relative, None if maps is None else maps.encoder)
         states = self.encoder_norm(states)
-        projected: list[Tensor] = []
+        cached: list[Tensor] = []
         for layer in self.decoder:
             assert isinstance(layer, DecoderLayer)
-            projected.extend(layer.cross_attention.keys_and_values(states))
-        return Memory(states, source_valid, projected=tuple(projected))
+            cached.extend(layer.cross_attention.keys_and_values(states))
+        return Memory(states, source_valid, cached=tuple(cached))
 
     def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
-        """Hidden states of all target positions at once; padding comes last, where causality hides it."""
+        """Hidden states of all target positions at once; padding comes last, so no real position attends to it."""
         memory = self.encode(batch.source_ids, batch.source_valid, maps)
         hidden, _ = self._decode(batch.target_input, self.start(memory), maps)
         return hidden
 
     def start(self, memory: Memory) -> DecoderState:
-        """No history yet."""
+        """The state without history."""
         return DecoderState(memory, ())
 
     def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """One target position, with the keys and values of the earlier ones kept."""
+        """One target position; the history holds the keys and values of the earlier ones."""
         hidden, state = self._decode(token_ids[:, None], state, None)
         return self.project(hidden[:, 0]), state
 
     def _decode(
         self, target_input: Tensor, state: DecoderState, maps: AttentionMaps | None
     ) -> tuple[Tensor, DecoderState]:
-        """Hidden states of `target_input` (batch, length); the length is 1 where there is a history."""
-        memory = state.memory
-        visible = memory.source_valid[:, None, None, :]
+        """Hidden states of `target_input` (batch, length), and the state after it.
+
+        With a history, the length is 1.
+        """
+        memory, past = state.memory, _by_layer(state.history)
         states = self.dropout(self.positions(self.embeddings.target(target_input), state.position))
-        order = self.positions.order(states, state.position)
-        seen = None if order.bias is None else order.limit(_not_after(states.shape[1], state.position, states.device))
+        relative = self.positions.relative(states, state.position)
+        scope = _causal_scope(states, state.position, relative.bias)
+        source_scope = Scope(visible=memory.source_valid[:, None, None, :])
         history: list[Tensor] = []
-        for index, layer in enumerate(self.decoder):
-            pair = slice(2 * index, 2 * index + 2)
-            past = state.history[pair] or None
-            states, so_far = layer(states, past, seen, order, memory.projected[pair], visible, maps)
-            history.extend(so_far)
+        for index, (layer, source) in enumerate(zip(self.decoder, _by_layer(memory.cached), strict=True)):
+            past_of_layer = past[index] if past else None
+            states, cache = layer(states, scope, relative, past_of_layer, source, source_scope, maps)
+            history.extend(cache)
         after = DecoderState(memory, tuple(history), state.position + target_input.shape[1], position_dim=2)
         return self.decoder_norm(states), after
 
 
-def _not_after(length: int, first: int, device: torch.device) -> Tensor:
-    """(length, first + length) whether a key stands at a position up to the query's; queries begin at `first`."""
-    return torch.ones(length, first + length, dtype=torch.bool, device=device).tril(first)
+def _by_layer(tensors: tuple[Tensor, ...]) -> list[KeysValues]:
+    """The keys and values of each layer, which alternate in `tensors`."""
+    return [KeysValues(*pair) for pair in zip(tensors[0::2], tensors[1::2], strict=True)]
+
+
+def _causal_scope(states: Tensor, first: int, bias: Tensor | None) -> Scope:
+    """The scope of the queries of `states` (batch, length, d_model): the keys up to each one's own position.
+
+    Queries begin at position `first`, keys at 0.
+    """
+    length = states.shape[1]
+    if bias is None:  # a single query after `first` others sees all keys so far
+        return ALL_KEYS if first > 0 else Scope(causal=True)
+    visible = torch.ones(length, first + length, dtype=torch.bool, device=states.device).tril(first)
+    return Scope(visible=visible).with_bias(bias)
