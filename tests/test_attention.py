@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -89,6 +90,101 @@ def test_multi_head_attention_is_its_equation_with_and_without_maps(causal: bool
                     mean += weight * (w_value @ inputs[row, j] + b_value)[part]
                 joined.append(mean)
             torch.testing.assert_close(fused[row, position], attention.output_projection(torch.cat(joined)))
+
+
+def gated_by_hand(attention: MultiHeadAttention, inputs: Tensor, source: Tensor, visible: Tensor) -> Tensor:
+    """Outputs in which each head's context, Σ weight · value in a loop, is multiplied by its element of the gate."""
+    assert attention.gate is not None
+    outputs = torch.zeros_like(inputs)
+    keys, values = attention.keys_and_values(source)
+    queries = attention.query_projection(inputs).unflatten(-1, (attention.n_heads, -1))
+    for row, position in itertools.product(*map(range, inputs.shape[:2])):
+        contexts = []
+        for head in range(attention.n_heads):
+            chosen = [j for j in range(source.shape[1]) if visible[row, position, j]]
+            scale = math.sqrt(D_MODEL / attention.n_heads)
+            scores = [float(queries[row, position, head] @ keys[row, head, j]) / scale for j in chosen]
+            total = sum(map(math.exp, scores))
+            context = torch.zeros(values.shape[-1], dtype=values.dtype)
+            for j, score in zip(chosen, scores, strict=True):
+                context += math.exp(score) / total * values[row, head, j]
+            contexts.append(context * attention.gate[head].item())
+        outputs[row, position] = attention.output_projection(torch.cat(contexts))
+    return outputs
+
+
+@pytest.mark.parametrize("gate", [[0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.3, -2.0, 1.0]], ids=str)
+@pytest.mark.parametrize("kind", ["self", "causal", "cross"])
+def test_a_gate_multiplies_the_context_of_its_head(kind: str, gate: list[float]) -> None:
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(D_MODEL, 3).double().requires_grad_(False)
+    inputs = torch.randn(BATCH, TARGET, D_MODEL, dtype=torch.float64)
+    source = torch.randn(BATCH, SOURCE, D_MODEL, dtype=torch.float64) if kind == "cross" else inputs
+    length = source.shape[1]
+    valid = torch.arange(length)[None, :] < torch.tensor(LENGTHS)[:, None]
+    scope = Scope(causal=True) if kind == "causal" else Scope(visible=valid[:, None, None, :])
+    visible = torch.ones(length, length, dtype=torch.bool).tril() if kind == "causal" else valid[:, None, :]
+    visible = visible.expand(BATCH, TARGET, length)
+    keys, values = attention.keys_and_values(source)
+    ungated, gated = [], []
+    attention(inputs, keys, values, scope, maps=ungated)
+    attention.gate = torch.tensor(gate, dtype=torch.float64)
+    expected = gated_by_hand(attention, inputs, source, visible)
+    torch.testing.assert_close(attention(inputs, keys, values, scope), expected)
+    torch.testing.assert_close(attention(inputs, keys, values, scope, maps=gated), expected)
+    assert torch.equal(gated[0], ungated[0])
+
+
+@pytest.mark.parametrize("explicit", [False, True], ids=["fused", "explicit weights"])
+def test_a_gate_of_ones_is_no_gate_and_none_removes_it(explicit: bool) -> None:
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(D_MODEL, 3)
+    inputs = torch.randn(BATCH, TARGET, D_MODEL)
+
+    def attend() -> Tensor:
+        result: Tensor = attention(inputs, *attention.keys_and_values(inputs), maps=[] if explicit else None)
+        return result
+
+    before = attend()
+    attention.gate = torch.ones(3)
+    assert torch.equal(attend(), before)
+    attention.gate = torch.zeros(3)
+    torch.testing.assert_close(attend(), attention.output_projection.bias.expand_as(inputs))
+    attention.gate = None
+    assert torch.equal(attend(), before)
+
+
+@pytest.mark.parametrize("explicit", [False, True], ids=["fused", "explicit weights"])
+def test_the_gradient_of_a_gate_is_right(explicit: bool) -> None:
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(D_MODEL, 3).double().requires_grad_(False)
+    inputs = torch.randn(BATCH, TARGET, D_MODEL, dtype=torch.float64)
+
+    def attend(gate: Tensor) -> Tensor:
+        attention.gate = gate
+        result: Tensor = attention(inputs, *attention.keys_and_values(inputs), maps=[] if explicit else None)
+        return result
+
+    assert torch.autograd.gradcheck(attend, (torch.rand(3, dtype=torch.float64, requires_grad=True),))
+
+
+def test_a_gate_is_in_the_state_dict_only_while_it_is_set() -> None:
+    attention = MultiHeadAttention(D_MODEL, 3)
+    names = [*attention.state_dict()]
+    assert [name for name, _ in attention.named_parameters()] == names
+    attention.gate = torch.ones(3)
+    assert {*attention.state_dict()} - {*names} == {"gate"}
+    assert attention.double().gate.dtype == torch.float64
+    attention.gate = None
+    assert [*attention.state_dict()] == names
+
+
+def test_a_gate_of_another_number_of_heads_fails() -> None:
+    attention = MultiHeadAttention(D_MODEL, 3)
+    attention.gate = torch.ones(2)
+    inputs = torch.randn(BATCH, TARGET, D_MODEL)
+    with pytest.raises(RuntimeError, match="shape"):
+        attention(inputs, *attention.keys_and_values(inputs))
 
 
 def test_sinusoidal_positions_are_their_equation() -> None:

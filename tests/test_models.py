@@ -10,6 +10,7 @@ import torch
 from seq2attn.config.schema import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.errors import DataError
+from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.embedding import Dropout, VariationalDropout
 from seq2attn.models.rnn import RnnSeq2Seq
 from seq2attn.models.seq2seq import AttentionMaps, Seq2Seq
@@ -130,6 +131,38 @@ def test_gradients_reach_every_parameter(model: Seq2Seq) -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+def set_gates(model: Seq2Seq) -> None:
+    """Give every attention of `model` a gate with a closed, a weakened and an open head."""
+    for module in model.modules():
+        if isinstance(module, MultiHeadAttention):
+            module.gate = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ["transformer_pre", "transformer_rotary", "transformer_alibi"])
+@pytest.mark.parametrize("gradients", [True, False], ids=["with gradients", "without"])
+def test_stepwise_advance_equals_forward_with_gates(name: str, gradients: bool) -> None:
+    batch = make_batch([5, 3, 7], [4, 6, 2])
+    model = make_model(MODELS[name])
+    ungated = model(batch)
+    set_gates(model)
+    assert not torch.allclose(model(batch), ungated)
+    test_stepwise_advance_equals_forward(model, gradients)
+    torch.testing.assert_close(model(batch, AttentionMaps()), model(batch))
+
+
+def test_a_gate_of_zero_is_an_output_projection_without_its_head() -> None:
+    model = make_model(MODELS["transformer_pre"])
+    by_hand = make_model(MODELS["transformer_pre"])
+    set_gates(model)
+    for module in by_hand.modules():
+        if isinstance(module, MultiHeadAttention):
+            head = torch.arange(module.output_projection.in_features) // 4
+            with torch.no_grad():
+                module.output_projection.weight *= torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)[head]
+    batch = make_batch([5, 3, 7], [4, 6, 2])
+    torch.testing.assert_close(model(batch), by_hand(batch))
 
 
 @pytest.mark.parametrize("kind", [Dropout, VariationalDropout])

@@ -231,7 +231,13 @@ ALL_KEYS = Scope()
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2.2).
 
-    As in the paper, weights have no dropout; the output has (in `transformer.py`).
+    As in the paper, weights have no dropout; the output has (in `transformer.py`). A study of heads sets `gate`.
+    """
+
+    gate: Tensor | None
+    """(heads,) each head's context is multiplied by its element before the output projection; None = no gate.
+
+    A buffer, in the state_dict only while it is set. It may require gradients, or be an `nn.Parameter`.
     """
 
     def __init__(self, d_model: int, n_heads: int) -> None:
@@ -240,6 +246,7 @@ class MultiHeadAttention(nn.Module):
         self.query_projection = nn.Linear(d_model, d_model)
         self.key_value_projection = nn.Linear(d_model, 2 * d_model)
         self.output_projection = nn.Linear(d_model, d_model)
+        self.register_buffer("gate", None)
 
     def keys_and_values(self, states: Tensor, relative: RelativePositions = NO_RELATIVE_POSITIONS) -> KeysValues:
         """Keys and values of `states` (batch, length, d_model); the keys are rotated as `relative` says."""
@@ -259,7 +266,7 @@ class MultiHeadAttention(nn.Module):
 
         `keys` and `values` (batch, heads, source_len, d_head) come from `keys_and_values`. `relative` rotates the
         queries. Given `maps`, the weights (batch, heads, target_len, source_len) are computed and appended to it;
-        without, a fused kernel computes the context alone.
+        without, a fused kernel computes the context alone. The gate changes the context, never the weights.
         """
         query = relative.rotate(self._split(self.query_projection(inputs)))
         if maps is None:
@@ -269,6 +276,8 @@ class MultiHeadAttention(nn.Module):
             weights = scope.weights(query @ keys.transpose(2, 3) / math.sqrt(query.shape[-1]))
             maps.append(weights)
             context = weights @ values
+        if self.gate is not None:
+            context = context * self.gate.to(context.dtype).view(self.n_heads, 1, 1)
         return self.output_projection(context.transpose(1, 2).flatten(2))
 
     def _split(self, tensor: Tensor) -> Tensor:
