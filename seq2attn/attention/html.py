@@ -158,7 +158,7 @@ class AttentionView:
         attention = self.exploration.systems[0].attention
         rows = len(attention.written.labels(as_subwords=False))
         longest = max(map(len, attention.source.labels(as_subwords=False)))
-        height = 420 + 26 * rows + 8 * longest
+        height = 460 + 26 * rows + 8 * longest
         return (
             f'<iframe title="Attention" sandbox="allow-scripts" style="width: 100%; height: {height}px; border: 0; '
             f'resize: vertical; overflow: auto" srcdoc="{escape(page(self.exploration, Choice(), False))}"></iframe>'

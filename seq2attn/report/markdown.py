@@ -59,7 +59,7 @@ class Table:
         """The table as a notebook shows it."""
         align = "right" if self.numeric else "left"
         rows = [
-            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+            "".join(f'<{tag} style="padding: 0.1em 0.6em">{escape(cell)}</{tag}>' for cell in row)
             for tag, row in (("th", self.header), *(("td", row) for row in self.rows))
         ]
         body = "".join(f"<tr>{row}</tr>" for row in rows[1:])
