@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from seq2attn.evaluation.slope import SmoothedPoint
 from seq2attn.evaluation.summary import System
-from seq2attn.report.figure import bucket_spans, draw_length_curve, length_curve_figure, spread_apart
+from seq2attn.report.chart import bucket_spans
+from seq2attn.report.figure import draw_length_curve, length_curve_figure, spread_apart
 from seq2attn.style import house_style
 from tests.evaluation_samples import ATTENTION, COUNTS, FIXED, a_bucket, a_summary, a_system
 
@@ -96,8 +97,8 @@ def test_the_axis_ends_where_sentences_do(tmp_path: Path) -> None:
 
 def test_an_open_bucket_is_as_wide_as_the_one_before() -> None:
     buckets = a_system("a", [1] * 7, COUNTS).buckets
-    assert bucket_spans(buckets).tolist()[-2:] == [[50, 60], [60, 70]]
-    assert bucket_spans([replace(buckets[0], high=None)]).tolist() == [[0, 10]]
+    assert bucket_spans(buckets)[-2:] == [(50, 60), (60, 70)]
+    assert bucket_spans([replace(buckets[0], high=None)]) == [(0, 10)]
 
 
 @given(labels=st.lists(st.tuples(st.floats(-5, 105), st.floats(1, 12)), min_size=1, max_size=8))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from seq2attn.report.chart import MARKERS, NARROW, WIDE, Chart, Scale, Size, Tick, thinned
-from seq2attn.report.charts import bleu_chart, ratio_chart, training_charts
-from seq2attn.report.scores import score_rows
+from seq2attn.report.chart import MARKERS, NARROW, WIDE, Scale, Size, Tick
+from seq2attn.report.charts import Chart, bleu_chart, ratio_chart, thinned, training_charts
+from seq2attn.report.html import score_rows
 from seq2attn.style import LINE_STYLES, SIGNS
 from tests.report_samples import a_content, a_run, a_summary_with_everything
 

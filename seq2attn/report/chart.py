@@ -1,16 +1,20 @@
-"""Line charts as places on a plane whose unit is a pixel, downwards; the template sets them as SVG."""
+"""Curves prepared for every drawing of them, and charts of the page as places on a plane whose unit is a pixel."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import cycle, groupby, islice
 from typing import NamedTuple
+
+from seq2attn.evaluation.score import Bucket, Score
+from seq2attn.evaluation.summary import Summary
+from seq2attn.style import LINE_STYLES, SIGNS
 
 Point = tuple[float, float]
 
-# By the markers of `evaluation.style`: a path around (0, 0).
+# By the markers of `style`: a path around (0, 0).
 MARKERS = {
     "o": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
     "s": "M-3.6,-3.6h7.2v7.2h-7.2z",
@@ -22,6 +26,126 @@ MARKERS = {
 _LEFT, _RIGHT, _TOP, _X_AXIS = 46.0, 10.0, 26.0, 44.0
 _TICK_PIXELS = 60.0
 _STEPS = (1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a system looks in every drawing."""
+
+    name: str
+    colour: str
+    marker: str
+    """Matplotlib's letter for it."""
+
+    @property
+    def path(self) -> str:
+        """The marker as an SVG path around (0, 0)."""
+        return MARKERS[self.marker]
+
+    @property
+    def sign(self) -> str:
+        """The sign that stands for the marker in text."""
+        return SIGNS[self.marker][0]
+
+
+class CurvePoint(NamedTuple):
+    """One bucket of a curve: where its middle lies, and what it has to show there."""
+
+    middle: float
+    score: Score | None
+    enough: bool
+    """Whether there are enough sentences; else the point is hollow."""
+
+    @property
+    def value(self) -> float | None:
+        """The score; None where the bucket is empty."""
+        return None if self.score is None else self.score.value
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the interval, if any."""
+        return None if self.score is None else self.score.low
+
+    @property
+    def high(self) -> float | None:
+        """The upper end of the interval, if any."""
+        return None if self.score is None else self.score.high
+
+
+@dataclass(frozen=True)
+class CurveSeries:
+    """One system's line."""
+
+    look: Look
+    points: Sequence[CurvePoint]
+    smoothed: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class LengthCurve:
+    """BLEU over sentence length, as matplotlib, SVG and terminal draw it."""
+
+    spans: Sequence[Point]
+    """Where each bucket begins and ends on the axis."""
+    labels: Sequence[str]
+    counts: Sequence[int]
+    series: Sequence[CurveSeries]
+    caps: Sequence[int]
+    """The longest sentences of trainings, in the unit of the axis."""
+
+    @property
+    def middles(self) -> list[float]:
+        """The middle of each bucket on the axis."""
+        return [(low + high) / 2 for low, high in self.spans]
+
+    @property
+    def scores(self) -> list[Score]:
+        """Every score that is drawn."""
+        return [point.score for series in self.series for point in series.points if point.score is not None]
+
+    @property
+    def top(self) -> float:
+        """The highest score or end of an interval, at least 1."""
+        return max([1.0, *(score.value if score.high is None else score.high for score in self.scores)])
+
+
+def looks(summary: Summary) -> list[Look]:
+    """How each system looks, in their order."""
+    styles = islice(cycle(LINE_STYLES), len(summary.systems))
+    return [Look(system.name, *style) for system, style in zip(summary.systems, styles, strict=True)]
+
+
+def bucket_spans(buckets: Sequence[Bucket]) -> list[Point]:
+    """Where each bucket begins and ends on the axis; an open one is as wide as the one before it."""
+    width = buckets[-2].high - buckets[-2].low if len(buckets) > 1 and buckets[-2].high is not None else 10
+    ends = ((bucket.low, bucket.low + width if bucket.high is None else bucket.high) for bucket in buckets)
+    return [(float(low), float(high)) for low, high in ends]
+
+
+def length_curve(summary: Summary) -> LengthCurve:
+    """The summary's curve, prepared for drawing."""
+    buckets = summary.systems[0].buckets
+    spans = bucket_spans(buckets)
+    series = [
+        CurveSeries(
+            look,
+            [
+                CurvePoint((low + high) / 2, bucket.bleu, bucket.enough)
+                for (low, high), bucket in zip(spans, system.buckets, strict=True)
+            ],
+            [(float(point.length), point.bleu) for point in system.smoothed],
+        )
+        for look, system in zip(looks(summary), summary.systems, strict=True)
+    ]
+    is_in_words = summary.length_of == "source" and summary.length_unit == "words"
+    caps = {system.max_source_words for system in summary.systems if system.max_source_words is not None}
+    return LengthCurve(
+        spans,
+        labels=[bucket.label for bucket in buckets],
+        counts=[bucket.n for bucket in buckets],
+        series=series,
+        caps=sorted(caps) if is_in_words else [],
+    )
 
 
 class Size(NamedTuple):
@@ -105,15 +229,10 @@ class Scale:
 
     def place(self, value: float) -> float:
         """The place of `value`, beyond the ends of the axis too."""
-        first, last, value = (
-            map(math.log, (self.first, self.last, value))
-            if self.logarithmic
-            else (
-                self.first,
-                self.last,
-                value,
-            )
-        )
+        if self.logarithmic:
+            first, last, value = math.log(self.first), math.log(self.last), math.log(value)
+        else:
+            first, last = self.first, self.last
         return self.start + (value - first) / (last - first) * (self.end - self.start)
 
     def ticks(self) -> list[Tick]:
@@ -167,32 +286,7 @@ class Plane:
         return [self.points(stretch) for stretch in without_gaps(seen)]
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A whole chart."""
-
-    name: str
-    plane: Plane
-    x_title: str
-    y_title: str
-    x_ticks: Sequence[Tick]
-    series: Sequence[Series]
-    columns: Sequence[Column]
-    bars: Sequence[Bar] = ()
-    rule: float | None = None
-    """Where a line goes across, as at a ratio of 1."""
-    caps: Sequence[Tick] = ()
-    """Where dashed lines go down."""
-
-
 def without_gaps(values: Iterable[tuple[float, float | None]]) -> list[list[Point]]:
     """The stretches of values that are there."""
     grouped = groupby(values, key=lambda value: value[1] is None)
     return [[(x, y) for x, y in stretch if y is not None] for is_gap, stretch in grouped if not is_gap]
-
-
-def thinned(ticks: Sequence[Tick], width: float, character: float = 6.5) -> list[Tick]:
-    """Every n-th of the ticks, so that their labels, of so many pixels a character, fit side by side into `width`."""
-    longest = max((len(tick.label) for tick in ticks), default=0)
-    every = max(1, math.ceil(len(ticks) * (longest + 1) * character / width))
-    return list(ticks[::every])

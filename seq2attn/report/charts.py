@@ -4,68 +4,101 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from seq2attn.evaluation.score import Bucket
-from seq2attn.evaluation.summary import Summary, System
+from seq2attn.evaluation.summary import Summary
 from seq2attn.report.chart import (
     Bar,
-    Chart,
     Column,
+    CurveSeries,
     Dot,
+    LengthCurve,
     Plane,
     Point,
     Series,
     Size,
     Tick,
     Whisker,
-    thinned,
+    length_curve,
+    looks,
     without_gaps,
 )
 from seq2attn.report.content import RunRecord
-from seq2attn.report.figure import bucket_spans
-from seq2attn.report.scores import bucket_tip, looks
-from seq2attn.report.tables import length_name
+from seq2attn.report.tables import bucket_text, length_name, sentences_text
 
 _COUNTS = 56.0  # pixels below the lines for the bars of counts and their labels
 _BAR_SHARE = 0.86
 _RATIO_STEP = 0.1
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A whole chart."""
+
+    name: str
+    plane: Plane
+    x_title: str
+    y_title: str
+    x_ticks: Sequence[Tick]
+    series: Sequence[Series]
+    columns: Sequence[Column]
+    bars: Sequence[Bar] = ()
+    rule: float | None = None
+    """Where a line goes across, as at a ratio of 1."""
+    caps: Sequence[Tick] = ()
+    """Where dashed lines go down."""
+
+
+def thinned(ticks: Sequence[Tick], width: float, character: float = 6.5) -> list[Tick]:
+    """Every n-th of the ticks, so that their labels, of so many pixels a character, fit side by side into `width`."""
+    longest = max((len(tick.label) for tick in ticks), default=0)
+    every = max(1, math.ceil(len(ticks) * (longest + 1) * character / width))
+    return list(ticks[::every])
+
+
 def bleu_chart(summary: Summary, size: Size) -> Chart:
     """BLEU by length: lines, 95 % bands, windows, and below them how many sentences there are."""
-    scores = [bucket.bleu for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
-    highest = 1.1 * max([1.0, *(score.value if score.high is None else score.high for score in scores)])
-    plane = Plane.of(size, _x_ends(summary), (0.0, highest), below=_COUNTS)
-    series = [_bleu_series(plane, number, system, _middles(summary)) for number, system in enumerate(summary.systems)]
-    return _chart(summary, plane, "BLEU", series, bars=_bars(summary, plane))
+    curve = length_curve(summary)
+    plane = Plane.of(size, _x_ends(curve), (0.0, 1.1 * curve.top), below=_COUNTS)
+    series = [_bleu_series(plane, number, line) for number, line in enumerate(curve.series)]
+    return _chart(summary, curve, plane, "BLEU", series, bars=_bars(curve, plane))
 
 
 def ratio_chart(summary: Summary, size: Size) -> Chart:
     """Length of the translations as a share of the references', by length of the sentence."""
-    ratios = [one.length_ratio for system in summary.systems for one in system.buckets if one.length_ratio is not None]
+    curve = length_curve(summary)
+    by_system = [[bucket.length_ratio for bucket in system.buckets] for system in summary.systems]
+    ratios = [ratio for of_system in by_system for ratio in of_system if ratio is not None]
     low = _RATIO_STEP * math.floor(min([0.9, *ratios]) / _RATIO_STEP)
     high = _RATIO_STEP * math.ceil(max([1.1, *ratios]) / _RATIO_STEP)
-    plane = Plane.of(size, _x_ends(summary), (low, high))
+    plane = Plane.of(size, _x_ends(curve), (low, high))
     series = [
-        _line(plane, number, system.buckets, [bucket.length_ratio for bucket in system.buckets], _middles(summary))
-        for number, system in enumerate(summary.systems)
+        _line(plane, number, line, of_system)
+        for number, (line, of_system) in enumerate(zip(curve.series, by_system, strict=True))
     ]
-    return _chart(summary, plane, "length ratio", series, rule=plane.y.place(1.0))
+    return _chart(summary, curve, plane, "length ratio", series, rule=plane.y.place(1.0))
+
+
+def bucket_tip(summary: Summary, place: int) -> str:
+    """What every system scored on one range of length, a line each under the range."""
+    bucket = summary.systems[0].buckets[place]
+    lines = [f"{bucket.label} {summary.length_unit}: {sentences_text(bucket.n)}"]
+    for system, look in zip(summary.systems, looks(summary), strict=True):
+        lines.append(f"{look.sign} {system.name}: {bucket_text(system.buckets[place])}")
+    return "\n".join(lines)
 
 
 def _chart(
     summary: Summary,
+    curve: LengthCurve,
     plane: Plane,
     y_title: str,
     series: Sequence[Series],
     bars: Sequence[Bar] = (),
     rule: float | None = None,
 ) -> Chart:
-    buckets = summary.systems[0].buckets
-    labels = [
-        Tick(plane.x.place(middle), bucket.label) for middle, bucket in zip(_middles(summary), buckets, strict=True)
-    ]
+    labels = [Tick(plane.x.place(middle), label) for middle, label in zip(curve.middles, curve.labels, strict=True)]
     return Chart(
         name=f"{y_title} by {summary.length_of} length",
         plane=plane,
@@ -75,38 +108,30 @@ def _chart(
         series=series,
         columns=[
             Column(plane.x.place(low), plane.x.place(high) - plane.x.place(low), bucket_tip(summary, place))
-            for place, (low, high) in enumerate(bucket_spans(buckets).tolist())
+            for place, (low, high) in enumerate(curve.spans)
         ],
         bars=bars,
         rule=rule,
-        caps=_caps(summary, plane),
+        caps=[Tick(plane.x.place(cap), f"trained on ≤ {cap} words") for cap in curve.caps if cap <= plane.x.last],
     )
 
 
-def _x_ends(summary: Summary) -> Point:
-    spans = bucket_spans(summary.systems[0].buckets)
-    return float(spans[0, 0]), float(spans[-1, 1])
+def _x_ends(curve: LengthCurve) -> Point:
+    return curve.spans[0][0], curve.spans[-1][1]
 
 
-def _middles(summary: Summary) -> list[float]:
-    middles: list[float] = bucket_spans(summary.systems[0].buckets).mean(axis=1).tolist()
-    return middles
-
-
-def _bleu_series(plane: Plane, number: int, system: System, middles: Sequence[float]) -> Series:
-    line = _line(
-        plane, number, system.buckets, [getattr(bucket.bleu, "value", None) for bucket in system.buckets], middles
-    )
+def _bleu_series(plane: Plane, number: int, series: CurveSeries) -> Series:
+    scores = [point.score for point in series.points]
+    line = _line(plane, number, series, [None if score is None else score.value for score in scores])
     ends = [
-        (middle, getattr(bucket.bleu, "low", None), getattr(bucket.bleu, "high", None))
-        for middle, bucket in zip(middles, system.buckets, strict=True)
+        (point.middle, getattr(point.score, "low", None), getattr(point.score, "high", None)) for point in series.points
     ]
     lower = without_gaps((middle, low) for middle, low, _ in ends)
     upper = without_gaps((middle, high) for middle, _, high in ends)
     return Series(
         system=number,
         lines=line.lines,
-        faint_lines=plane.stretches((point.length, point.bleu) for point in system.smoothed),
+        faint_lines=plane.stretches(series.smoothed),
         bands=[plane.points([*bottom, *reversed(top)]) for bottom, top in zip(lower, upper, strict=True)],
         whiskers=[
             Whisker(plane.x.place(middle), plane.y.place(high), plane.y.place(low))
@@ -117,43 +142,32 @@ def _bleu_series(plane: Plane, number: int, system: System, middles: Sequence[fl
     )
 
 
-def _line(
-    plane: Plane, number: int, buckets: Sequence[Bucket], values: Sequence[float | None], middles: Sequence[float]
-) -> Series:
+def _line(plane: Plane, number: int, series: CurveSeries, values: Sequence[float | None]) -> Series:
     """A line through `values`, hollow where there are few sentences."""
     return Series(
         system=number,
-        lines=plane.stretches(zip(middles, values, strict=True)),
+        lines=plane.stretches((point.middle, value) for point, value in zip(series.points, values, strict=True)),
         dots=[
-            Dot(plane.x.place(middle), plane.y.place(value), not bucket.enough)
-            for middle, value, bucket in zip(middles, values, buckets, strict=True)
+            Dot(plane.x.place(point.middle), plane.y.place(value), not point.enough)
+            for point, value in zip(series.points, values, strict=True)
             if value is not None
         ],
     )
 
 
-def _bars(summary: Summary, plane: Plane) -> list[Bar]:
-    buckets = summary.systems[0].buckets
-    most = max([1, *(bucket.n for bucket in buckets)])
+def _bars(curve: LengthCurve, plane: Plane) -> list[Bar]:
+    most = max([1, *curve.counts])
     labels = thinned(
-        [Tick(place, f"{bucket.n:,}") for place, bucket in enumerate(buckets)], plane.x.end - plane.x.start
+        [Tick(place, f"{count:,}") for place, count in enumerate(curve.counts)], plane.x.end - plane.x.start
     )
-    told = {int(tick.place): tick.label for tick in labels}
+    shown = {int(tick.place): tick.label for tick in labels}
     bottom = plane.y.start + _COUNTS
     bars = []
-    for place, (bucket, (low, high)) in enumerate(zip(buckets, bucket_spans(buckets).tolist(), strict=True)):
+    for place, (count, (low, high)) in enumerate(zip(curve.counts, curve.spans, strict=True)):
         left, right = plane.x.place(low), plane.x.place(high)
-        width, height = _BAR_SHARE * (right - left), 0.6 * _COUNTS * bucket.n / most
-        bars.append(Bar((left + right - width) / 2, bottom - height, width, height, told.get(place, "")))
+        width, height = _BAR_SHARE * (right - left), 0.6 * _COUNTS * count / most
+        bars.append(Bar((left + right - width) / 2, bottom - height, width, height, shown.get(place, "")))
     return bars
-
-
-def _caps(summary: Summary, plane: Plane) -> list[Tick]:
-    """Where training sentences ended, if that is within the chart."""
-    if summary.length_of != "source" or summary.length_unit != "words":
-        return []
-    caps = {system.max_source_words for system in summary.systems if system.max_source_words is not None}
-    return [Tick(plane.x.place(cap), f"trained on ≤ {cap} words") for cap in sorted(caps) if cap <= plane.x.last]
 
 
 _TRAINING, _VALIDATION, _BLEU = "perplexity/train", "perplexity/validation", "bleu/validation"

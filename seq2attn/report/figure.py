@@ -5,18 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from seq2attn.evaluation.score import FEW_SENTENCES, Bucket
+from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.slope import WINDOW
-from seq2attn.evaluation.summary import Summary, System
-from seq2attn.style import FAINT, GRID, INK, LINE_STYLES, InlineFigure, house_style, save_figure
+from seq2attn.evaluation.summary import Summary
+from seq2attn.report.chart import CurveSeries, LengthCurve, length_curve
+from seq2attn.style import FAINT, GRID, INK, InlineFigure, house_style, save_figure
 
 _SIZE_INCHES = (9.6, 5.6)
 _NAME_COLUMNS, _NAME_LINES = 21, 3
@@ -41,21 +40,16 @@ def length_curve_figure(summary: Summary) -> InlineFigure:
     figure = InlineFigure(figsize=_SIZE_INCHES, facecolor="white")
     grid = figure.add_gridspec(2, 1, height_ratios=(6, 1), hspace=0.06, left=0.07, right=0.775, bottom=0.1, top=0.83)
     curves, counts = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
-    spans = bucket_spans(summary.systems[0].buckets)
-    _set_scales(curves, summary, spans)
-    for system, (colour, marker) in zip(summary.systems, cycle(LINE_STYLES), strict=False):
-        _draw_system(curves, system, spans.mean(axis=1), colour, marker)
-    _name_lines(curves, summary.systems, spans)
-    _draw_training_caps(curves, summary, spans)
-    _draw_counts(counts, summary, spans)
+    curve = length_curve(summary)
+    _set_scales(curves, curve)
+    for series in curve.series:
+        _draw_series(curves, series)
+    _name_lines(curves, curve)
+    _draw_training_caps(curves, curve)
+    _draw_counts(counts, curve)
+    counts.set_xlabel(f"length of the {summary.length_of} sentence in {summary.length_unit}")
     _write_titles(figure, summary)
     return figure
-
-
-def bucket_spans(buckets: Sequence[Bucket]) -> NDArray[np.float64]:
-    """Where each bucket begins and ends on the axis, `(n_buckets, 2)`; an open one is as wide as the one before it."""
-    width = buckets[-2].high - buckets[-2].low if len(buckets) > 1 and buckets[-2].high is not None else 10
-    return np.array([(b.low, b.low + width if b.high is None else b.high) for b in buckets], dtype=np.float64)
 
 
 def _without_empty_ends(summary: Summary) -> Summary:
@@ -90,10 +84,9 @@ def _title(summary: Summary) -> str:
     return f"BLEU over {summary.length_of} length"
 
 
-def _set_scales(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> None:
-    scores = [bucket.bleu for system in summary.systems for bucket in system.buckets if bucket.bleu is not None]
-    axes.set_ylim(0.0, 1.1 * max([1.0, *(score.value if score.high is None else score.high for score in scores)]))
-    axes.set_xlim(spans[0, 0], spans[-1, 1])
+def _set_scales(axes: Axes, curve: LengthCurve) -> None:
+    axes.set_ylim(0.0, 1.1 * curve.top)
+    axes.set_xlim(curve.spans[0][0], curve.spans[-1][1])
     axes.set_ylabel("BLEU")
     axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
@@ -102,17 +95,18 @@ def _set_scales(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> Non
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _draw_system(axes: Axes, system: System, middles: NDArray[np.float64], colour: str, marker: str) -> None:
+def _draw_series(axes: Axes, series: CurveSeries) -> None:
+    colour, marker = series.look.colour, series.look.marker
+    middles = np.array([point.middle for point in series.points])
     bleu, low, high = (
-        np.array([getattr(bucket.bleu, key, None) for bucket in system.buckets], dtype=np.float64)
-        for key in ("value", "low", "high")
+        np.array([getattr(point, key) for point in series.points], dtype=np.float64) for key in ("value", "low", "high")
     )
     axes.fill_between(middles, low, high, color=colour, alpha=0.16, linewidth=0)
     axes.plot(middles, bleu, color=colour, linewidth=2.2)
-    if system.smoothed:
-        lengths, smooth = zip(*((point.length, point.bleu) for point in system.smoothed), strict=True)
+    if series.smoothed:
+        lengths, smooth = zip(*series.smoothed, strict=True)
         axes.plot(lengths, smooth, color=colour, linewidth=1.1, alpha=0.8, linestyle=(0, (1, 1.2)))
-    few = np.array([not bucket.enough for bucket in system.buckets])
+    few = np.array([not point.enough for point in series.points])
     # A band is invisible where its neighbours are empty: bars show the interval at every point.
     axes.vlines(middles, low, high, color=colour, alpha=0.45, linewidth=1.2)
     for chosen, face in ((~few, colour), (few, "white")):
@@ -129,26 +123,26 @@ def _draw_system(axes: Axes, system: System, middles: NDArray[np.float64], colou
         )
 
 
-def _name_lines(axes: Axes, systems: Sequence[System], spans: NDArray[np.float64]) -> None:
+def _name_lines(axes: Axes, curve: LengthCurve) -> None:
     """Each line's name to the right of it, tied to its last point."""
     names = [
-        "\n".join(textwrap.wrap(system.name, _NAME_COLUMNS, max_lines=_NAME_LINES, placeholder="…"))
-        for system in systems
+        "\n".join(textwrap.wrap(series.look.name, _NAME_COLUMNS, max_lines=_NAME_LINES, placeholder="…"))
+        for series in curve.series
     ]
     low, high = axes.get_ylim()
     axes_points = axes.get_position().height * _SIZE_INCHES[1] * 72
     line = 1.45 * _NAME_POINTS / axes_points * (high - low)
-    ends = [_last_point(system, spans) for system in systems]
+    left, right = curve.spans[0][0], curve.spans[-1][1]
+    ends = [_last_point(series, right) for series in curve.series]
     heights = [line * (name.count("\n") + 1) for name in names]
     centres = spread_apart([y for _, y in ends], heights, low, high)
-    right = spans[-1, 1]
-    gap = 0.008 * (right - spans[0, 0])
-    for name, end, centre, (colour, _) in zip(names, ends, centres, cycle(LINE_STYLES), strict=False):
+    gap = 0.008 * (right - left)
+    for name, end, centre, series in zip(names, ends, centres, curve.series, strict=True):
         elbow, foot = right + gap, right + 3 * gap
         axes.plot(
             [end[0], elbow, foot],
             [end[1], centre, centre],
-            color=colour,
+            color=series.look.colour,
             linewidth=0.9,
             alpha=0.7,
             clip_on=False,
@@ -157,25 +151,18 @@ def _name_lines(axes: Axes, systems: Sequence[System], spans: NDArray[np.float64
         axes.text(foot + gap, centre, name, va="center", fontsize=_NAME_POINTS, fontweight="bold", color=INK)
 
 
-def _last_point(system: System, spans: NDArray[np.float64]) -> tuple[float, float]:
-    """Where the line of a system ends; the foot of the axis for one without any score."""
-    scored = [
-        (float(span.mean()), bucket.bleu.value)
-        for span, bucket in zip(spans, system.buckets, strict=True)
-        if bucket.bleu is not None
-    ]
-    return scored[-1] if scored else (float(spans[-1, 1]), 0.0)
+def _last_point(series: CurveSeries, right: float) -> tuple[float, float]:
+    """Where a line ends; the foot of the axis for one without any score."""
+    scored = [(point.middle, point.score.value) for point in series.points if point.score is not None]
+    return scored[-1] if scored else (right, 0.0)
 
 
-def _draw_training_caps(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> None:
+def _draw_training_caps(axes: Axes, curve: LengthCurve) -> None:
     """A dashed line where training sentences ended; an arrow at the edge where that is beyond the axis."""
-    caps = {system.max_source_words for system in summary.systems if system.max_source_words is not None}
-    if summary.length_of != "source" or summary.length_unit != "words":
-        return
-    for order, cap in enumerate(sorted(caps)):
+    for order, cap in enumerate(curve.caps):
         words = f"trained on ≤ {cap} words"
-        inside = cap <= spans[-1, 0]
-        place = float(cap if inside else spans[-1, 1])
+        inside = cap <= curve.spans[-1][0]
+        place = float(cap if inside else curve.spans[-1][1])
         if inside:
             axes.axvline(place, color=FAINT, linestyle=(0, (4, 3)), linewidth=1.2)
         axes.annotate(
@@ -191,13 +178,10 @@ def _draw_training_caps(axes: Axes, summary: Summary, spans: NDArray[np.float64]
         )
 
 
-def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> None:
+def _draw_counts(axes: Axes, curve: LengthCurve) -> None:
     """Bars of the number of sentences in each bucket, which are the same for all systems."""
-    buckets = summary.systems[0].buckets
-    counts = [bucket.n for bucket in buckets]
-    middles = spans.mean(axis=1)
-    axes.bar(middles, counts, width=0.86 * (spans[:, 1] - spans[:, 0]), color="#d1d5db")
-    for middle, count in zip(middles, counts, strict=True):
+    axes.bar(curve.middles, curve.counts, width=[0.86 * (high - low) for low, high in curve.spans], color="#d1d5db")
+    for middle, count in zip(curve.middles, curve.counts, strict=True):
         axes.annotate(
             f"{count:,}",
             (middle, count),
@@ -207,14 +191,13 @@ def _draw_counts(axes: Axes, summary: Summary, spans: NDArray[np.float64]) -> No
             fontsize=8.5,
             color=FAINT,
         )
-    axes.set_xlim(spans[0, 0], spans[-1, 1])
-    axes.set_ylim(0, 1.6 * max([1, *counts]))
-    axes.set_xticks(middles, [bucket.label for bucket in buckets])
+    axes.set_xlim(curve.spans[0][0], curve.spans[-1][1])
+    axes.set_ylim(0, 1.6 * max([1, *curve.counts]))
+    axes.set_xticks(curve.middles, curve.labels)
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_ylabel("sentences", fontsize=8.5, color=FAINT)
-    axes.set_xlabel(f"length of the {summary.length_of} sentence in {summary.length_unit}")
 
 
 def figure_notes(summary: Summary) -> list[str]:

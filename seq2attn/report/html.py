@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,50 @@ from seq2attn.attention import html as explorer
 from seq2attn.attention.maps import Choice
 from seq2attn.config.settings import differing_settings
 from seq2attn.errors import disk_errors
+from seq2attn.evaluation.differences import Difference
+from seq2attn.evaluation.lengths import EVERY_LENGTH
+from seq2attn.evaluation.score import Bucket
 from seq2attn.evaluation.summary import Summary
-from seq2attn.report.chart import NARROW, WIDE
+from seq2attn.report.chart import NARROW, WIDE, looks
 from seq2attn.report.charts import bleu_chart, ratio_chart, training_charts
 from seq2attn.report.content import ReportContent, report_sections, report_title
 from seq2attn.report.diff import mark_differences
 from seq2attn.report.figure import figure_notes
-from seq2attn.report.scores import looks, score_rows
-from seq2attn.report.tables import length_name, systems_table
+from seq2attn.report.tables import TOO_SMALL, bucket_text, length_name, sentences_text, std_text, systems_table
 from seq2attn.report.wording import (
     claim_interval_text,
     claim_text,
     measured_text,
     p_value_text,
+    signed,
     three_sentences,
     verdict,
 )
 
 _PACKAGE = "seq2attn.report"
 _SIZES = {"wide": WIDE, "narrow": NARROW}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A system's score on the sentences of one row; `share` of the highest score in the table is drawn behind it."""
+
+    system: int
+    value: str
+    interval: str
+    share: float
+    tip: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """The sentences of one range of length, or all of them."""
+
+    label: str
+    n: int
+    bucket: int | None
+    """None: all sentences."""
+    cells: Sequence[Cell]
 
 
 def write_page(content: ReportContent, folder: Path) -> Path:
@@ -93,6 +119,40 @@ def _variables(content: ReportContent) -> Mapping[str, Any]:
 
 def _resource(name: str) -> str:
     return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
+
+
+def score_rows(summary: Summary) -> list[Row]:
+    """BLEU by length and on all sentences: the table, row by row."""
+    buckets = [bucket for system in summary.systems for bucket in (*system.buckets, system.overall)]
+    highest = max((bucket.bleu.value for bucket in buckets if bucket.bleu is not None), default=0.0) or 1.0
+    rows = []
+    for place, bucket in enumerate(summary.systems[0].buckets):
+        cells = [_cell(summary, number, one.buckets[place], highest) for number, one in enumerate(summary.systems)]
+        rows.append(Row(bucket.label, bucket.n, place, cells))
+    cells = [_cell(summary, number, one.overall, highest) for number, one in enumerate(summary.systems)]
+    return [*rows, Row("all", summary.systems[0].overall.n, None, cells)]
+
+
+def _cell(summary: Summary, system: int, bucket: Bucket, highest: float) -> Cell:
+    look = looks(summary)[system]
+    is_all = (bucket.low, bucket.high) == EVERY_LENGTH
+    where = "all lengths" if is_all else f"{bucket.label} {summary.length_unit}"
+    lines = [f"{look.sign} {look.name}", f"{where}: {sentences_text(bucket.n)}", f"BLEU {bucket_text(bucket)}"]
+    if (one := _difference(summary, look.name, bucket)) is not None:
+        value = f"{signed(one.value)} ({signed(one.value_low)} to {signed(one.value_high)})"
+        p_value = one.p_bootstrap_corrected if one.p_randomisation is None else one.p_randomisation_corrected
+        lines.append(f"{value} beside {one.baseline}, p = {p_value_text(p_value)}")
+    if (bleu := bucket.bleu) is None:
+        return Cell(system, "–", "", 0.0, "\n".join(lines))
+    interval = TOO_SMALL if bleu.low is None else f"{bleu.low:.1f}–{bleu.high:.1f}"
+    return Cell(system, f"{bleu.value:.1f}{std_text(bleu.std)}", interval, bleu.value / highest, "\n".join(lines))
+
+
+def _difference(summary: Summary, system: str, bucket: Bucket) -> Difference | None:
+    """The system's difference from the baseline on the sentences of `bucket`."""
+    wanted = ("BLEU", system, bucket.low, bucket.high)
+    found = (one for one in summary.differences if (one.metric, one.system, one.low, one.high) == wanted)
+    return next(found, None)
 
 
 def _claims(summary: Summary) -> list[dict[str, Any]]:

@@ -53,6 +53,17 @@ def score_text(score: Score | None) -> str:
     return f"{interval_text(score.value, score.low, score.high)}{std_text(score.std)}"
 
 
+def bucket_text(bucket: Bucket) -> str:
+    """A bucket's BLEU with all that it must be read with: `24.5 (23.1–25.9), length ×0.97`."""
+    text = score_text(bucket.bleu)
+    return text if bucket.length_ratio is None else f"{text}, length ×{bucket.length_ratio:.2f}"
+
+
+def sentences_text(n: int) -> str:
+    """A number of sentences."""
+    return "1 sentence" if n == 1 else f"{n:,} sentences"
+
+
 def length_name(summary: Summary) -> str:
     """What the buckets count, as a heading: `source words`."""
     return f"{summary.length_of} {summary.length_unit}"

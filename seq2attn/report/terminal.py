@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle, groupby, pairwise
+from itertools import groupby, pairwise
 
 from matplotlib.ticker import MaxNLocator
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from seq2attn.evaluation.score import FEW_SENTENCES, Bucket
+from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.summary import Summary
-from seq2attn.report.figure import bucket_spans
-from seq2attn.style import LINE_STYLES, SIGNS
+from seq2attn.report.chart import length_curve
+from seq2attn.style import SIGNS
 
 FEWEST_COLUMNS = 44
 """A plot that is narrower shows little."""
@@ -32,32 +32,31 @@ _Point = tuple[float, float]
 def terminal_plot(summary: Summary, columns: int, ascii_only: bool = False) -> Text:
     """The plot in at most `columns` cells; with `ascii_only` without any sign that an old terminal lacks."""
     signs = _PLAIN_SIGNS if ascii_only else SIGNS
-    spans = bucket_spans(summary.systems[0].buckets)
-    middles = [float(share) for share in (spans.mean(axis=1) - spans[0, 0]) / (spans[-1, 1] - spans[0, 0])]
-    highest = max(
-        (b.bleu.value for system in summary.systems for b in system.buckets if b.bleu is not None), default=0.0
-    )
+    curve = length_curve(summary)
+    left, right = curve.spans[0][0], curve.spans[-1][1]
+    middles = [(middle - left) / (right - left) for middle in curve.middles]
+    highest = max((score.value for score in curve.scores), default=0.0)
     ticks = list(MaxNLocator(_TICKS, steps=_TICK_STEPS).tick_values(0.0, max(1.0, highest)))
     margin = max(len(f"{tick:g}") for tick in ticks) + 1
     canvas = _Canvas(min(columns, _MOST_COLUMNS) - margin - 1, _ROWS, ascii_only)
-    looks = list(zip(summary.systems, cycle(LINE_STYLES), strict=False))
     # Where two meet, the system that comes first is seen.
-    for system, (colour, marker) in reversed(looks):
+    for series in reversed(curve.series):
         points = [
-            None if bucket.bleu is None else (middle, bucket.bleu.value / ticks[-1])
-            for middle, bucket in zip(middles, system.buckets, strict=True)
+            None if point.score is None else (middle, point.score.value / ticks[-1])
+            for middle, point in zip(middles, series.points, strict=True)
         ]
-        canvas.line(points, colour)
-        for point, bucket in zip(points, system.buckets, strict=True):
-            if point is not None:
-                canvas.sign(point, signs[marker][not bucket.enough], colour)
+        canvas.line(points, series.look.colour)
+        for place, point in zip(points, series.points, strict=True):
+            if place is not None:
+                canvas.sign(place, signs[series.look.marker][not point.enough], series.look.colour)
     text = Text(f"BLEU over {summary.length_of} {summary.length_unit}\n", no_wrap=True, overflow="ignore")
     text.append_text(_framed(canvas, ticks, margin, ascii_only))
-    text.append(_bucket_labels(summary.systems[0].buckets, middles, canvas.columns, margin, ascii_only))
-    for system, (colour, marker) in looks:
-        name = system.name if cell_len(system.name) <= columns - 2 else set_cell_size(system.name, columns - 3) + "…"
-        text.append("\n").append(signs[marker][0], style=colour).append(f" {name}")
-    if any(bucket.n and not bucket.enough for bucket in summary.systems[0].buckets):
+    text.append(_bucket_labels(curve.labels, middles, canvas.columns, margin, ascii_only))
+    for series in curve.series:
+        name = series.look.name
+        name = name if cell_len(name) <= columns - 2 else set_cell_size(name, columns - 3) + "…"
+        text.append("\n").append(signs[series.look.marker][0], style=series.look.colour).append(f" {name}")
+    if any(0 < count < FEW_SENTENCES for count in curve.counts):
         mark = "small letter" if ascii_only else "hollow"
         text.append(f"\n{mark}: fewer than {FEW_SENTENCES} sentences", style="dim")
     return text
@@ -137,13 +136,11 @@ def _framed(canvas: _Canvas, ticks: Sequence[float], margin: int, ascii_only: bo
     return text.append(f"{ticks[0]:>{margin}g}{corner}{bottom * canvas.columns}\n", style="dim")
 
 
-def _bucket_labels(
-    buckets: Sequence[Bucket], middles: Sequence[float], columns: int, margin: int, ascii_only: bool
-) -> str:
+def _bucket_labels(labels: Sequence[str], middles: Sequence[float], columns: int, margin: int, ascii_only: bool) -> str:
     """The ranges of length below their points, without those for which there is no room."""
     line = ""
-    for bucket, middle in zip(buckets, middles, strict=True):
-        label = bucket.label.replace("–", "-") if ascii_only else bucket.label
+    for name, middle in zip(labels, middles, strict=True):
+        label = name.replace("–", "-") if ascii_only else name
         start = min(int(middle * columns) - len(label) // 2, columns - len(label))
         if start > len(line) or not line:
             line = line.ljust(start) + label
