@@ -27,9 +27,9 @@ _INTRODUCTION = """\
 <!-- Written by scripts/make_docs.py from seq2attn/config/schema.py; change it there. -->
 # Configuration
 
-A configuration is a YAML file that holds what differs from the defaults below. Every key can also be set on the
-command line, as in `--set train.seed=2`; an empty value (`--set train.max_minutes=`) takes a setting away. The resolved
-configuration is kept with each run as `config.yaml`. Only `data`, `model` and `train` must be there.
+A configuration is a YAML file with the settings that differ from the defaults below. Every key can also be set on the
+command line, as in `--set train.seed=2`; an empty value (`--set train.max_minutes=`) unsets it. The resolved
+configuration is saved with each run as `config.yaml`. Only `data`, `model` and `train` are required.
 """
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
 

@@ -11,7 +11,7 @@ from seq2attn.config.schema import Config, TransformerConfig
 from tests.command_line import CONFIGS
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-# What is held to each other in them: three models, or one model and what it was trained on, or how it knows positions.
+# The presets compare three models, or one model on different training text, or different position schemes.
 CURVES = sorted(path.parent for path in CONFIGS.glob("*/rnn_fixed.yaml"))
 PAPER, POSITIONS = CONFIGS / "paper", CONFIGS / "positions"
 BUDGET = ("max_steps", "max_epochs", "max_minutes")
@@ -21,10 +21,10 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> set[str]:
     """The dotted keys at which two resolved configurations differ."""
     found = set()
     for key in first.keys() | second.keys():
-        one, other = first.get(key), second.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            found |= {f"{key}.{inner}" for inner in differences(one, other)}
-        elif one != other:
+        left, right = first.get(key), second.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found |= {f"{key}.{inner}" for inner in differences(left, right)}
+        elif left != right:
             found.add(key)
     return found
 
@@ -96,7 +96,7 @@ def test_the_page_of_all_keys_is_current() -> None:
 def test_the_page_says_choices_bounds_defaults_and_meaning() -> None:
     rows = [line for line in configuration_page().splitlines() if line.startswith("| `")]
     assert "| `cell` | `gru`, `lstm` | `lstm` | The recurrent cell. |" in rows
-    assert any(row.startswith("| `label_smoothing` | number ≥ 0, < 1 | `0.1` | Share of") for row in rows)
+    assert any(row.startswith("| `label_smoothing` | number ≥ 0, < 1 | `0.1` | Fraction of") for row in rows)
     assert any(row.startswith("| `max_steps` | integer > 0 | – |") for row in rows)
     assert any(row.startswith("| `train` | string or list of strings | – |") for row in rows)
     assert all(row.count("|") == 5 for row in rows)

@@ -8,7 +8,7 @@ from seq2attn.evaluation.tokenizers import tokenizer_for
 from tests.test_cleaning import RULES
 
 
-def test_words_are_characters_where_no_spaces_are_written() -> None:
+def test_unspaced_text_is_counted_in_characters() -> None:
     assert count_words("the house is old", unspaced=False) == 4
     assert count_words("那所 房子", unspaced=True) == 4
     assert count_words("那所 房子", unspaced=False) == 2

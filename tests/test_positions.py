@@ -170,7 +170,7 @@ def test_only_distances_count_in_a_whole_encoder(scheme: str) -> None:
 
 def test_a_head_that_cannot_be_rotated_is_refused() -> None:
     tree = {"data": {"corpus": "synthetic"}, "train": {"max_steps": 1}}
-    with pytest.raises(ConfigError, match=r"model: d_model / n_heads must be even for rotary positions and is 3"):
+    with pytest.raises(ConfigError, match=r"model: d_model / n_heads must be even for rotary positions, found 3"):
         parse_config(tree | {"model": {"kind": "transformer", "d_model": 12, "positions": "rotary"}}, "here")
 
 

@@ -10,32 +10,32 @@ def a_run(file: str, *overrides: str) -> Settings:
 
 
 def test_the_ablation_is_one_line() -> None:
-    (one,) = differing_settings([a_run("rnn_attention"), a_run("rnn_fixed")])
-    assert one.key == "model.attention"
-    assert one.values[1] == "none"
-    assert one.meaning.startswith("How the decoder sees the source")
+    (setting,) = differing_settings([a_run("rnn_attention"), a_run("rnn_fixed")])
+    assert setting.key == "model.attention"
+    assert setting.values[1] == "none"
+    assert setting.meaning.startswith("How the decoder sees the source")
 
 
-def test_what_only_one_kind_of_model_has_stands_with_the_model() -> None:
+def test_settings_of_one_kind_of_model_are_listed_with_the_model() -> None:
     found = differing_settings([a_run("transformer"), a_run("rnn_fixed", "train.seed=7")])
-    by_key = {one.key: one for one in found}
+    by_key = {setting.key: setting for setting in found}
     assert by_key["model.n_heads"].values[1] == by_key["model.cell"].values[0] == "–"
-    # The same key of another kind of model means another thing; told is that of the first run.
-    assert by_key["model.attention"].meaning.startswith("The score")
-    sections = [one.key.partition(".")[0] for one in found]
+    # The same key of another kind of model means another thing; the meaning in the first run is taken.
+    assert by_key["model.attention"].meaning.startswith("The attention score")
+    sections = [setting.key.partition(".")[0] for setting in found]
     assert sections == sorted(sections, key=["data", "subwords", "model", "train", "decode"].index)
-    assert all(one.meaning for one in found)
+    assert all(setting.meaning for setting in found)
 
 
-def test_what_nobody_has_set_is_no_difference() -> None:
+def test_a_setting_that_nobody_set_does_not_differ() -> None:
     runs = [a_run("transformer"), a_run("rnn_fixed")]
     assert (runs[0]["model.d_ff"], runs[1].get("model.d_ff")) == (None, None)
-    assert "model.d_ff" not in [one.key for one in differing_settings(runs)]
+    assert "model.d_ff" not in [setting.key for setting in differing_settings(runs)]
 
 
-def test_not_set_and_not_there_are_told_apart() -> None:
+def test_unset_and_nonexistent_settings_are_distinct() -> None:
     runs = [a_run("transformer"), a_run("transformer", "model.d_ff=512"), a_run("rnn_fixed")]
-    (values,) = [one.values for one in differing_settings(runs) if one.key == "model.d_ff"]
+    (values,) = [setting.values for setting in differing_settings(runs) if setting.key == "model.d_ff"]
     assert values == ("not set", "512", "–")
 
 

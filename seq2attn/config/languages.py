@@ -1,4 +1,4 @@
-"""What the length of a sentence is counted in: words, or characters where a language writes without spaces."""
+"""The unit of sentence length: words, or characters in languages written without spaces."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def is_unspaced(language: str) -> bool:
 
 
 def count_words(text: str, unspaced: bool) -> int:
-    """Words between blanks; characters other than blanks where the text is `unspaced`."""
+    """Number of words separated by whitespace; for `unspaced` text, of characters other than whitespace."""
     words = text.split()
     return sum(map(len, words)) if unspaced else len(words)
 
 
 def has_unspaced_script(text: str) -> bool:
-    """Whether a character of `text` belongs to a script that is written without spaces between words."""
+    """Whether `text` has a character of a script written without spaces between words."""
     return any(unicodedata.name(character, "").startswith(_UNSPACED_SCRIPTS) for character in text)

@@ -1,4 +1,4 @@
-"""YAML files and `key.path=value` overrides to a checked `Config`, and back."""
+"""A validated `Config` from YAML files and `key.path=value` overrides, and back to YAML."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _REPR.maxstring = _REPR.maxother = _LONGEST_FOUND
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """The configuration in `path` with `overrides` (`train.seed=2`) applied, checked.
+    """The validated configuration in `path`, with `overrides` (`train.seed=2`) applied.
 
-    Raises: ConfigError with the file, the key and what is expected there.
+    Raises: ConfigError naming the file, the key and what was expected.
     """
     file = Path(path)
     if not file.is_file():
@@ -38,53 +38,52 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
     if not isinstance(tree, dict):
-        raise ConfigError(f"{file}: a configuration is a mapping with the sections {', '.join(Config.model_fields)}")
+        raise ConfigError(f"{file}: expected a mapping with the sections {', '.join(Config.model_fields)}")
     for override in overrides:
         _apply_override(tree, override)
     tree.setdefault("name", file.stem)
     config = parse_config(tree, str(file), {override.partition("=")[0].strip(): override for override in overrides})
-    return config.model_copy(update={"data": _with_whole_paths(config.data)})
+    return config.model_copy(update={"data": _with_absolute_paths(config.data)})
 
 
 def parse_config(tree: Mapping[str, Any], where: str, overrides: Mapping[str, str] = MappingProxyType({})) -> Config:
-    """A checked configuration from nested mappings; `where` names their origin in errors.
+    """The validated configuration in nested mappings; `where` names their origin in errors.
 
-    `overrides`: what was given with `--set`, by its key.
+    `overrides`: the arguments of `--set`, by key.
 
-    Raises: ConfigError naming every key that is wrong.
+    Raises: ConfigError naming every wrong key.
     """
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        complaints: dict[str, list[str]] = {}
+        problems: dict[str, list[str]] = {}
         for details in error.errors(include_url=False):
             location = _location(dict(details))
             paths = [".".join(location[:depth]) for depth in range(len(location), 0, -1)]
             origin = next((f"--set {overrides[path]}" for path in paths if path in overrides), where)
-            # A key may hold a line end too.
-            complaints.setdefault(origin, []).append(" ".join(_explain(dict(details), location, tree).split()))
-        told = [f"{origin}: {'; '.join(lines)}" for origin, lines in complaints.items()]
-        raise ConfigError("; ".join(told)) from error
+            # Even a key may contain a line end.
+            problems.setdefault(origin, []).append(" ".join(_explain(dict(details), location, tree).split()))
+        raise ConfigError("; ".join(f"{origin}: {'; '.join(lines)}" for origin, lines in problems.items())) from error
 
 
 def replace_budget(config: Config, minutes: float) -> Config:
-    """The same configuration with a budget of `minutes` in place of its own.
+    """`config` with a budget of `minutes` instead of its own.
 
-    Raises: ConfigError where `minutes` is not a positive number.
+    Raises: ConfigError if `minutes` is not a positive number.
     """
     return _replace_training(config, {"max_minutes": minutes, "max_steps": None, "max_epochs": None}, "--minutes")
 
 
 def replace_seed(config: Config, seed: int) -> Config:
-    """The same configuration with another `train.seed`.
+    """`config` with another `train.seed`.
 
-    Raises: ConfigError where that is none.
+    Raises: ConfigError if `seed` is not a valid seed.
     """
     return _replace_training(config, {"seed": seed}, "--seeds")
 
 
 def dump_config(config: Config) -> str:
-    """`config` as YAML, every key resolved."""
+    """`config` as YAML, with every key written out."""
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
@@ -99,24 +98,24 @@ def _replace_training(config: Config, settings: Mapping[str, object], origin: st
     return parse_config(tree, origin)
 
 
-def _with_whole_paths(data: DataConfig) -> DataConfig:
-    """The user's own files by their whole paths, so that a run finds them from wherever it is evaluated."""
-    whole: dict[str, str | list[str]] = {}
+def _with_absolute_paths(data: DataConfig) -> DataConfig:
+    """`data` with absolute paths to the user's files, so that a run finds them from any working folder."""
+    absolute: dict[str, str | list[str]] = {}
     for split in ("train", "validation", "test"):
         spec = getattr(data, split)
         if isinstance(spec, str):
-            whole[split] = str(Path(spec).absolute())
+            absolute[split] = str(Path(spec).absolute())
         elif spec is not None:
-            whole[split] = [str(Path(name).absolute()) for name in spec]
-    return data.model_copy(update=whole)
+            absolute[split] = [str(Path(name).absolute()) for name in spec]
+    return data.model_copy(update=absolute)
 
 
-def _parse_yaml(text: str, complaint: str) -> Any:
+def _parse_yaml(text: str, problem: str) -> Any:
     try:
-        with warnings.catch_warnings(action="error"):  # an anchor that is set twice is a slip of the pen
+        with warnings.catch_warnings(action="error"):  # an anchor defined twice is a typo
             return YAML(typ="safe", pure=True).load(text)
-    except Exception as error:  # over some text the parser itself stumbles, with a TypeError and the like
-        raise ConfigError(f"{complaint}: {_first_line(error)}") from error
+    except Exception as error:  # on some text the parser itself fails, with a TypeError and the like
+        raise ConfigError(f"{problem}: {_first_line(error)}") from error
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:
@@ -138,9 +137,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _location(details: dict[str, Any]) -> list[str]:
-    """The keys that lead to what a pydantic error is about."""
+    """The path of keys to the value that a pydantic error is about."""
     location = [str(part) for part in details["loc"]]
-    # The union of models puts its tag ("rnn") into the path; the user never wrote it.
+    # The union of models adds its tag ("rnn") to the path; the user did not write it.
     if len(location) > 1 and location[0] == "model" and location[1] in MODEL_KINDS:
         del location[1]
     if details["type"].startswith("union_tag"):
@@ -149,7 +148,7 @@ def _location(details: dict[str, Any]) -> list[str]:
 
 
 def _explain(details: dict[str, Any], location: Sequence[str], tree: Mapping[str, Any]) -> str:
-    """One pydantic error as `key.path: what is wrong`, with the nearest key where one is unknown."""
+    """A pydantic error as `key.path: what is wrong`, with the nearest known key for an unknown one."""
     path = ".".join(location) or "the configuration"
     if details["type"] == "extra_forbidden":
         near = _similar_key(location, tree)
@@ -168,13 +167,13 @@ def _explain(details: dict[str, Any], location: Sequence[str], tree: Mapping[str
 
 
 def _in_short(value: object) -> str:
-    """The beginning of a value, which aliases can make as large as memory when it is written out."""
+    """The beginning of `value`; with YAML aliases, all of it could fill the memory."""
     text = _REPR.repr(value)
     return text if len(text) <= _LONGEST_FOUND else f"{text[:_LONGEST_FOUND]}…"
 
 
 def _similar_key(location: Sequence[str], tree: Mapping[str, Any]) -> str | None:
-    """The key that was meant: one of this name in a section, where the section was forgotten, or one spelt alike."""
+    """The key that was probably meant: the same name within a section, or a similar name."""
     *section, key = location
     if not section:
         for name in Config.model_fields:
@@ -184,9 +183,9 @@ def _similar_key(location: Sequence[str], tree: Mapping[str, Any]) -> str | None
 
 
 def _similar_file(file: Path) -> str:
-    """A hint at a file beside `file` that is spelt alike, where there is one."""
-    beside = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
-    return "".join(f"; did you mean {file.parent / name}?" for name in get_close_matches(file.name, beside, n=1))
+    """A hint at a file with a similar name in the same folder, or nothing."""
+    names = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
+    return "".join(f"; did you mean {file.parent / name}?" for name in get_close_matches(file.name, names, n=1))
 
 
 def _keys_at(location: Iterable[str], tree: Mapping[str, Any]) -> list[str]:

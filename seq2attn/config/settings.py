@@ -1,4 +1,4 @@
-"""The settings of a run as a flat table, and as TensorBoard's table of runs takes them."""
+"""The settings of a run as a flat table, for comparing runs and for TensorBoard's table of hyperparameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def flat_settings(config: Config) -> dict[str, Any]:
 
 
 def hyperparameters(config: Config) -> dict[str, float | str]:
-    """Every setting by its dotted key: a number where its default is one, else words."""
+    """Every setting by its dotted key: a number if its default is a number, else a string."""
     table: dict[str, float | str] = {"name": str(config.name)}
     for section, settings in _sections(config).items():
         table |= _columns(section, settings)
@@ -29,9 +29,9 @@ def hyperparameters(config: Config) -> dict[str, float | str]:
 
 
 def all_hyperparameters(config: Config) -> dict[str, float | str]:
-    """Those of `config` and of every other kind of model.
+    """The hyperparameters of `config`, and defaults for those that only other kinds of model have.
 
-    TensorBoard takes the columns of its table from any one run, and runs of all kinds are to have theirs in it.
+    TensorBoard takes the columns of its table from a single run, so every run names the columns of all kinds.
     """
     others = (kind() for kind in MODEL_KINDS.values())
     return {key: value for model in others for key, value in _columns("model", model).items()} | hyperparameters(config)
@@ -50,7 +50,7 @@ def _columns(section: str, settings: BaseModel) -> dict[str, float | str]:
 
 
 def _cell(value: Any, is_number: bool) -> float | str:
-    """One column is either numbers or words, or else it cannot be sorted: what may be left out is words."""
+    # A column can be sorted only if it holds either numbers or strings; optional settings are strings.
     if is_number:
         return float(value)
     return value if isinstance(value, str) else json.dumps(value)
@@ -61,10 +61,10 @@ def _is_number(default: object) -> bool:
 
 
 Settings = Mapping[str, object]
-"""Those of one run by dotted key."""
+"""The settings of one run by dotted key."""
 
 ABSENT = "–"
-"""The value of a setting that this kind of model lacks."""
+"""Stands for the value of a setting that a kind of model does not have."""
 
 _NOT_SET = "not set"
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -76,7 +76,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 
 @dataclass(frozen=True)
 class DifferingSetting:
-    """A key, what it means in the first run that has it, and its values, one a run."""
+    """A key, its meaning in the first run that has it, and its value in each run."""
 
     key: str
     meaning: str
@@ -84,20 +84,20 @@ class DifferingSetting:
 
 
 def differing_settings(runs: Sequence[Settings]) -> list[DifferingSetting]:
-    """The settings that are not the same in all runs, without the name.
+    """The settings, except the name, that are not the same in all runs.
 
-    What nobody has set is no difference, even where only some kinds of model could have it.
+    A setting that is unset in some runs and does not exist in the others does not differ.
     """
     keys = dict.fromkeys(key for settings in runs for key in settings if key != "name")
     sections = list(dict.fromkeys(_section(key) for key in keys))
-    found = []
-    # The keys that only some kinds of model have stand beside those that all have.
+    differing = []
+    # Keys that only some kinds of model have are listed with the rest of their section.
     for key in sorted(keys, key=lambda key: sections.index(_section(key))):
         values = [settings.get(key) for settings in runs]
         if any(value != values[0] for value in values):
             meaning = _meaning(key, next(settings for settings in runs if key in settings))
-            found.append(DifferingSetting(key, meaning, tuple(_text(key, settings) for settings in runs)))
-    return found
+            differing.append(DifferingSetting(key, meaning, tuple(_text(key, settings) for settings in runs)))
+    return differing
 
 
 def _section(key: str) -> str:
@@ -114,7 +114,7 @@ def _text(key: str, settings: Settings) -> str:
 
 
 def _meaning(key: str, settings: Settings) -> str:
-    """What `key` means beside the other `settings`; a key of the model can mean another thing in another kind."""
+    """The meaning of `key` given the other `settings`: the same key can mean different things in different models."""
     section, _, name = key.partition(".")
     schema = MODEL_KINDS[str(settings["model.kind"])] if section == "model" else _SECTIONS.get(section)
     field = None if schema is None else schema.model_fields.get(name)
