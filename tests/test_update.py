@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -9,9 +12,10 @@ from seq2attn.config.schema import TrainConfig
 from seq2attn.errors import is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.schedule import build_optimizer
-from seq2attn.training.update import FailedUpdateError, update_weights
+from seq2attn.training.update import FailedUpdateError, Losses, StepAgreement, Update, update_weights
 from tests.conftest import MODELS, make_batch, make_model
 
+Value = TypeVar("Value")
 SETTINGS = TrainConfig(max_steps=1)
 BATCH = make_batch([7, 3, 5, 4, 6], [2, 6, 4, 5, 3])
 
@@ -94,3 +98,81 @@ def test_numbers_that_are_not_finite_change_nothing(value: float) -> None:
     pairs = zip(model.parameters(), before, strict=True)
     assert all(torch.equal(now.nan_to_num(), then.nan_to_num()) for now, then in pairs)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class TwoProcesses(StepAgreement):
+    """Two threads that reduce as two processes would; each of them has its own `number`."""
+
+    def __init__(self, number: int, shared: list[Any], barrier: threading.Barrier) -> None:
+        self.number = number
+        self.shared = shared
+        self.barrier = barrier
+
+    def gather(self, own: Value) -> list[Value]:
+        self.shared[self.number] = own
+        self.barrier.wait(10)
+        both = list(self.shared)
+        self.barrier.wait(10)
+        return both
+
+    def total_tokens(self, own: int) -> int:
+        return sum(self.gather(own))
+
+    def total_losses(self, own: Losses) -> Losses:
+        return Losses(*(sum(values) for values in zip(*self.gather(own), strict=True)))
+
+    def sum_gradients(self, model: Seq2Seq) -> None:
+        for parameter in model.parameters():
+            assert parameter.grad is not None
+            parameter.grad = sum(self.gather(parameter.grad), torch.zeros(()))
+
+    def anywhere(self, condition: bool) -> bool:
+        return any(self.gather(condition))
+
+
+def update_in_two(prepare: Callable[[Seq2Seq, int], object]) -> list[tuple[Seq2Seq, Update | FailedUpdateError]]:
+    """Update two copies of a model together, each with its own part of the pairs of `BATCH`."""
+    shared, barrier = [None, None], threading.Barrier(2)
+    models = [make_model(MODELS["additive_gru"]) for _ in range(2)]
+
+    def update(number: int) -> Update | FailedUpdateError:
+        prepare(model := models[number], number)
+        agreement = TwoProcesses(number, shared, barrier)
+        part = BATCH.halves()[number]
+        try:
+            return update_weights(model, build_optimizer(model, SETTINGS), [part], SETTINGS, 3, 0.01, agreement)
+        except FailedUpdateError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as threads:
+        return list(zip(models, threads.map(update, range(2)), strict=True))
+
+
+@pytest.mark.parametrize("most_pairs", [5, 1], ids=["memory suffices", "one process must split"])
+def test_two_processes_do_the_update_of_one(most_pairs: int) -> None:
+    alone = make_model(MODELS["additive_gru"])
+    expected = update_weights(alone, build_optimizer(alone, SETTINGS), [BATCH], SETTINGS, 3, 0.01)
+    for model, update in update_in_two(lambda model, number: number == 0 and Narrow(model, most_pairs)):
+        assert isinstance(update, Update)
+        assert update.target_tokens == expected.target_tokens
+        assert update.loss == pytest.approx(expected.loss, rel=1e-6)
+        assert update.norm == pytest.approx(expected.norm, rel=1e-6)
+        assert update.was_split is (most_pairs == 1), "both processes split where one must"
+        for now, then in zip(model.parameters(), alone.parameters(), strict=True):
+            torch.testing.assert_close(now, then, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("fault", "message"), [("memory", "single pairs"), ("number", "gradient's norm")])
+def test_an_update_that_fails_in_one_process_changes_no_weight_in_any(fault: str, message: str) -> None:
+    def prepare(model: Seq2Seq, number: int) -> None:
+        if number == 1 and fault == "memory":
+            Narrow(model, most_pairs=0)
+        elif number == 1:
+            model.register_forward_hook(lambda _, __, hidden: hidden * float("nan"))
+
+    before = list(make_model(MODELS["additive_gru"]).parameters())
+    for model, failure in update_in_two(prepare):
+        assert isinstance(failure, FailedUpdateError)
+        assert message in str(failure)
+        assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
+        assert all(parameter.grad is None for parameter in model.parameters())

@@ -22,17 +22,51 @@ class FailedUpdateError(TrainingError):
 
 
 class Update(NamedTuple):
-    """What an update saw."""
+    """The measurements of an update."""
 
     loss: float
-    """Nats for a target token, label smoothing included."""
+    """Nats per target token, label smoothing included."""
     unsmoothed_loss: float
     """The same without label smoothing: the logarithm of the perplexity."""
     norm: float
-    """Of the gradient, before it was clipped."""
+    """Of the gradient, before clipping."""
     target_tokens: int
     was_split: bool = False
-    """Whether memory sufficed only after its batches were split."""
+    """Whether memory sufficed only after the batches were split."""
+
+
+class Losses(NamedTuple):
+    """Nats per target token."""
+
+    smoothed: float
+    """With label smoothing, as trained on."""
+    unsmoothed: float
+
+
+class StepAgreement:
+    """The one place where the processes of a training agree on a step. Here there is a single process.
+
+    Where several train, each method becomes one reduction over them, and `update_weights` stays as it is: every
+    process calls the methods in the same order.
+    """
+
+    def total_tokens(self, own: int) -> int:
+        """Target tokens of the step, by which every loss is divided: the sum over processes."""
+        return own
+
+    def total_losses(self, own: Losses) -> Losses:
+        """Losses of the step: the sum over processes, each of which divided its part by `total_tokens`."""
+        return own
+
+    def sum_gradients(self, model: Seq2Seq) -> None:
+        """Replace the gradients of `model` by their sum over processes."""
+
+    def anywhere(self, condition: bool) -> bool:
+        """Whether `condition` holds in any process: memory ran out, or a number is not finite."""
+        return condition
+
+
+ONE_PROCESS = StepAgreement()
 
 
 def update_weights(
@@ -42,42 +76,45 @@ def update_weights(
     settings: TrainConfig,
     step: int,
     learning_rate: float,
+    agreement: StepAgreement = ONE_PROCESS,
 ) -> Update:
-    """Update number `step` of the weights, from `batches`, the loss averaged over all their target tokens.
+    """Update the weights with the gradient of the loss, averaged over all target tokens of `batches`.
 
-    Where memory does not suffice, the batches are halved until it does, which gives the same gradient.
+    Where memory does not suffice, the batches are halved until they fit; the gradient is the same.
 
-    Raises: FailedUpdateError where loss or gradient is not finite, or there is no memory even for a single pair.
+    Raises: FailedUpdateError where the loss or the gradient is not finite, or memory does not hold a single pair.
     """
-    parts = list(batches)
-    while (losses := _add_gradients(model, parts, settings)) is None:
-        optimizer.zero_grad(set_to_none=True)  # an unknown share of them was added up
-        if all(len(part.source_ids) == 1 for part in parts):
+    tokens = agreement.total_tokens(sum(batch.target_tokens for batch in batches))
+    parts, was_split = list(batches), False
+    while agreement.anywhere((own := _add_gradients(model, parts, tokens, settings)) is None):
+        optimizer.zero_grad(set_to_none=True)  # they hold the sum of an unknown part of the batches
+        if agreement.anywhere(own is None and all(len(part.source_ids) == 1 for part in parts)):
             raise FailedUpdateError(
                 f"update {step}: memory does not suffice even for single pairs; free some, or set data.max_source_words"
             )
         parts = [half for part in parts for half in (part.halves() if len(part.source_ids) > 1 else (part,))]
-    loss, unsmoothed_loss = losses
+        was_split = True
+    assert own is not None
+    agreement.sum_gradients(model)
+    losses = agreement.total_losses(own)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm).item()
-    if not math.isfinite(loss + norm):
+    if agreement.anywhere(not math.isfinite(losses.smoothed + norm)):
         optimizer.zero_grad(set_to_none=True)
         raise FailedUpdateError(
-            f"update {step}: the loss is {loss} and the gradient's norm {norm}; look at its pairs, or train with a "
-            "lower train.learning_rate"
+            f"update {step}: the loss is {losses.smoothed} and the gradient's norm {norm}; look at its pairs, or train "
+            "with a lower train.learning_rate"
         )
     set_learning_rate(optimizer, learning_rate)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    tokens = sum(batch.target_tokens for batch in batches)
-    return Update(loss, unsmoothed_loss, norm, tokens, was_split=len(parts) > len(batches))
+    return Update(*losses, norm, tokens, was_split)
 
 
-def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], settings: TrainConfig) -> tuple[float, float] | None:
-    """The loss of `batches` with label smoothing, its gradients added to those of `model`, and the one without.
+def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], tokens: int, settings: TrainConfig) -> Losses | None:
+    """Add the gradients of the loss of `batches`, their sum divided by `tokens`, to those of `model`.
 
-    None where memory does not suffice.
+    Returns: that loss; None where memory does not suffice.
     """
-    tokens = sum(batch.target_tokens for batch in batches)
     device = batches[0].source_ids.device
     total = torch.zeros(2, device=device)
     try:
@@ -88,8 +125,7 @@ def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], settings: TrainConf
             sums = cross_entropy_sums(model, hidden, batch.target_output, settings.label_smoothing)
             (sums[0] / tokens).backward()
             total += torch.stack(sums).detach() / tokens
-        loss, unsmoothed_loss = total.tolist()
-        return loss, unsmoothed_loss
+        return Losses(*total.tolist())
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
