@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from seq2attn.config.schema import MODEL_KINDS, Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
+from seq2attn.config.models import MODEL_KINDS
+from seq2attn.config.schema import Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -24,7 +25,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "decode": DecodeConfig,
 }
 _INTRODUCTION = """\
-<!-- Written by scripts/make_docs.py from seq2attn/config/schema.py; change it there. -->
+<!-- Written by scripts/make_docs.py from seq2attn/config/schema.py and models.py; change it there. -->
 # Configuration
 
 A configuration is a YAML file with the settings that differ from the defaults below. Every key can also be set on the

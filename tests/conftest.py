@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from seq2attn.config.schema import ModelConfig, RnnConfig, TransformerConfig
+from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch, collate
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2attn.config.schema import RnnConfig
+from seq2attn.config.models import RnnConfig
 from seq2attn.models.attention import (
     AdditiveAttention,
     Attention,

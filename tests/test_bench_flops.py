@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops
-from seq2attn.config.schema import ModelConfig, RnnConfig
+from seq2attn.config.models import ModelConfig, RnnConfig
 from seq2attn.data.batch import Batch
 from seq2attn.training.loss import cross_entropy_sum
 from tests.conftest import MODELS, VOCAB_SIZE, make_batch, make_model

@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from seq2attn.config.load import dump_config, load_config, parse_config, replace_budget
-from seq2attn.config.schema import (
-    Config,
-    DataConfig,
-    DecodeConfig,
-    RnnConfig,
-    SubwordsConfig,
-    TrainConfig,
-    TransformerConfig,
-)
+from seq2attn.config.models import RnnConfig, TransformerConfig
+from seq2attn.config.schema import Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
 from seq2attn.errors import ConfigError
 
 _SECTIONS = (Config, DataConfig, SubwordsConfig, RnnConfig, TransformerConfig, TrainConfig, DecodeConfig)

@@ -7,7 +7,8 @@ import pytest
 
 from scripts.make_docs import ARCHITECTURE, CONFIGURATION, architecture_page, configuration_page
 from seq2attn.config.load import load_config
-from seq2attn.config.schema import Config, TransformerConfig
+from seq2attn.config.models import TransformerConfig
+from seq2attn.config.schema import Config
 from tests.command_line import CONFIGS
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))

@@ -19,7 +19,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from seq2attn.config.load import dump_config, load_config
-from seq2attn.config.schema import MODEL_KINDS
+from seq2attn.config.models import MODEL_KINDS
 from seq2attn.corpora import catalog
 from seq2attn.corpora.load import load_corpus
 from tests import pages

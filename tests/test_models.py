@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from seq2attn.config.schema import RnnConfig, TransformerConfig
+from seq2attn.config.models import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.errors import DataError
 from seq2attn.models.attention import MultiHeadAttention

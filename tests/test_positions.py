@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seq2attn.config.load import dump_config, load_config, parse_config
-from seq2attn.config.schema import TransformerConfig
+from seq2attn.config.models import TransformerConfig
 from seq2attn.data.batch import collate
 from seq2attn.errors import ConfigError
 from seq2attn.models.attention import MultiHeadAttention, Scope

@@ -11,7 +11,8 @@ import torch
 
 from seq2attn.attention.maps import Choice, SentenceAttention
 from seq2attn.attention.read import read_attention
-from seq2attn.config.schema import ModelConfig, SubwordsConfig
+from seq2attn.config.models import ModelConfig
+from seq2attn.config.schema import SubwordsConfig
 from seq2attn.data.batch import collate, pad_sources
 from seq2attn.data.subwords import EOS_ID, Subwords
 from seq2attn.decoding.search import greedy_search

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2attn.config.schema import RnnConfig, TransformerConfig
+from seq2attn.config.models import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
 from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search

@@ -9,7 +9,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seq2attn.config.schema import DecodeConfig, SubwordsConfig, TransformerConfig
+from seq2attn.config.models import TransformerConfig
+from seq2attn.config.schema import DecodeConfig, SubwordsConfig
 from seq2attn.data.batch import pad_sources
 from seq2attn.data.subwords import EOS_ID, Subwords
 from seq2attn.decoding.search import Hypothesis, greedy_search

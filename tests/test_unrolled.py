@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2attn.config.schema import RnnConfig
+from seq2attn.config.models import RnnConfig
 from seq2attn.models.attention import complement_of_tanh, exponentials_of
 from seq2attn.models.cells import CELLS, softmax_backward
 from seq2attn.models.seq2seq import AttentionMaps

@@ -10,15 +10,8 @@ import numpy as np
 
 from scripts.peers.serving import Assignment, DecodingBatch, TrainingBatch
 from seq2attn.benchmark.workload import Workload, make_up_text
-from seq2attn.config.schema import (
-    Config,
-    DataConfig,
-    ModelConfig,
-    RnnConfig,
-    SubwordsConfig,
-    TrainConfig,
-    TransformerConfig,
-)
+from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
+from seq2attn.config.schema import Config, DataConfig, SubwordsConfig, TrainConfig
 from seq2attn.corpora.load import data_folder, load_corpus
 from seq2attn.data.batch import Batch
 from seq2attn.data.store import is_kept

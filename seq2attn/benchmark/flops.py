@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from seq2attn.config.schema import ModelConfig, RnnConfig, TransformerConfig
+from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
 
 _GATES = {"gru": 3, "lstm": 4}
 _STATE_PARTS = {"gru": 1, "lstm": 2}

@@ -1,1 +1,1 @@
-"""The configuration: `schema` holds every key with its default, `load` reads YAML and overrides."""
+"""The configuration: `schema` and `models` hold every key with its default, `load` reads YAML and overrides."""

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
-from seq2attn.config.schema import MODEL_KINDS, Config, DataConfig
+from seq2attn.config.models import MODEL_KINDS
+from seq2attn.config.schema import Config, DataConfig
 from seq2attn.errors import ConfigError
 
 _LONGEST_FOUND = 80

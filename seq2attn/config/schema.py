@@ -1,39 +1,19 @@
-"""Every configuration key with its default and meaning; defaults live nowhere else.
+"""Every configuration key with its default and meaning, except those of models (`models`); defaults live nowhere else.
 
 The docstring under a field is its documentation; `docs/configuration.md` is generated from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-PositiveInt = Annotated[int, Field(gt=0)]
-# Sizes are limited far above any use, so that a typo is an error instead of running out of memory.
-Width = Annotated[int, Field(gt=0, le=65_536)]
-Count = Annotated[int, Field(gt=0, le=1024)]
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+from seq2attn.config.models import ModelConfig
+from seq2attn.config.section import Count, Fraction, PositiveInt, Section
 
 
-class _Section(BaseModel):
-    """Frozen; rejects unknown keys, NaN and infinities. The docstring under a field describes it."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-    @field_validator("*")
-    @classmethod
-    def _can_be_written(cls, value: object) -> object:
-        for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
-                raise ValueError("contains NUL or a lone surrogate, which cannot be written to a file")
-        return value
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """The text to use, and how it is cleaned."""
 
     corpus: str | None = None
@@ -76,7 +56,7 @@ class DataConfig(_Section):
         return self
 
 
-class SubwordsConfig(_Section):
+class SubwordsConfig(Section):
     """SentencePiece, trained on the training split only."""
 
     vocab_size: Annotated[int, Field(ge=16, le=1_000_000)] = 4000
@@ -89,88 +69,7 @@ class SubwordsConfig(_Section):
     """Spell characters that the vocabulary lacks in bytes, so that none is lost; costs 256 subwords."""
 
 
-class _ModelConfig(_Section):
-    """Settings of every model."""
-
-    d_model: Width = 256
-    """Width of embeddings, encoder states and decoder states."""
-    n_layers: Count = 1
-    """Layers of the encoder, and of the decoder."""
-    dropout: Fraction = 0.1
-    """Fraction of activations set to zero in training."""
-    tie_embeddings: bool = True
-    """Share weights between the target embedding and the output projection and, with joint subwords, the source
-    embedding.
-    """
-
-
-class RnnConfig(_ModelConfig):
-    """A recurrent encoder-decoder; `attention: none` is the fixed context vector."""
-
-    kind: Literal["rnn"] = "rnn"
-    """The family of models."""
-    attention: Literal["none", "additive", "dot", "general", "scaled_dot"] = "additive"
-    """How the decoder sees the source: one fixed vector (`none`, Cho et al. 2014), additive (Bahdanau et al. 2015), or
-    a multiplicative score (Luong et al. 2015; `scaled_dot` divides by the square root of the width).
-    """
-    cell: Literal["gru", "lstm"] = "lstm"
-    """The recurrent cell."""
-    input_feeding: bool = False
-    """With a multiplicative score, feed the last attentional vector to the cell (Luong et al. 2015, section 3.3). Fixed
-    context and additive attention always feed their context to the cell.
-    """
-    summary: Literal["last", "mean"] = "last"
-    """The fixed vector: the last state of each direction, or the mean of all states."""
-
-    @model_validator(mode="after")
-    def _two_directions(self) -> RnnConfig:
-        if self.d_model % 2:
-            raise ValueError(f"d_model must be even (half for each direction of the encoder), found {self.d_model}")
-        return self
-
-
-class TransformerConfig(_ModelConfig):
-    """A transformer (Vaswani et al. 2017)."""
-
-    kind: Literal["transformer"] = "transformer"
-    """The family of models."""
-    attention: Literal["scaled_dot"] = "scaled_dot"
-    """The attention score; a transformer has only this one."""
-    n_heads: Count = 4
-    """Attention heads; must divide `d_model`."""
-    d_ff: Width | None = None
-    """Width of the feed-forward layers; defaults to four times `d_model`."""
-    norm: Literal["pre", "post"] = "pre"
-    """Layer normalisation before each sub-layer, or after it as in the paper."""
-    positions: Literal["none", "sinusoidal", "learned", "rotary", "alibi"] = "sinusoidal"
-    """How the model knows the order of the words: not at all, from the embeddings (`sinusoidal`, `learned`), or from
-    distances in self-attention (`rotary`, Su et al. 2021; `alibi`, Press et al. 2022).
-    """
-    max_positions: Annotated[int, Field(gt=0, le=1_000_000)] = 1024
-    """Number of positions with `positions: learned`; longer input is an error."""
-
-    @model_validator(mode="after")
-    def _width_fits_heads_and_positions(self) -> TransformerConfig:
-        if self.d_model % self.n_heads:
-            raise ValueError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
-        if self.positions == "sinusoidal" and self.d_model % 2:
-            raise ValueError(f"d_model must be even for sinusoidal positions, found {self.d_model}")
-        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
-            raise ValueError(
-                f"d_model / n_heads must be even for rotary positions, found {self.d_model // self.n_heads}"
-            )
-        return self
-
-
-ModelConfig = Annotated[RnnConfig | TransformerConfig, Field(discriminator="kind")]
-
-MODEL_KINDS: Mapping[str, type[BaseModel]] = {
-    config.model_fields["kind"].default: config for config in get_args(get_args(ModelConfig)[0])
-}
-"""The configuration class of each `model.kind`."""
-
-
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How the model is trained. Give at least one of max_steps, max_epochs and max_minutes; training ends at the first
     one reached.
     """
@@ -249,7 +148,7 @@ class TrainConfig(_Section):
         return self
 
 
-class DecodeConfig(_Section):
+class DecodeConfig(Section):
     """How sentences are translated."""
 
     beam_size: Count = 5
@@ -266,7 +165,7 @@ class DecodeConfig(_Section):
     """Source tokens times beam size in a batch of sentences."""
 
 
-class Config(_Section):
+class Config(Section):
     """A complete configuration."""
 
     name: str | None = None

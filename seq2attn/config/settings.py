@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from seq2attn.config.schema import MODEL_KINDS, Config
+from seq2attn.config.models import MODEL_KINDS
+from seq2attn.config.schema import Config
 
 
 def flat_settings(config: Config) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seq2attn.config.schema import TransformerConfig
+from seq2attn.config.models import TransformerConfig
 from seq2attn.data.cache import build_once
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Subwords
 from seq2attn.errors import MissingExtraError, RunError

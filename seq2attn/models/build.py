@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seq2attn.config.schema import ModelConfig, RnnConfig, TransformerConfig
+from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
 from seq2attn.models.embedding import Embeddings
 from seq2attn.models.rnn import RnnSeq2Seq
 from seq2attn.models.seq2seq import Seq2Seq

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seq2attn.config.schema import TransformerConfig
+from seq2attn.config.models import TransformerConfig
 from seq2attn.errors import DataError
 
 _BASE = 10_000.0  # of the geometric series of wavelengths, in both papers

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2attn.config.schema import RnnConfig
+from seq2attn.config.models import RnnConfig
 from seq2attn.models.attention import (
     AdditiveAttention,
     Context,

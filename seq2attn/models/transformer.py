@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seq2attn.config.schema import TransformerConfig
+from seq2attn.config.models import TransformerConfig
 from seq2attn.models.attention import ALL_KEYS, KeysValues, MultiHeadAttention, Scope
 from seq2attn.models.embedding import Dropout, Embeddings
 from seq2attn.models.positions import RelativePositions, build_positions

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from seq2attn.config.schema import ModelConfig
+from seq2attn.config.models import ModelConfig
 from seq2attn.data.cache import sync
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import CheckpointError, MismatchError

@@ -1,0 +1,94 @@
+"""The settings of each kind of model, with their defaults and meaning; `schema` has all others.
+
+The docstring under a field is its documentation; `docs/configuration.md` is generated from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, Field, model_validator
+
+from seq2attn.config.section import Count, Fraction, Section, Width
+
+
+class _ModelConfig(Section):
+    """Settings of every model."""
+
+    d_model: Width = 256
+    """Width of embeddings, encoder states and decoder states."""
+    n_layers: Count = 1
+    """Layers of the encoder, and of the decoder."""
+    dropout: Fraction = 0.1
+    """Fraction of activations set to zero in training."""
+    tie_embeddings: bool = True
+    """Share weights between the target embedding and the output projection and, with joint subwords, the source
+    embedding.
+    """
+
+
+class RnnConfig(_ModelConfig):
+    """A recurrent encoder-decoder; `attention: none` is the fixed context vector."""
+
+    kind: Literal["rnn"] = "rnn"
+    """The family of models."""
+    attention: Literal["none", "additive", "dot", "general", "scaled_dot"] = "additive"
+    """How the decoder sees the source: one fixed vector (`none`, Cho et al. 2014), additive (Bahdanau et al. 2015), or
+    a multiplicative score (Luong et al. 2015; `scaled_dot` divides by the square root of the width).
+    """
+    cell: Literal["gru", "lstm"] = "lstm"
+    """The recurrent cell."""
+    input_feeding: bool = False
+    """With a multiplicative score, feed the last attentional vector to the cell (Luong et al. 2015, section 3.3). Fixed
+    context and additive attention always feed their context to the cell.
+    """
+    summary: Literal["last", "mean"] = "last"
+    """The fixed vector: the last state of each direction, or the mean of all states."""
+
+    @model_validator(mode="after")
+    def _two_directions(self) -> RnnConfig:
+        if self.d_model % 2:
+            raise ValueError(f"d_model must be even (half for each direction of the encoder), found {self.d_model}")
+        return self
+
+
+class TransformerConfig(_ModelConfig):
+    """A transformer (Vaswani et al. 2017)."""
+
+    kind: Literal["transformer"] = "transformer"
+    """The family of models."""
+    attention: Literal["scaled_dot"] = "scaled_dot"
+    """The attention score; a transformer has only this one."""
+    n_heads: Count = 4
+    """Attention heads; must divide `d_model`."""
+    d_ff: Width | None = None
+    """Width of the feed-forward layers; defaults to four times `d_model`."""
+    norm: Literal["pre", "post"] = "pre"
+    """Layer normalisation before each sub-layer, or after it as in the paper."""
+    positions: Literal["none", "sinusoidal", "learned", "rotary", "alibi"] = "sinusoidal"
+    """How the model knows the order of the words: not at all, from the embeddings (`sinusoidal`, `learned`), or from
+    distances in self-attention (`rotary`, Su et al. 2021; `alibi`, Press et al. 2022).
+    """
+    max_positions: Annotated[int, Field(gt=0, le=1_000_000)] = 1024
+    """Number of positions with `positions: learned`; longer input is an error."""
+
+    @model_validator(mode="after")
+    def _width_fits_heads_and_positions(self) -> TransformerConfig:
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(f"d_model must be even for sinusoidal positions, found {self.d_model}")
+        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
+            raise ValueError(
+                f"d_model / n_heads must be even for rotary positions, found {self.d_model // self.n_heads}"
+            )
+        return self
+
+
+ModelConfig = Annotated[RnnConfig | TransformerConfig, Field(discriminator="kind")]
+
+MODEL_KINDS: Mapping[str, type[BaseModel]] = {
+    config.model_fields["kind"].default: config for config in get_args(get_args(ModelConfig)[0])
+}
+"""The configuration class of each `model.kind`."""
