@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.data.clauses import clause_pairs
 from seq2attn.data.cleaning import normalise
+from seq2attn.data.derived import clause_pairs
 
 
 def count(source: str, target: str) -> tuple[int, int]:

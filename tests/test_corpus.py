@@ -12,8 +12,7 @@ from seq2attn.corpora import catalog
 from seq2attn.corpora.load import cache_folder, load_corpus
 from seq2attn.data import store
 from seq2attn.data.cache import build_once
-from seq2attn.data.corpus import Corpus
-from seq2attn.data.store import data_folder
+from seq2attn.data.store import Corpus, data_folder
 from seq2attn.errors import ConfigError, DataError, DiskError
 
 TRAIN = (

@@ -8,8 +8,8 @@ from datasets import Dataset
 
 from seq2attn.config.schema import SubwordsConfig
 from seq2attn.data import encoded
-from seq2attn.data.corpus import Corpus
 from seq2attn.data.encoded import EncodedPairs, encode_split
+from seq2attn.data.store import Corpus
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import DataError
 

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from seq2attn.config.schema import DataConfig
 from seq2attn.corpora.load import load_corpus
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_training
-from seq2attn.data.corpus import Corpus
+from seq2attn.data.derived import consecutive_groups, join_texts
 from seq2attn.data.files import read_rows
-from seq2attn.data.joining import consecutive_groups, join_texts
-from seq2attn.data.store import Row
+from seq2attn.data.store import Corpus, Row
 from seq2attn.errors import ConfigError, DataError
 
 RULES = TrainingRules("fr", "en", None, None, 4.0, split_clauses=False, join=3, held_out_sources=frozenset())

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from seq2attn.config.schema import SubwordsConfig, TrainConfig
 from seq2attn.data.batch import Batch, collate
-from seq2attn.data.corpus import Corpus
 from seq2attn.data.encoded import EncodedPairs, encode_split
 from seq2attn.data.loader import BatchSampler
+from seq2attn.data.store import Corpus
 from seq2attn.data.subwords import Subwords
 
 _SEED = 1

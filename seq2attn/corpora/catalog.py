@@ -13,8 +13,7 @@ from typing import Any
 from seq2attn.corpora import bible, catalog, hub, multi30k, synthetic
 from seq2attn.corpora import hub as hub_corpora
 from seq2attn.data import store
-from seq2attn.data.corpus import OWN
-from seq2attn.data.store import CatalogEntry, RawCorpus
+from seq2attn.data.store import OWN, CatalogEntry, RawCorpus
 from seq2attn.errors import DataError
 
 __all__ = ["FAMILIES", "CatalogEntry", "Family", "family_of", "fetch", "find", "names", "read_splits"]

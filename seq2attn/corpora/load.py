@@ -17,9 +17,8 @@ from seq2attn.config.schema import DataConfig
 from seq2attn.corpora import catalog
 from seq2attn.data.cache import build_once
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
-from seq2attn.data.corpus import OWN, Corpus
 from seq2attn.data.files import Pair, read_rows, resolve_files
-from seq2attn.data.store import Row, data_folder
+from seq2attn.data.store import OWN, Corpus, Row, data_folder
 from seq2attn.errors import ConfigError, DataError
 
 # Part of every digest: raise it when the cleaning changes.

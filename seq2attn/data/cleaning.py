@@ -10,8 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from seq2attn.config.languages import count_words, is_unspaced
-from seq2attn.data.clauses import clause_pairs
-from seq2attn.data.joining import consecutive_groups, join_texts
+from seq2attn.data.derived import clause_pairs, consecutive_groups, join_texts
 from seq2attn.data.store import Row
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2attn.data.cache import build_once
-from seq2attn.data.corpus import Corpus
+from seq2attn.data.store import Corpus
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import DataError
 

@@ -1,4 +1,4 @@
-"""Fetched corpora on disk: one Parquet file a split and a card, put in place all at once."""
+"""Corpora: fetched ones on disk (a Parquet file per split, and a card), and cleaned ones as tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,10 +19,16 @@ from platformdirs import user_data_path
 from seq2attn.data.cache import build_once
 from seq2attn.errors import DataError, FetchError
 
+if TYPE_CHECKING:
+    import datasets
+
 SPLITS = ("train", "validation", "test")
 
+OWN = "own"
+"""The name of a corpus made of the user's own files."""
+
 Row = tuple[str, str, str | None]
-"""Source, target, and the document that both stand in (None where the corpus names none)."""
+"""Source, target, and the document that contains both (None if the corpus names no documents)."""
 
 _CARD = "card.json"
 _ROWS_PER_BATCH = 10_000
@@ -38,13 +44,13 @@ class CatalogEntry:
     source_language: str
     target_language: str
     origin: str
-    """Where the text comes from."""
+    """Source of the text."""
     licence: str
     citation: str
     size: str
-    """How much there is, in words for people."""
+    """Number of pairs, in words."""
     tried: bool
-    """Whether it was fetched from the live source; False: only from local files of the same layout."""
+    """Whether it has been fetched from the live source; False: only from local files of the same layout."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,29 @@ class RawCorpus:
     splits: Mapping[str, Iterable[Row]]
     """Rows of "train", "validation" and "test"; read once, in this order."""
     facts: Mapping[str, Any]
-    """What its card says beside the catalogue entry: versions, hashes, counts."""
+    """Further facts for its card: versions, hashes, counts."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Cleaned sentence pairs of one direction of translation."""
+
+    name: str
+    """The catalogue's name, or `OWN`."""
+    source_language: str
+    target_language: str
+    splits: Mapping[str, datasets.Dataset]
+    """The tables "train", "validation" and "test" with the columns "source" and "target" (normalised text) and
+    "document" (the document that contains both; null if unknown).
+    """
+    counts: Mapping[str, Mapping[str, Any]]
+    """For each split the numbers of pairs read, kept, added as clauses, added joined, and dropped by reason."""
+    digest: str
+    """SHA-256 of the cleaning settings and of every kept pair."""
 
 
 def data_folder(configured: str | None) -> Path:
-    """The folder of corpora and caches: of these the first that is given or exists.
+    """The folder of corpora and caches: the first of these that is set or exists.
 
     1. the environment variable `SEQ2ATTN_DATA`
     2. `configured`, the key `data.folder`
@@ -72,12 +96,12 @@ def data_folder(configured: str | None) -> Path:
 
 
 def corpus_folder(folder: Path, name: str) -> Path:
-    """Where the corpus `name` lies in the data folder `folder`."""
+    """The folder of the corpus `name` in the data folder `folder`."""
     return folder / "corpora" / name
 
 
 def is_kept(folder: Path, name: str) -> bool:
-    """Whether the corpus is there with all its files."""
+    """Whether the corpus has been fetched and no file of it is missing."""
     return all(file.is_file() for file in (corpus_folder(folder, name) / _CARD, *split_files(folder, name).values()))
 
 
@@ -87,37 +111,35 @@ def split_files(folder: Path, name: str) -> dict[str, Path]:
 
 
 def read_card(folder: Path, name: str) -> dict[str, Any]:
-    """The card of a kept corpus: origin, licence, counts, digest.
+    """The card of a fetched corpus: origin, licence, counts, digest.
 
-    Raises: DataError where the card is damaged.
+    Raises: DataError if the card is damaged.
     """
     file = corpus_folder(folder, name) / _CARD
     try:
         card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{file}: not readable as a corpus card; delete {file.parent} and fetch {name} again"
-        ) from error
+        raise DataError(f"{file}: not a valid corpus card; delete {file.parent} and fetch {name} again") from error
     return card
 
 
 def read_rows(file: Path, limit: int) -> list[dict[str, str | None]]:
     """The first `limit` rows of a split's Parquet file.
 
-    Raises: DataError where the file is missing or damaged.
+    Raises: DataError if the file is missing or damaged.
     """
     try:
         with pq.ParquetFile(file) as parquet:
             batches = parquet.iter_batches(batch_size=limit)
             return list(next(batches).to_pylist()) if parquet.metadata.num_rows else []
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{file}: not readable as Parquet; delete {file.parent} and fetch the corpus again") from error
+        raise DataError(f"{file}: not a valid Parquet file; delete {file.parent} and fetch the corpus again") from error
 
 
 def keep(entry: CatalogEntry, corpus: RawCorpus, folder: Path) -> Path:
-    """Write `corpus` and its card under `folder`; answers its folder. An interrupted write leaves nothing in place.
+    """Write `corpus` and its card to its folder in `folder`, which is returned. An interrupted write leaves nothing.
 
-    Raises: DiskError where it cannot be written; FetchError where a split is empty.
+    Raises: DiskError if it cannot be written; FetchError if a split is empty.
     """
     place = corpus_folder(folder, entry.name)
 
@@ -132,7 +154,7 @@ def keep(entry: CatalogEntry, corpus: RawCorpus, folder: Path) -> Path:
 
 
 def _clear(place: Path) -> None:
-    """Remove what is left of a corpus that has lost files."""
+    """Delete a corpus with missing files."""
     try:
         if place.exists():
             shutil.rmtree(place)
@@ -153,7 +175,7 @@ def _describe(entry: CatalogEntry) -> dict[str, Any]:
 
 
 def _write_splits(splits: Mapping[str, Iterable[Row]], draft: Path) -> dict[str, Any]:
-    """The number of pairs in each split, and a SHA-256 over all of them in order."""
+    """Write all splits; the number of pairs in each, and a SHA-256 of all pairs in order."""
     digest = hashlib.sha256()
     sizes = {}
     for split in SPLITS:
@@ -166,7 +188,7 @@ def _write_splits(splits: Mapping[str, Iterable[Row]], draft: Path) -> dict[str,
                 writer.write_table(pa.Table.from_arrays(columns, schema=_SCHEMA))
                 sizes[split] += len(rows)
         if not sizes[split]:
-            raise FetchError(f"{split}: no pair came from the source; it has another layout than expected")
+            raise FetchError(f"{split}: the source has no pairs here; its layout may have changed")
     return {"pairs": sizes, "digest": digest.hexdigest()}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seq2attn.corpora.load import HOW_TO_NAME_DOCUMENTS
-from seq2attn.data.joining import MAX_JOINED_WORDS, consecutive_groups, join_texts
+from seq2attn.data.derived import MAX_JOINED_WORDS, consecutive_groups, join_texts
 from seq2attn.errors import DataError, disk_errors
 from seq2attn.evaluation.joined import JOINED_BINS, JoinedOutputs, JoinedSummary, Segments, measure_joined
 from seq2attn.evaluation.lengths import Binning, length_unit, sentence_lengths

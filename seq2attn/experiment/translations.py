@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2attn.data.corpus import Corpus
+from seq2attn.data.store import Corpus
 from seq2attn.decoding.translate import Translator
 from seq2attn.errors import disk_errors
 from seq2attn.runs.folder import TrainedRun

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from seq2attn.config.settings import DifferingSetting, differing_settings, flat_settings
-from seq2attn.data.corpus import OWN
+from seq2attn.data.store import OWN
 from seq2attn.errors import RunError, Seq2AttnError
 from seq2attn.runs.checkpoint import read_about
 from seq2attn.runs.folder import RunFolder

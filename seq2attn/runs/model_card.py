@@ -15,7 +15,7 @@ from typing import Any
 from seq2attn.config.schema import Config
 from seq2attn.corpora.catalog import count_pairs, describe_origin
 from seq2attn.data.cache import write_whole
-from seq2attn.data.corpus import OWN
+from seq2attn.data.store import OWN
 from seq2attn.errors import disk_errors
 from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.tokenizers import tokenizer_for

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from seq2attn.config.schema import Config
 from seq2attn.corpora.load import cache_folder, load_corpus
-from seq2attn.data.corpus import Corpus
 from seq2attn.data.encoded import EncodedPairs, encode_split
+from seq2attn.data.store import Corpus
 from seq2attn.data.subwords import Subwords
 from seq2attn.runs.folder import RunFolder
 

@@ -1,0 +1,105 @@
+"""Training pairs made from other pairs: the clauses of one pair, and consecutive pairs joined."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from seq2attn.config.languages import is_unspaced
+from seq2attn.data.files import Pair
+
+MAX_JOINED_WORDS = 200
+"""Limit on the words of a joined source; a single sentence may be longer."""
+
+CountWords = Callable[[str, str], tuple[int, int]]
+"""Returns the number of words of a source and of its target."""
+
+
+def _clause_pattern(marks: str) -> re.Pattern[str]:
+    """A clause and the mark that ends it. Closing quotes may follow the mark, then a space or the end of the text."""
+    return re.compile(rf"""\s*(.+?(?:([{marks}])[{marks}]*(?:["'”’)\]]|\s?»)*(?=\s|$)|$))""")
+
+
+_STRONG = _clause_pattern(".;:!?")
+_ANY = _clause_pattern(".;:!?,")
+
+# Translators interchange these three freely, but keep questions, exclamations and commas.
+_SAME_PAUSE = str.maketrans(";:", "..")
+
+
+def clause_pairs(source: str, target: str, count_words: CountWords) -> list[Pair]:
+    """The clauses of a normalised pair, and each two neighbouring ones, without duplicates and without the whole pair.
+
+    The pair is divided at strong marks if both sides have the same ones. Each part (or the whole pair, if it was not
+    divided) is also divided at commas.
+    """
+    whole = (source, target)
+    parts = _divide(whole, _STRONG, count_words)
+    found = _with_neighbours(parts)
+    for part in parts or [whole]:
+        found += _with_neighbours(_divide(part, _ANY, count_words))
+    return [pair for pair in dict.fromkeys(found) if pair != whole]
+
+
+def _divide(pair: Pair, pattern: re.Pattern[str], count_words: CountWords) -> list[Pair]:
+    """The parts of a pair; empty if its sides are not built alike.
+
+    Sides are alike if they have the same number of parts and the same marks between them (`.`, `;` and `:` count as
+    one), and no part has more than two words over twice the length of its counterpart. A part that does shows that the
+    marks agree by chance, so no part is used. The last marks may differ, because verses often run on into the next.
+    """
+    (sources, source_marks), (targets, target_marks) = (_parts(text, pattern) for text in pair)
+    if len(sources) < 2 or len(sources) != len(targets) or source_marks[:-1] != target_marks[:-1]:
+        return []
+    parts = list(zip(sources, targets, strict=True))
+    for part in parts:
+        shorter, longer = sorted(count_words(*part))
+        if longer > 2 * shorter + 2:
+            return []
+    return parts
+
+
+def _parts(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[str]]:
+    """The parts of a text, and the mark that ends each ("" if the text ends without one)."""
+    matches = [match.groups(default="") for match in pattern.finditer(text)]
+    return [part for part, _ in matches], [mark.translate(_SAME_PAUSE) for _, mark in matches]
+
+
+def _with_neighbours(parts: Sequence[Pair]) -> list[Pair]:
+    """The parts, and each joined with the next: this adds sentences of medium length, which are otherwise rare."""
+    twos = [(f"{first[0]} {second[0]}", f"{first[1]} {second[1]}") for first, second in pairwise(parts)]
+    return [*parts, *twos]
+
+
+def consecutive_groups(
+    documents: Sequence[str | None], lengths: Sequence[int], size: int, longest: int = MAX_JOINED_WORDS
+) -> list[range]:
+    """The rows in groups of `size` consecutive rows of one document (Varis and Bojar 2021); each row is in one group.
+
+    A group is smaller at the end of its document, or where the next row would make it longer than `longest`. Rows
+    without a document (None) stay alone.
+
+    Args:
+        documents: the document of each row.
+        lengths: the length of each row, in words.
+        size: rows in a full group, 1 or more.
+        longest: limit on the words in a group of several rows.
+    """
+    groups: list[range] = []
+    words = 0
+    for row, (document, length) in enumerate(zip(documents, lengths, strict=True)):
+        words += length
+        last = groups[-1] if groups else range(0)
+        continues = 0 < len(last) < size and document is not None and document == documents[row - 1]
+        if continues and words <= longest:
+            groups[-1] = range(last.start, row + 1)
+        else:
+            groups.append(range(row, row + 1))
+            words = length
+    return groups
+
+
+def join_texts(texts: Sequence[str], language: str) -> str:
+    """The texts in one, with spaces between them if the language is written with spaces."""
+    return ("" if is_unspaced(language) else " ").join(texts)
