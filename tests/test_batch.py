@@ -37,7 +37,7 @@ def test_output_is_input_shifted_and_tokens_are_the_real_ones(targets: list[list
 
 
 @given(sources=SENTENCES)
-def test_valid_positions_are_the_sentence_and_nothing_else(sources: list[list[int]]) -> None:
+def test_valid_positions_are_exactly_the_sentence(sources: list[list[int]]) -> None:
     source_ids, source_valid = pad_sources([[*source, EOS_ID] for source in sources])
     assert source_ids.dtype == torch.int64
     for row, source in enumerate(sources):
@@ -52,7 +52,7 @@ def test_arrays_pad_as_lists_do(dtype: type[np.integer]) -> None:
     assert torch.equal(pad_ids(arrays, before=[BOS_ID]), pad_ids(lists, before=[BOS_ID]))
 
 
-def test_moving_a_batch_keeps_what_it_holds() -> None:
+def test_moving_a_batch_keeps_its_content() -> None:
     batch = collate([[4, EOS_ID]], [[5, 6]])
     moved = batch.to(torch.device("meta"))
     assert moved.target_tokens == batch.target_tokens
@@ -63,7 +63,7 @@ def test_moving_a_batch_keeps_what_it_holds() -> None:
 
 
 @given(targets=SENTENCES.filter(lambda targets: len(targets) > 1))
-def test_halves_hold_every_pair_once_and_in_order(targets: list[list[int]]) -> None:
+def test_halves_have_every_pair_once_and_in_order(targets: list[list[int]]) -> None:
     sources = [[number + 4, EOS_ID] for number in range(len(targets))]
     batch = collate(sources, targets)
     halves = batch.halves()

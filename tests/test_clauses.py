@@ -37,7 +37,7 @@ def test_clauses_of_sides_that_are_built_alike(source: str, target: str, clauses
     assert clause_pairs(source, target, count) == clauses
 
 
-def test_neighbours_come_in_twos_and_strong_parts_are_divided_at_commas() -> None:
+def test_neighbours_are_paired_and_strong_parts_are_divided_at_commas() -> None:
     assert clause_pairs("a, b; c; d.", "A, B; C; D.", count) == [
         ("a, b;", "A, B;"),
         ("c;", "C;"),
@@ -49,7 +49,7 @@ def test_neighbours_come_in_twos_and_strong_parts_are_divided_at_commas() -> Non
     ]
 
 
-def test_commas_that_disagree_in_one_part_leave_the_others_alone() -> None:
+def test_different_commas_in_one_part_do_not_affect_the_others() -> None:
     assert ("d,", "D,") in clause_pairs("a, b c; d, e.", "A B C; D, E.", count)
 
 

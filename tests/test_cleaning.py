@@ -50,7 +50,7 @@ def test_normalise(raw: str, expected: str) -> None:
 
 
 @given(st.text())
-def test_normalised_text_is_nfc_on_one_line_and_stays_as_it_is(raw: str) -> None:
+def test_normalised_text_is_nfc_on_one_line_and_stays_unchanged(raw: str) -> None:
     text = normalise(raw)
     assert normalise(text) == text
     assert unicodedata.is_normalized("NFC", text)
@@ -78,7 +78,7 @@ def test_reason_to_drop(source: str, target: str, rules: TrainingRules, reason: 
     assert rules.reason_to_drop(source, target) == reason
 
 
-def test_every_pair_is_kept_or_counted_by_its_reason() -> None:
+def test_dropped_pairs_are_counted_by_reason() -> None:
     rules = replace(RULES, max_source_words=3, split_clauses=True, held_out_sources={"t"})
     pairs = [("a", "b"), ("a", "b"), (" ", "b"), ("a b c d", "b"), ("t\n", "new"), ("a. b!", "x; y!")]
     counts = SplitCounts()
@@ -102,7 +102,7 @@ def test_clauses_obey_the_rules_of_whole_pairs() -> None:
     assert list(kept) == [("Il vint; il vit.", "He came; he saw."), ("il vit.", "he saw.")]
 
 
-def test_a_pair_too_long_to_train_on_gives_its_clauses() -> None:
+def test_a_pair_too_long_to_train_on_yields_its_clauses() -> None:
     rules = replace(RULES, max_source_words=3, split_clauses=True)
     counts = SplitCounts()
     assert list(clean_training([("a b. c d.", "x y; z w!")], rules, counts)) == [("a b.", "x y;"), ("c d.", "z w!")]
@@ -118,7 +118,7 @@ SIDES = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(["a", "b.", "c,
     split_clauses=st.booleans(),
     held_out=st.frozensets(SIDES.map(normalise), max_size=3),
 )
-def test_whatever_comes_is_kept_or_counted(
+def test_any_pair_is_kept_or_counted(
     pairs: list[tuple[str, str]], limit: int | None, split_clauses: bool, held_out: frozenset[str]
 ) -> None:
     rules = replace(RULES, max_source_words=limit, split_clauses=split_clauses, held_out_sources=held_out)
@@ -132,7 +132,7 @@ def test_whatever_comes_is_kept_or_counted(
 
 
 @pytest.mark.parametrize(("length", "reason"), [(20_000, None), (20_001, "no_sentence")])
-def test_what_is_longer_than_any_sentence_is_dropped_everywhere(length: int, reason: str | None) -> None:
+def test_text_longer_than_any_sentence_is_always_dropped(length: int, reason: str | None) -> None:
     pair = "a" * length, "b" * 20_000
     assert RULES.reason_to_drop(*pair) == reason
     counts = SplitCounts()

@@ -60,7 +60,7 @@ def test_pairs_are_cleaned_and_counted(write: Write) -> None:
     assert json.loads(json.dumps(corpus.counts)) == corpus.counts
 
 
-def test_clauses_are_added_where_asked_for(write: Write) -> None:
+def test_clauses_are_added_on_request(write: Write) -> None:
     corpus = load_corpus(write(split_clauses=True))
     assert pairs(corpus, "train")[2:] == [
         ("un chien; un loup", "a dog; a wolf"),
@@ -83,7 +83,7 @@ def test_the_second_load_reads_the_cache(write: Write) -> None:
     assert second.splits["train"].cache_files == [{"filename": str(folder / "train.arrow")}]
 
 
-def test_the_digest_follows_the_text_and_the_settings_alone(write: Write, tmp_path: Path) -> None:
+def test_the_digest_depends_on_text_and_settings_only(write: Write, tmp_path: Path) -> None:
     digest = load_corpus(write()).digest
     for path in tmp_path.glob("*.tsv"):
         os.utime(path, ns=(1, 1))
@@ -94,7 +94,7 @@ def test_the_digest_follows_the_text_and_the_settings_alone(write: Write, tmp_pa
     assert len({digest, *digests}) == 6
 
 
-def test_changed_text_is_read_anew(write: Write) -> None:
+def test_changed_text_is_read_again(write: Write) -> None:
     load_corpus(write())
     assert pairs(load_corpus(write(train="nouveau\tnew\n")), "train") == [("nouveau", "new")]
 
@@ -113,9 +113,7 @@ def test_the_environment_names_the_data_folder(write: Write, tmp_path: Path, mon
     assert not (tmp_path / "data").exists()
 
 
-def test_without_a_word_data_lies_in_the_current_folder_or_the_users(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_default_data_is_in_the_current_folder_or_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEQ2ATTN_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     monkeypatch.chdir(tmp_path)
@@ -153,7 +151,7 @@ def test_a_catalogue_corpus_runs_in_either_direction(
     assert pairs(corpus, "train") == [expected]
 
 
-def test_languages_that_the_corpus_does_not_have(catalogue_keys: dict[str, str]) -> None:
+def test_languages_that_the_corpus_lacks(catalogue_keys: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="bible-fr-en has fr and en, not de and any"):
         load_corpus(DataConfig.model_validate(catalogue_keys | {"source_language": "de"}))
     with pytest.raises(DataError, match="no such corpus"):
@@ -174,7 +172,7 @@ def test_an_incomplete_configuration(keys: dict[str, str], message: str) -> None
         load_corpus(DataConfig.model_validate(keys))
 
 
-def test_nothing_left_says_why_and_leaves_no_cache(write: Write) -> None:
+def test_an_empty_split_says_why_and_leaves_no_cache(write: Write) -> None:
     config = write(train="vu\tseen\n\tempty\n")
     with pytest.raises(
         DataError, match=r"train\.tsv: no train pairs are left of 2 read; 1 dropped as in_validation"
@@ -195,13 +193,13 @@ def test_a_damaged_cache_says_what_to_delete(write: Write) -> None:
         load_corpus(config)
 
 
-def test_a_folder_that_cannot_be_written(write: Write, tmp_path: Path) -> None:
+def test_an_unwritable_folder(write: Write, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(DiskError, match=r"cannot be written \(Not a directory\)"):
         load_corpus(write())
 
 
-def test_the_first_of_two_builders_wins_and_nothing_is_left_over(tmp_path: Path) -> None:
+def test_the_first_of_two_builders_wins_without_leftovers(tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "x"
 
     def slow(draft: Path) -> None:
@@ -213,7 +211,7 @@ def test_the_first_of_two_builders_wins_and_nothing_is_left_over(tmp_path: Path)
     assert [path.name for path in folder.parent.iterdir()] == ["x"]
 
 
-def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     def fail(draft: Path) -> None:
         (draft / "name").write_text("half")
         raise KeyboardInterrupt

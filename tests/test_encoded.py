@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def test_the_ids_are_those_of_the_subwords(corpus: Corpus, subwords: Subwords, folder: Path) -> None:
+def test_ids_equal_those_of_the_subwords(corpus: Corpus, subwords: Subwords, folder: Path) -> None:
     pairs = encode_split(corpus, "train", subwords, folder)
     assert len(pairs) == len(NUMBERS)
     sources = subwords.encode_source(corpus.splits["train"]["source"])
@@ -75,5 +75,5 @@ def test_a_damaged_file_says_what_to_delete(corpus: Corpus, subwords: Subwords, 
     encode_split(corpus, "test", subwords, tmp_path)
     (path,) = tmp_path.glob("*/ids.arrow")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=f"{path.parent.name}: this cache is damaged; delete the folder"):
+    with pytest.raises(DataError, match=f"{path.parent.name}: damaged cache; delete the folder"):
         EncodedPairs(path)

@@ -1,4 +1,4 @@
-"""Joined sentences: what a document is, what is joined, and that nothing is used twice or lost."""
+"""Joined sentences: which rows are joined, and that none is used twice or lost."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_groups_of_two() -> None:
     ]
 
 
-def test_a_language_without_spaces_is_joined_without() -> None:
+def test_a_language_without_spaces_is_joined_without_them() -> None:
     assert join_texts(["他来了。", "他走了。"], "zh") == "他来了。他走了。"
     assert join_texts(["Il vint.", "Il partit."], "fr") == "Il vint. Il partit."
 
@@ -101,7 +101,7 @@ def test_a_corpus_keeps_the_document_of_each_line(tmp_path: Path) -> None:
     assert list(corpus.splits["test"]["document"]) == ["d", "d", "d"]
 
 
-def test_training_can_be_joined_and_nothing_else_is(tmp_path: Path) -> None:
+def test_only_training_text_is_joined(tmp_path: Path) -> None:
     joined = corpus_of(tmp_path, join=2)
     assert list(joined.splits["train"]["source"]) == [
         *("train 0", "train 1", "train 0 train 1"),

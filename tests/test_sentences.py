@@ -11,7 +11,7 @@ from seq2attn.errors import DataError
 from tests.command_line import write
 
 
-def test_plain_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
+def test_only_a_line_feed_ends_a_plain_line(tmp_path: Path) -> None:
     text = "\ufeffa b\r\nc\u2028d\x85e\n\n f \n"
     expected = ["a b", "c\u2028d\x85e", "", " f "]
     assert list(read_sentences(write(tmp_path / "plain.txt", text), "source")) == expected
@@ -31,7 +31,7 @@ def test_plain_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
         ("hypothesis", "this"),
     ],
 )
-def test_jsonl_gives_what_the_role_asks_for(role: Role, record: object, tmp_path: Path) -> None:
+def test_jsonl_is_read_by_the_keys_of_the_role(role: Role, record: object, tmp_path: Path) -> None:
     text = f"{json.dumps(record)}\n\n"
     assert list(read_sentences(write(tmp_path / "t.jsonl", text), role)) == ["this", ""]
     assert list(read_sentences(write(tmp_path / "t.jsonl.gz", gzip.compress(text.encode())), role)) == ["this", ""]

@@ -31,7 +31,7 @@ def test_rows_come_back_in_order_with_their_documents(tmp_path: Path) -> None:
     assert store.read_rows(place / "train.parquet", 1) == rows[:1]
 
 
-def test_card_tells_origin_counts_and_sizes(tmp_path: Path) -> None:
+def test_the_card_has_origin_counts_and_sizes(tmp_path: Path) -> None:
     store.keep(ENTRY, toy_corpus(), tmp_path)
     card = store.read_card(tmp_path, "toy-de-en")
     assert card["origin"] == "nowhere"
@@ -39,7 +39,7 @@ def test_card_tells_origin_counts_and_sizes(tmp_path: Path) -> None:
     assert card["pairs"] == {"train": 2, "validation": 1, "test": 1}
 
 
-def test_digest_follows_the_text_and_nothing_else(tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_text_only(tmp_path: Path) -> None:
     digests = []
     for number, target in enumerate(("one", "one", "ONE")):
         store.keep(ENTRY, toy_corpus(target), tmp_path / str(number))
@@ -54,7 +54,7 @@ def test_many_rows_are_written_in_pieces(tmp_path: Path) -> None:
     assert table.column("source").to_pylist() == [source for source, _, _ in rows]
 
 
-def test_an_interrupted_write_leaves_nothing_in_place(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     def breaking() -> Iterator[Row]:
         yield "eins", "one", None
         raise KeyboardInterrupt
@@ -66,7 +66,7 @@ def test_an_interrupted_write_leaves_nothing_in_place(tmp_path: Path) -> None:
     assert list((tmp_path / "corpora").iterdir()) == []
 
 
-def test_remains_of_another_fetch_are_replaced(tmp_path: Path) -> None:
+def test_an_incomplete_corpus_is_replaced(tmp_path: Path) -> None:
     place = store.corpus_folder(tmp_path, ENTRY.name)
     place.mkdir(parents=True)
     (place / "train.parquet").write_text("half a file")
@@ -74,7 +74,7 @@ def test_remains_of_another_fetch_are_replaced(tmp_path: Path) -> None:
     assert len(store.read_rows(place / "train.parquet", 10)) == 2
 
 
-def test_a_corpus_that_is_there_is_not_touched(tmp_path: Path) -> None:
+def test_an_existing_corpus_is_not_touched(tmp_path: Path) -> None:
     store.keep(ENTRY, toy_corpus("one"), tmp_path)
     store.keep(ENTRY, toy_corpus("other"), tmp_path)
     assert store.read_rows(store.split_files(tmp_path, ENTRY.name)["train"], 1)[0]["target"] == "one"
@@ -82,17 +82,17 @@ def test_a_corpus_that_is_there_is_not_touched(tmp_path: Path) -> None:
 
 def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
     corpus = RawCorpus({"train": [("a", "b", None)], "validation": [], "test": [("a", "b", None)]}, {})
-    with pytest.raises(FetchError, match="validation: no pair"):
+    with pytest.raises(FetchError, match="validation: the source has no pairs"):
         store.keep(ENTRY, corpus, tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "corpora").write_text("a file where the folder should be")
-    with pytest.raises(DiskError, match=r"cannot be written \(.*\); mend that, or choose another data folder$"):
+    with pytest.raises(DiskError, match=r"cannot be written \(.*\); free space, .* another data folder"):
         store.keep(ENTRY, toy_corpus(), tmp_path)
 
 
-def test_a_file_in_the_place_of_the_corpus_is_one_line(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_corpus_is_a_one_line_error(tmp_path: Path) -> None:
     place = store.corpus_folder(tmp_path, ENTRY.name)
     place.parent.mkdir()
     place.write_text("a file where the folder should be")

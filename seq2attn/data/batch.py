@@ -1,4 +1,4 @@
-"""A batch of sentence pairs as the models take it."""
+"""Batches of sentence pairs, the input of the models."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Ids = Sequence[int] | NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentence pairs, padded at the end to the longest."""
+    """Sentence pairs, padded at the end to the length of the longest."""
 
     source_ids: Tensor
     """(batch, source_len)"""
     source_valid: Tensor
     """(batch, source_len) True = real token."""
     target_input: Tensor
-    """(batch, target_len) BOS and the target."""
+    """(batch, target_len) BOS, then the target."""
     target_output: Tensor
-    """(batch, target_len) the target and EOS; PAD where there is none, which counts in no loss."""
+    """(batch, target_len) the target, then EOS; PAD, which every loss ignores, fills the rest."""
     target_tokens: int
     """Real tokens in `target_output`."""
 
@@ -36,7 +36,7 @@ class Batch:
         return self.source_ids.numel() + self.target_output.numel()
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The first and the second half of the pairs; there must be two at least."""
+        """The first and the second half of the pairs; the batch must have at least two."""
         first = self.source_ids.shape[0] // 2
 
         def take(rows: slice) -> Batch:
@@ -53,13 +53,13 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
-        """The same batch in page-locked memory, which a GPU reads by itself."""
-        return self._each(Tensor.pin_memory)
+        """The same batch in page-locked memory, from which a GPU copies asynchronously."""
+        return self._map(Tensor.pin_memory)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
             change(self.source_ids),
             change(self.source_valid),

@@ -1,4 +1,4 @@
-"""Folders that are built once, whatever happens meanwhile: a crash, or a second process that builds the same."""
+"""Atomic writes: a file or folder appears complete or not at all, despite crashes and concurrent processes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from seq2attn.errors import DiskError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` into `path`; until that is done, what was there stays.
+    """Write `content` to `path`, which keeps its old content until the new one is complete.
 
-    Raises: OSError, the draft being removed.
+    Raises: OSError; then no partial file is left.
     """
     draft = path.with_name(f".{path.name}.partial")
     try:
@@ -26,7 +26,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content, or a folder's list of names, to the disk."""
+    """Flush a file's content, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -35,11 +35,11 @@ def sync(path: Path) -> None:
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> None:
-    """Make `folder` with `build` unless it is there; it appears under its name only when it is whole.
+    """Create `folder` with `build` unless it exists; it appears under its name only once it is complete.
 
-    `build` fills an empty folder next to it. Of two processes that build at the same time the first to end wins.
+    `build` fills an empty folder next to it. If two processes build at the same time, the first to finish wins.
 
-    Raises: DiskError where the disk is full or refuses.
+    Raises: DiskError if the disk is full or not writable.
     """
     if folder.is_dir():
         return
@@ -49,13 +49,14 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> None:
             draft = Path(temporary) / folder.name
             draft.mkdir()
             build(draft)
-            # A rename that outlives a power cut must not name half a file.
+            # After a power cut, the renamed folder must not contain incomplete files.
             for path in (*draft.iterdir(), draft):
                 sync(path)
             _publish(draft, folder)
     except OSError as error:
         reason = error.strerror or error
-        raise DiskError(f"{folder}: cannot be written ({reason}); mend that, or choose another data folder") from error
+        advice = "free space, fix its permissions, or set another data folder with SEQ2ATTN_DATA"
+        raise DiskError(f"{folder}: cannot be written ({reason}); {advice}") from error
 
 
 def _publish(draft: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Normalised text, and the rules that keep or drop a pair."""
+"""Text normalisation, and the rules by which pairs are kept or dropped."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from seq2attn.data.store import Row
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SPARED_WORDS = 5
-# What is longer is no sentence, but a file without line ends or a piece of another; it would take all memory.
+# Longer text is not a sentence but, for instance, a file without line ends; it would exhaust the memory.
 _LONGEST_CHARACTERS = 20_000
 _TOO_LONG = ("too_long_source", "too_long_target")
 
 
-def is_no_sentence(source: str, target: str) -> bool:
+def is_too_long_for_a_sentence(source: str, target: str) -> bool:
     """Whether a side is longer than any sentence."""
     return max(len(source), len(target)) > _LONGEST_CHARACTERS
 
 
 def normalise(text: str) -> str:
-    """`text` in Unicode NFC, each run of blanks and control characters one space, none at either end.
+    """`text` in Unicode NFC, with each run of whitespace and control characters as one space, and stripped.
 
-    NUL is removed. U+2581 becomes `_`: SentencePiece writes spaces with it, so that a text's own would come back as
-    a space.
+    NUL is removed. U+2581 becomes `_`: it is SentencePiece's sign for a space and would be decoded as one.
     """
     text = text.replace("\0", "").replace("\N{LOWER ONE EIGHTH BLOCK}", "_")
-    # Such characters are rare, and to look for each is dear: all text of a corpus comes by here.
+    # Control characters are rare and the search for them is slow, and this runs on every text of a corpus.
     if not text.isprintable():
         text = _CONTROLS.sub(" ", text)
     return unicodedata.normalize("NFC", " ".join(text.split()))
@@ -41,7 +40,7 @@ def normalise(text: str) -> str:
 
 @dataclass
 class SplitCounts:
-    """What cleaning did to one split, in pairs: `read` = `kept` - `clauses` - `joined` + all `dropped`."""
+    """The effect of cleaning on one split, in pairs: `read` = `kept` - `clauses` - `joined` + all `dropped`."""
 
     read: int = 0
     kept: int = 0
@@ -50,13 +49,13 @@ class SplitCounts:
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str) -> None:
-        """Count one pair that is left out."""
+        """Count one dropped pair."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
 
 @dataclass(frozen=True)
 class TrainingRules:
-    """Which pairs train a model; `data` in the configuration describes each limit."""
+    """Which pairs are used for training; the section `data` of the configuration describes each limit."""
 
     source_language: str
     target_language: str
@@ -68,10 +67,10 @@ class TrainingRules:
     held_out_sources: Set[str]
 
     def reason_to_drop(self, source: str, target: str) -> str | None:
-        """Why the normalised pair is left out, None where it stays."""
+        """Why the normalised pair is dropped; None if it is kept."""
         if not source or not target:
             return "empty"
-        if is_no_sentence(source, target):
+        if is_too_long_for_a_sentence(source, target):
             return "no_sentence"
         source_words, target_words = self.count_both(source, target)
         if self.max_source_words is not None and source_words > self.max_source_words:
@@ -86,7 +85,7 @@ class TrainingRules:
         return None
 
     def count_both(self, source: str, target: str) -> tuple[int, int]:
-        """Words of source and target; characters where the language writes without spaces."""
+        """Words of source and target; characters in languages written without spaces."""
         return (
             count_words(source, is_unspaced(self.source_language)),
             count_words(target, is_unspaced(self.target_language)),
@@ -94,11 +93,11 @@ class TrainingRules:
 
 
 def clean_held_out(rows: Iterable[Row], counts: SplitCounts) -> Iterator[Row]:
-    """Validation or test rows, normalised, without the empty ones and what is no sentence; fills `counts`."""
+    """The normalised validation or test rows, except empty and far too long ones; fills `counts`."""
     for source, target, document in _normalised(rows, counts):
         if not source or not target:
             counts.drop("empty")
-        elif is_no_sentence(source, target):
+        elif is_too_long_for_a_sentence(source, target):
             counts.drop("no_sentence")
         else:
             counts.kept += 1
@@ -106,21 +105,21 @@ def clean_held_out(rows: Iterable[Row], counts: SplitCounts) -> Iterator[Row]:
 
 
 def clean_training(rows: Iterable[Row], rules: TrainingRules, counts: SplitCounts) -> Iterator[Row]:
-    """Training rows, normalised, that `rules` keep, each followed by its clauses where they are asked for.
+    """The normalised training rows that `rules` keep, each followed by its clauses if `rules.split_clauses`.
 
-    A pair that is left out for its length alone still gives its clauses. Pairs that occur more than once in training
-    stay. After the last row of a document come its joined ones where they are asked for; they and clauses have no
-    document. `counts` is filled on the way.
+    A pair that is dropped only for its length still yields its clauses. Repeated training pairs are kept. The last row
+    of a document is followed by the joined rows of the document if `rules.join` is above 1. Clauses and joined rows
+    have no document. Fills `counts`.
     """
-    for document, of_document in groupby(_normalised(rows, counts), key=itemgetter(2)):
-        whole: list[Row] = []
-        for source, target, _ in of_document:
+    for document, document_rows in groupby(_normalised(rows, counts), key=itemgetter(2)):
+        to_join: list[Row] = []
+        for source, target, _ in document_rows:
             reason = rules.reason_to_drop(source, target)
             if reason is None:
                 counts.kept += 1
                 yield source, target, document
                 if rules.join > 1 and document is not None:
-                    whole.append((source, target, document))
+                    to_join.append((source, target, document))
             else:
                 counts.drop(reason)
             if rules.split_clauses and reason in (None, *_TOO_LONG):
@@ -129,18 +128,18 @@ def clean_training(rows: Iterable[Row], rules: TrainingRules, counts: SplitCount
                         counts.kept += 1
                         counts.clauses += 1
                         yield *clause, None
-        for joined in _joined(whole, rules):
+        for joined in _joined(to_join, rules):
             counts.kept += 1
             counts.joined += 1
             yield joined
 
 
 def _joined(rows: Sequence[Row], rules: TrainingRules) -> Iterator[Row]:
-    """Groups of 2 up to `rules.join` consecutive rows of a document, each a row that the rules keep."""
+    """Groups of 2 to `rules.join` consecutive rows of a document, each joined into one row, if the rules keep it."""
     sources, targets, documents = zip(*rows, strict=True) if rows else ((), (), ())
     lengths = [rules.count_both(source, "")[0] for source in sources]
     groups = [group for size in range(2, rules.join + 1) for group in consecutive_groups(documents, lengths, size)]
-    # What is left at the end of a document is the same for several sizes.
+    # The smaller group at the end of a document can be the same for several sizes.
     for group in dict.fromkeys(group for group in groups if len(group) > 1):
         source = join_texts(sources[group.start : group.stop], rules.source_language)
         target = join_texts(targets[group.start : group.stop], rules.target_language)

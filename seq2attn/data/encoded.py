@@ -1,4 +1,4 @@
-"""Sentence pairs as token ids in memory-mapped Arrow files: encoded once, read without a copy."""
+"""Token ids of sentence pairs in memory-mapped Arrow files: encoded once, read without copying."""
 
 from __future__ import annotations
 
@@ -20,27 +20,25 @@ Ids = npt.NDArray[np.int32]
 # Part of every cache key. Raise it when the layout of the file or the encoding changes.
 _FORMAT_VERSION = 1
 
-# Every batch of a file but the last has this many pairs, so that a division finds the batch of a pair.
+# Every batch of a file except the last has this many pairs, so a division finds the batch of a pair.
 _PAIRS_PER_BATCH = 8192
 _SCHEMA = pa.schema([("source", pa.list_(pa.int32())), ("target", pa.list_(pa.int32()))])
 _FILE = "ids.arrow"
 
 
 class EncodedPairs:
-    """Token ids of sentence pairs, in order. Only the lengths are held in memory, 8 bytes a pair."""
+    """Token ids of sentence pairs, in order. Only the lengths are in memory, 8 bytes per pair."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path`, a file that `encode_split` wrote.
+        """Open `path`, a file written by `encode_split`.
 
-        Raises: DataError where it is missing or damaged.
+        Raises: DataError if it is missing or damaged.
         """
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
         except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{path.parent}: this cache is damaged; delete the folder and run the command again"
-            ) from error
+            raise DataError(f"{path.parent}: damaged cache; delete the folder and run the command again") from error
         self._sources = _Column([batch.column("source") for batch in batches])
         self._targets = _Column([batch.column("target") for batch in batches])
 
@@ -59,7 +57,7 @@ class EncodedPairs:
         return self._targets.lengths
 
     def source(self, index: int) -> Ids:
-        """Ids of a source with EOS at the end: a read-only view, `(source_len,)`."""
+        """Ids of a source, EOS included: a read-only view, `(source_len,)`."""
         return self._sources.ids(index)
 
     def target(self, index: int) -> Ids:
@@ -84,7 +82,7 @@ class _Column:
 def encode_split(corpus: Corpus, split: str, subwords: Subwords, cache_folder: Path) -> EncodedPairs:
     """The ids of one split of `corpus`, read from `cache_folder` or encoded into it.
 
-    Raises: DiskError where the cache cannot be written, DataError where it is damaged.
+    Raises: DiskError if the cache cannot be written; DataError if it is damaged.
     """
     key = json.dumps([_FORMAT_VERSION, corpus.digest, split, subwords.digest])
     folder = cache_folder / f"ids-{hashlib.sha256(key.encode()).hexdigest()[:20]}"

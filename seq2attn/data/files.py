@@ -1,6 +1,6 @@
-"""Readers of users' own sentence pairs: TSV, JSONL, Parquet, or two line-aligned text files.
+"""Readers of the user's own text: TSV, JSONL, Parquet, or two line-aligned text files.
 
-Text is read as bytes and split at `\\n` alone: U+2028, U+0085 and a lone carriage return are text.
+Text is read as bytes and split at `\\n` only: U+2028, U+0085 and a lone carriage return are part of a line.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _DOCUMENT = "document"
 
 
 def read_pairs(spec: str | list[str], source_language: str, target_language: str) -> Iterator[Pair]:
-    """What `read_rows` reads, without the documents."""
+    """The rows of `read_rows`, without their documents."""
     return ((source, target) for source, target, _ in read_rows(spec, source_language, target_language))
 
 
 def read_rows(spec: str | list[str], source_language: str, target_language: str) -> Iterator[Row]:
-    """The sentence pairs that `spec` names, in order, as they stand in the files, each with its document.
+    """The sentence pairs in the files given by `spec`, in order and unchanged, each with its document.
 
     `spec` is a path, a prefix or two paths, as in `data.train`. An empty line of a table and a null are empty text.
     JSONL and Parquet name documents in a field `document`; the other forms have none.
 
-    Raises: DataError naming file and line; for a missing file at once, else when the iterator gets there.
+    Raises: DataError naming file and line: at once for a missing file, otherwise when iteration reaches the line.
     """
     files = resolve_files(spec, source_language, target_language)
     if len(files) == 2:
@@ -57,19 +57,19 @@ def read_rows(spec: str | list[str], source_language: str, target_language: str)
 
 
 def resolve_files(spec: str | list[str], source_language: str, target_language: str) -> tuple[Path, ...]:
-    """The one file (a table) or the two (source and target lines) that `spec` names.
+    """The file (a table) or the two files (source and target lines) given by `spec`.
 
-    Of `text/train.de` and `text/train.de.gz` the plain one is taken.
+    If `text/train.de` and `text/train.de.gz` both exist, the plain one is used.
 
-    Raises: DataError where a file is missing, or two are named as those of the other language each.
+    Raises: DataError if a file is missing, or if the endings of two files show that they are swapped.
     """
     if isinstance(spec, list):
         if len(spec) != 2:
-            raise DataError(f"{spec}: {len(spec)} file names; expected {_FORMS}")
+            raise DataError(f"{spec}: {len(spec)} file name(s); expected {_FORMS}")
         endings = tuple(Path(name.removesuffix(".gz")).suffix.removeprefix(".") for name in spec)
         if endings == (target_language, source_language) != endings[::-1]:
             raise DataError(
-                f"{spec[0]}: named as {target_language}, and it is the source, which is {source_language}; "
+                f"{spec[0]}: given as the source, which is {source_language}, but its name ends in {target_language}; "
                 "swap the two files, or the two languages"
             )
         return _existing(spec[0]), _existing(spec[1])
@@ -79,7 +79,7 @@ def resolve_files(spec: str | list[str], source_language: str, target_language: 
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of UTF-8 text, without their ends (LF or CRLF) and a byte-order mark.
+    """The lines of UTF-8 text, without line ends (LF or CRLF) and byte-order mark.
 
     `path`: a plain file, a `.gz` file, or `-` for standard input.
 
@@ -91,13 +91,13 @@ def read_lines(path: Path) -> Iterator[str]:
             for number, line in enumerate(file, start=1):
                 yield decode_line(line.removeprefix(_BOM) if number == 1 else line, f"{path}:{number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}:{number + 1}: gzip data breaks off or is damaged; copy the file again") from error
+        raise DataError(f"{path}:{number + 1}: truncated or damaged gzip data; copy the file again") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def decode_line(line: bytes, place: str) -> str:
-    """The text of one line of UTF-8, without its end (LF or CRLF).
+    """The text of one line of UTF-8, without its line end (LF or CRLF).
 
     Raises: DataError naming `place`.
     """
@@ -110,7 +110,7 @@ def decode_line(line: bytes, place: str) -> str:
 
 
 def parse_json_line(line: str, place: str) -> object:
-    """What a line of JSONL holds.
+    """The value in a line of JSONL.
 
     Raises: DataError naming `place`.
     """
@@ -118,37 +118,37 @@ def parse_json_line(line: str, place: str) -> object:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", None) or error
-        raise DataError(f"{place}: not valid JSON ({reason}); expected one object a line") from error
+        raise DataError(f"{place}: not valid JSON ({reason}); expected one object per line") from error
 
 
 def as_text(value: object, name: str, place: str) -> str:
     """The text of a field called `name`; a null is empty text.
 
-    Raises: DataError naming `place` where it is not text, or text that could not be written again.
+    Raises: DataError naming `place` if it is not text, or text that cannot be encoded.
     """
     if value is None:
         return ""
     if not isinstance(value, str):
         raise DataError(f"{place}: {name} is {type(value).__name__}; expected text")
     try:
-        # JSON can spell half a surrogate pair, which is no character and could never be written again.
+        # JSON can contain half a surrogate pair, which is not a character and cannot be written to a file.
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DataError(f"{place}: {name} holds a lone surrogate \\u{ord(value[error.start]):04x}") from error
+        raise DataError(f"{place}: {name} contains a lone surrogate \\u{ord(value[error.start]):04x}") from error
     return value
 
 
 def _table_kind(path: Path) -> str | None:
-    """`.tsv`, `.jsonl` (both also zipped) or `.parquet`; None where the name is none of a table."""
+    """`.tsv` or `.jsonl` (either also with `.gz`) or `.parquet`; None if the name is not that of a table."""
     kind = Path(path.name.removesuffix(".gz")).suffix
-    # Parquet compresses its own columns; zipped once more it could not be read in parts.
+    # Parquet compresses its own columns; inside gzip it could not be read in parts.
     return kind if kind in (".tsv", ".jsonl") or path.suffix == ".parquet" else None
 
 
 def _existing(name: str) -> Path:
     path = Path(name)
     if not path.is_file():
-        raise DataError(f"{name}: no such file; a path starts at / or at the folder that the command is run in")
+        raise DataError(f"{name}: no such file; relative paths start in the current folder")
     return path
 
 
@@ -183,7 +183,7 @@ def _read_two_files(source_path: Path, target_path: Path) -> Iterator[Pair]:
 
 
 def _read_tsv(path: Path) -> Iterator[Pair]:
-    """Lines of two fields, without header and quoting."""
+    """Lines of two fields, without header or quoting."""
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split("\t") if line else ["", ""]
         if len(fields) != 2:
@@ -222,9 +222,11 @@ def _read_parquet(path: Path, languages: Pair) -> Iterator[Row]:
                 yield _pick_row(record, languages, f"{path}:{row}")
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise DataError(f"{path}: not a whole Parquet file ({reason}); copy or write it again") from error
+        raise DataError(f"{path}: truncated or damaged Parquet file ({reason}); copy or write it again") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{row + 1}: not valid UTF-8 in this row or soon after; write text as UTF-8") from error
+        raise DataError(
+            f"{path}:{row + 1}: not valid UTF-8 in this row or soon after it; write the text as UTF-8"
+        ) from error
 
 
 def _pick_row(record: Mapping[str, object], languages: Pair, where: str) -> Row:
@@ -255,7 +257,7 @@ _KEYS: dict[Role, tuple[str, ...]] = {
 
 
 def read_sentences(path: Path, role: Role) -> Iterator[str]:
-    """The sentences of a file, in order: one a line, plain or `.gz`, from `.jsonl` by the first key that is there.
+    """The sentences of a file, in order: one per line, plain or `.gz`; in `.jsonl`, the first known key of each object.
 
     A line of JSONL is an object, a text, or a list of either, best first (as `seq2attn translate --json` writes it).
 

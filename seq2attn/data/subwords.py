@@ -1,4 +1,4 @@
-"""SentencePiece subwords: training, saving, and text to ids and back."""
+"""SentencePiece subwords: training, saving, encoding and decoding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 
 Side = Literal["source", "target"]
 
-# More text changes the subwords no more, and SentencePiece holds all of it in memory.
+# More text would hardly change the subwords, and SentencePiece holds all of it in memory.
 _TRAINING_PAIRS = 1_000_000
 _READ_ROWS = 10_000
 
@@ -32,12 +32,12 @@ _SEVERE_ONLY = 2
 
 
 class Subwords:
-    """One vocabulary for both languages (joint), or one for each. Ids 0 to 3 are PAD, UNK, BOS and EOS in any."""
+    """One vocabulary for both languages (joint), or one for each. Ids 0 to 3 are always PAD, UNK, BOS and EOS."""
 
     def __init__(self, source_model: bytes, target_model: bytes | None = None) -> None:
-        """`source_model`, `target_model`: serialized SentencePiece models; no target model: the source's serves both.
+        """`source_model`, `target_model`: serialized SentencePiece models; without the second, the first serves both.
 
-        Raises: DataError where a model is damaged or has other special ids.
+        Raises: DataError if a model is damaged or has other special ids.
         """
         self.joint = target_model is None
         self._models = (source_model,) if target_model is None else (source_model, target_model)
@@ -46,27 +46,28 @@ class Subwords:
 
     @classmethod
     def train(cls, pairs: datasets.Dataset, config: SubwordsConfig) -> Subwords:
-        """Subwords learned from the training `pairs` (columns "source" and "target"); the same pairs give the same.
+        """Subwords learned from the training `pairs` (columns "source" and "target"). Deterministic.
 
-        Raises: ConfigError where the text allows no vocabulary of `config.vocab_size`, naming what it allows.
+        Raises: ConfigError if the text allows no vocabulary of `config.vocab_size`, naming the size it allows;
+        DataError if there are no pairs.
         """
         if not len(pairs):
-            raise DataError("there are no training pairs to learn subwords from")
+            raise DataError("no training pairs to learn subwords from")
         if config.joint:
             return cls(_train_model(pairs, ("source", "target"), config))
         return cls(_train_model(pairs, ("source",), config), _train_model(pairs, ("target",), config))
 
     @classmethod
     def load(cls, folder: Path) -> Subwords:
-        """Subwords that `save` wrote.
+        """Subwords written by `save`.
 
-        Raises: DataError where a file is missing or damaged.
+        Raises: DataError if a file is missing or damaged.
         """
         names = _file_names(joint=(folder / "subwords.model").is_file())
         try:
             return cls(*[(folder / name).read_bytes() for name in names])
         except FileNotFoundError as error:
-            raise DataError(f"{folder}: holds no subwords.model; is this the folder of a run?") from error
+            raise DataError(f"{folder}: has no subwords.model; is this a run folder?") from error
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
         except DataError as error:
@@ -93,20 +94,20 @@ class Subwords:
         return hashlib.sha256(b"".join(hashlib.sha256(model).digest() for model in self._models)).hexdigest()
 
     def encode_source(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, normalised first, with EOS at the end."""
+        """The ids of each text, which is normalised first; EOS is the last."""
         return self._source.encode([normalise(text) for text in texts], add_eos=True)
 
     def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, normalised first, without BOS and EOS."""
+        """The ids of each text, which is normalised first, without BOS and EOS."""
         return self._target.encode([normalise(text) for text in texts])
 
     def decode_target(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each list of ids, on one line; PAD, BOS and EOS are silent."""
-        # Bytes in a row can spell anything, even a line end.
+        """The text of each list of ids, without line ends; PAD, BOS and EOS decode to nothing."""
+        # Byte subwords can spell any character, even a line end.
         return [normalise(text) for text in self._target.decode([list(sentence) for sentence in ids])]
 
     def pieces(self, ids: Sequence[int], side: Side) -> list[str]:
-        """The subwords with these ids, spaces written as U+2581."""
+        """The subwords with these ids; U+2581 stands for a space."""
         processor = self._source if side == "source" else self._target
         return processor.id_to_piece(list(ids))
 
@@ -120,10 +121,10 @@ def _load_model(model: bytes) -> sentencepiece.SentencePieceProcessor:
     try:
         processor.LoadFromSerializedProto(model)
     except _ERRORS_OF_SENTENCEPIECE as error:
-        raise DataError("not a SentencePiece model, or a damaged one") from error
+        raise DataError("not a valid SentencePiece model") from error
     special = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
     if special != (PAD_ID, UNK_ID, BOS_ID, EOS_ID):
-        raise DataError(f"a SentencePiece model with PAD, UNK, BOS, EOS at {special}; expected 0, 1, 2, 3")
+        raise DataError(f"a SentencePiece model with PAD, UNK, BOS, EOS as ids {special}; expected 0, 1, 2, 3")
     return processor
 
 
@@ -141,17 +142,17 @@ def _train_model(pairs: datasets.Dataset, columns: Sequence[Side], config: Subwo
             vocab_size=config.vocab_size,
             model_type=config.kind,
             byte_fallback=config.byte_fallback,
-            # Thousands of characters would crowd out the subwords: then the rarest go (to bytes, or to UNK).
+            # Thousands of characters would crowd out the subwords, so the rarest are left to bytes or UNK.
             character_coverage=1.0 if len(alphabet) <= config.vocab_size // 4 else 0.9995,
             pad_id=PAD_ID,
             unk_id=UNK_ID,
             bos_id=BOS_ID,
             eos_id=EOS_ID,
-            # The text is normalised already, in a way that can be undone.
+            # The text is already normalised.
             normalization_rule_name="identity",
-            # In bytes. Longer lines are left out, and the default is shorter than some paragraphs.
+            # In bytes. SentencePiece skips longer lines, and its default is shorter than some paragraphs.
             max_sentence_length=2**20,
-            # Fixed, because sums of floats depend on how the text is shared out.
+            # Fixed, because floating-point sums depend on how the text is divided among threads.
             num_threads=4,
             minloglevel=_SEVERE_ONLY,
         )
@@ -170,7 +171,7 @@ def _explain(message: str, columns: Sequence[Side], config: SubwordsConfig) -> C
     text = f"the {' and '.join(columns)} text"
     if most := re.search(r"value <= (\d+)", message):
         return ConfigError(
-            f"subwords.vocab_size: {config.vocab_size} is more than {text} allows; {most[1]} at most, as in "
+            f"subwords.vocab_size: {config.vocab_size} is more than {text} allows; use at most {most[1]}, as in "
             f"--set subwords.vocab_size={most[1]}"
         )
     if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):

@@ -218,8 +218,8 @@ def test_a_state_of_another_version_is_named(run: RunFolder, fault: Fault) -> No
 @pytest.mark.parametrize(
     ("part", "found"),
     [
-        (slice(0, 0), "subwords.model is not a SentencePiece model, or a damaged one"),
-        (slice(1, None), "subwords.model is not a SentencePiece model, or a damaged one"),
+        (slice(0, 0), "subwords.model is not a valid SentencePiece model"),
+        (slice(1, None), "subwords.model is not a valid SentencePiece model"),
         # A piece of a model can be a model, of a few subwords.
         (slice(0, 100), "belongs to another model: subwords.digest was"),
     ],

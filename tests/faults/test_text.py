@@ -67,7 +67,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str, str]] = {
     "gzip cut short": (
         {"train.tsv.gz": gzip.compress(TSV)[:-20]},
         "train.tsv.gz",
-        "gzip data breaks off or is damaged; copy the file again",
+        "truncated or damaged gzip data; copy the file again",
     ),
     "a folder": ({"train.tsv.d/x": b""}, "train.tsv.d", "found neither"),
 }
@@ -92,7 +92,7 @@ def test_swapped_files(tmp_path: Path, fault: Fault) -> None:
     with fault():
         done = train_on(tmp_path, dict(files), f"[{tmp_path}/train.yy, {tmp_path}/train.xx]")
         assert done.code == 2
-        assert "train.yy: named as yy, and it is the source, which is xx; swap the two" in done.complaint
+        assert "train.yy: given as the source, which is xx, but its name ends in yy; swap the two" in done.complaint
         assert train_on(tmp_path, dict(files), f"[{tmp_path}/train.xx, {tmp_path}/train.yy]").code == 0
 
 
@@ -147,7 +147,7 @@ def test_any_script_trains_and_unseen_characters_survive(name: str, tmp_path: Pa
         done = train_on(tmp_path, files, subwords__vocab_size="350", train__validation_sentences="1")
         if done.code == 2:  # the text allows fewer subwords, or needs more for its characters
             assert "subwords.vocab_size: 350 is" in done.complaint
-            number = done.complaint.split(" at most")[0].split()[-1]
+            number = done.complaint.split(" at most ")[1].split(",")[0]
             done = train_on(tmp_path, files, subwords__vocab_size=number, train__validation_sentences="1")
         assert done.code == 0, done.stderr
         subwords = Subwords.load(tmp_path / "run")
@@ -162,7 +162,7 @@ def test_a_vocabulary_larger_than_the_text_allows(tmp_path: Path, fault: Fault) 
         done = train_on(tmp_path, {"train.tsv": TSV}, subwords__vocab_size="50000")
         assert done.code == 2
         assert "subwords.vocab_size: 50000 is more than the source and target text allows; " in done.complaint
-        most = done.complaint.split("; ")[1].split()[0]
+        most = done.complaint.split(" at most ")[1].split(",")[0]
         assert train_on(tmp_path, {"train.tsv": TSV}, subwords__vocab_size=most).code == 0
 
 
