@@ -133,7 +133,7 @@ def test_a_path_is_a_configuration_and_a_budget_replaces_its_own(
     monkeypatch.setattr(seq2attn.api.runs, "run_training", lambda *given: seen.append(given) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         seq2attn.train(str(RNN_ATTENTION), minutes=2)
-    ((config, folder, device, resume, quiet),) = seen
+    ((config, folder, device, resume, quiet, _),) = seen
     assert (config.train.max_minutes, folder, device, resume, quiet) == (
         2, Path("runs/RNN, attention"), "auto", False, False,
     )  # fmt: skip

@@ -27,12 +27,14 @@ from seq2attn.config.schema import Config
 from seq2attn.data.batch import Batch
 from seq2attn.data.loader import Loader
 from seq2attn.data.subwords import PAD_ID
+from seq2attn.experiment import pictures
+from seq2attn.experiment.pictures import Pictures
 from seq2attn.models.build import build_model
 from seq2attn.runs.folder import RunFolder
-from seq2attn.training import loop, pictures
+from seq2attn.training import loop
 from seq2attn.training.board import Board
-from seq2attn.training.log import Window
-from seq2attn.training.pictures import Pictures
+from seq2attn.training.log import MetricsWindow, TrainingLog
+from seq2attn.training.loop import Validated
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.train import train
 from seq2attn.training.update import Update
@@ -76,7 +78,7 @@ def run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("runs") / "run")
     with pytest.MonkeyPatch.context() as patch:
         show_everything(patch)
-        train(config_of(text, "transformer", histograms=True), run.path, "cpu", quiet=True)
+        train(config_of(text, "transformer", histograms=True), run.path, "cpu", quiet=True, observer=Pictures())
     return run
 
 
@@ -138,7 +140,7 @@ def test_pictures_show_every_validation(run: RunFolder) -> None:
 
 @pytest.mark.usefixtures("_everything_shown")
 def test_a_fixed_context_has_no_attention_to_show(text: Path, tmp_path: Path) -> None:
-    train(config_of(text, "fixed"), tmp_path / "run", "cpu", quiet=True)
+    train(config_of(text, "fixed"), tmp_path / "run", "cpu", quiet=True, observer=Pictures())
     tags = events_of(RunFolder(tmp_path / "run")).Tags()
     assert tags["images"] == ["bleu_by_length"]
     assert tags["histograms"] == [], "nobody asked for them"
@@ -160,7 +162,7 @@ def test_the_layout_puts_training_and_validation_on_one_plot(run: RunFolder) -> 
     assert lines == [2, 2, 2, 2]
 
 
-def test_settings_stand_beside_the_final_figures(run: RunFolder) -> None:
+def test_settings_stand_next_to_the_final_metrics(run: RunFolder) -> None:
     plugin = events_of(run).summary_metadata
     content = {
         tag: plugin[tag].plugin_data.content
@@ -192,7 +194,7 @@ def test_the_projector_has_a_vector_for_each_subword(run: RunFolder) -> None:
 
 
 def test_the_last_validation_has_all_pictures_whatever_they_take(text: Path, tmp_path: Path) -> None:
-    train(config_of(text, "additive"), tmp_path / "run", "cpu", quiet=True)
+    train(config_of(text, "additive"), tmp_path / "run", "cpu", quiet=True, observer=Pictures())
     events = events_of(RunFolder(tmp_path / "run"))
     assert [events.Images(tag)[-1].step for tag in ("bleu_by_length", "attention/1", "attention/3")] == [6, 6, 6]
 
@@ -220,16 +222,12 @@ def test_a_killed_run_goes_on_without_doubling_its_lines(text: Path, tmp_path: P
 
 @pytest.mark.usefixtures("_everything_shown")
 @pytest.mark.parametrize("family", ["additive", "transformer"])
-def test_what_is_shown_changes_no_number(
-    family: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_shown_changes_no_number(family: str, text: Path, tmp_path: Path) -> None:
     config = config_of(text, family, histograms=True, label_smoothing=0.1)
     chance = (random.getstate(), str(np.random.get_state()))
-    train(config, tmp_path / "shown", "cpu", quiet=True)
+    train(config, tmp_path / "shown", "cpu", quiet=True, observer=Pictures())
     assert (random.getstate(), str(np.random.get_state())) == chance
-    with monkeypatch.context() as patch:
-        patch.setattr(Pictures, "show", lambda *arguments: None)
-        train(config, tmp_path / "unseen", "cpu", quiet=True)
+    train(config, tmp_path / "unseen", "cpu", quiet=True)
     assert_same_run(tmp_path / "shown", tmp_path / "unseen")
 
 
@@ -247,11 +245,10 @@ def test_pictures_wait_until_they_cost_less_than_their_share(
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint).train()
     validator = Validator(text, config, CPU)
     result = validator.validate(model)
-    shown, run = Pictures(validator, config), RunFolder(tmp_path)
-    board = Board(run.tensorboard, 0)
-    for step, seconds in ((1, 1e-6), (2, 1e-6), (3, 1e9)):
-        shown.show(board, step, seconds, model, result)
-    board.close()
+    observer, run = Pictures(), RunFolder(tmp_path)
+    with TrainingLog([Board(run.tensorboard, 0)]) as log:
+        for step, seconds in ((1, 1e-6), (2, 1e-6), (3, 1e9)):
+            observer.validated(Validated(step, seconds, model, result, validator, log))
     assert model.training
     events = events_of(run)
     assert [image.step for image in events.Images("bleu_by_length")] == [1, 3]
@@ -273,7 +270,7 @@ def test_scores_are_sacrebleu_s(prepared: tuple[Config, PreparedText]) -> None:
         assert len(rows) >= 20
         chosen = [[side[row] for row in rows] for side in (translations, validator.references)]
         assert bleu == sacrebleu.corpus_bleu(chosen[0], [chosen[1]]).score
-    assert result.figures()["perplexity/validation"] == pytest.approx(math.e)
+    assert result.metrics()["perplexity/validation"] == pytest.approx(math.e)
 
 
 @pytest.mark.usefixtures("_everything_shown")
@@ -301,10 +298,10 @@ def test_a_tensorflow_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_perplexity_knows_no_label_smoothing() -> None:
-    window = Window()
+    window = MetricsWindow()
     window.add(Update(3.0, math.log(8.0), 1.0, target_tokens=6), 0.1, source_tokens=5, positions=20)
     window.add(Update(2.0, math.log(2.0), 1.0, target_tokens=4), 0.1, source_tokens=5, positions=20)
-    figures = window.figures()
-    assert figures["loss/train"] == 2.5
-    assert figures["perplexity/train"] == pytest.approx(4.0)
-    assert figures["speed/padding_share"] == 0.5
+    metrics = window.metrics()
+    assert metrics["loss/train"] == 2.5
+    assert metrics["perplexity/train"] == pytest.approx(4.0)
+    assert metrics["speed/padding_share"] == 0.5

@@ -56,15 +56,15 @@ def config_of(text: Path, family: str, **train_settings: Any) -> Config:
 
 
 def call_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], object]) -> None:
-    """Do `action` when the training figures of update `step` are logged."""
-    figures = TrainingLog.figures
+    """Do `action` when the training metrics of update `step` are logged."""
+    metrics = TrainingLog.metrics
 
     def watch(self: TrainingLog, now: int, values: Mapping[str, float]) -> None:
-        figures(self, now, values)
+        metrics(self, now, values)
         if now == step and "loss/train" in values:
             action()
 
-    monkeypatch.setattr(TrainingLog, "figures", watch)
+    monkeypatch.setattr(TrainingLog, "metrics", watch)
 
 
 def interrupt() -> None:
@@ -151,7 +151,7 @@ def test_a_folder_with_a_run_is_not_trained_over(text: Path, tmp_path: Path, mon
     with monkeypatch.context() as patch:
         call_at(patch, 2, interrupt)
         train(config, run, "cpu", quiet=True)
-    with pytest.raises(RunError, match="already holds a run; go on with --resume"):
+    with pytest.raises(RunError, match="already holds a run; resume it with --resume"):
         train(config, run, "cpu", quiet=True)
     train(config, run, "cpu", resume=True, quiet=True)
     with pytest.raises(RunError, match="this run is finished"):
@@ -187,7 +187,7 @@ def test_a_run_does_not_go_on_with_other_text(tmp_path: Path, monkeypatch: pytes
         call_at(patch, 2, interrupt)
         train(config, run, "cpu", quiet=True)
     write_copy_task(tmp_path / "text", pairs=179)
-    with pytest.raises(DataError, match="begun with other text"):
+    with pytest.raises(DataError, match="started with other text"):
         train(config, run, "cpu", resume=True, quiet=True)
 
 

@@ -12,14 +12,14 @@ from seq2attn.config.schema import Config
 from seq2attn.decoding.translate import Translator
 from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError, RunError, TrainingError
+from seq2attn.experiment.pictures import Pictures
 from seq2attn.models.build import build_model
 from seq2attn.runs.checkpoint import load_weights, read_manifest, weights_of
 from seq2attn.runs.folder import RunFolder, load_run
 from seq2attn.training import loop
-from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer
 from seq2attn.training.prepare import prepare_text
-from seq2attn.training.train import train
+from seq2attn.training.train import open_log, train
 from tests.training_samples import FAMILIES, loss_curve, make_config, read_metrics, write_copy_task
 
 CPU = torch.device("cpu")
@@ -170,7 +170,7 @@ def test_losses_that_are_no_numbers_change_no_weight_and_end_the_run(text: Path,
     before = {name: value.clone() for name, value in weights_of(model).items()}
     trainer = Trainer(config, prepared, model, run, CPU)
     reason = r"^3 updates in a row .* loss is nan"
-    with TrainingLog(run, 0, quiet=True) as log, pytest.raises(TrainingError, match=reason):
+    with open_log(run, 0, quiet=True) as log, pytest.raises(TrainingError, match=reason):
         trainer.run(log)
     assert all(torch.equal(value, before[name]) for name, value in weights_of(model).items())
     assert (trainer.step, run.steps()) == (3, [3])
@@ -218,7 +218,7 @@ def test_the_folder_of_a_run_can_be_read_back(text: Path, tmp_path: Path, capsys
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     config = small(text, validate_every_steps=3, validation_sentences=4)
-    train(config, tmp_path / "run", "cpu")
+    train(config, tmp_path / "run", "cpu", observer=Pictures())
     run = RunFolder(tmp_path / "run")
     assert run.read_config() == config
     env = run.read_env()

@@ -24,6 +24,7 @@ from seq2attn.evaluation.lengths import LengthOf, LengthUnit
 from seq2attn.evaluation.metrics import metrics_named
 from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
 from seq2attn.experiment.explore import check_words, explore_runs
+from seq2attn.experiment.pictures import Pictures
 from seq2attn.experiment.reproduce import presets_folder
 from seq2attn.runs.folder import RunFolder, TrainedRun
 from seq2attn.runs.folder import load_run as read_run
@@ -197,7 +198,8 @@ def train(
         if folder.read_config() != settings:
             raise ConfigError(f"{folder.path}: holds a run of other settings; choose another run_dir, or delete it")
         return load_run(folder.path, device)
-    result = run_training(settings, folder.path, device, resume or (reuse and folder.exists), quiet)
+    resume = resume or (reuse and folder.exists)
+    result = run_training(settings, folder.path, device, resume, quiet, Pictures())
     if result.stopped_by is not None:
         print(f"stopped after step {result.steps}; resume=True continues", file=sys.stderr)
         # The signal now has the effect that it has elsewhere: Ctrl-C is a KeyboardInterrupt.

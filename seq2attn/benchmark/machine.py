@@ -159,7 +159,7 @@ def start_help() -> Timing:
 
 def start_training() -> Timing:
     """Everything that `seq2attn train` imports, in a new process."""
-    return _time_python("-c", "import seq2attn.training.train")
+    return _time_python("-c", "import seq2attn.training.train, seq2attn.experiment.pictures")
 
 
 def _time_python(*arguments: str) -> Timing:

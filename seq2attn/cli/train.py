@@ -28,6 +28,7 @@ def train(
 ) -> None:
     """Train one model and write everything about it to a run folder."""
     from seq2attn.config.load import load_config, replace_budget
+    from seq2attn.experiment.pictures import Pictures
     from seq2attn.runs.folder import RunFolder
     from seq2attn.training.train import train as run_training
 
@@ -37,7 +38,7 @@ def train(
     folder = run_dir or RunFolder.named(str(settings.name)).path
     if resume and not RunFolder(folder).exists:
         typer.echo(f"{folder}: no run to resume; starting a new one", err=True)
-    result = run_training(settings, folder, device.value, resume)
+    result = run_training(settings, folder, device.value, resume, observer=Pictures())
     if result.stopped_by is not None:
         typer.echo(f"stopped after step {result.steps}; run the same command with --resume to continue", err=True)
         raise typer.Exit(128 + result.stopped_by)

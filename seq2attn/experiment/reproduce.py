@@ -17,6 +17,7 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
+from seq2attn.experiment.pictures import Pictures
 from seq2attn.experiment.translations import Report
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.train import train
@@ -147,6 +148,6 @@ def _train_once(config: Config, run: Path, device_name: str) -> None:
         if folder.read_config() != config:
             raise ConfigError(f"{run}: holds a run of other settings; choose another --out, or delete the folder")
         return
-    result = train(config, run, device_name, resume=folder.exists)
+    result = train(config, run, device_name, resume=folder.exists, observer=Pictures())
     if result.stopped_by is not None:
         raise Interrupted(result.stopped_by)

@@ -1,4 +1,4 @@
-"""Where a training's figures and words go: metrics.jsonl, TensorBoard, log.txt and the terminal."""
+"""What a training reports: one log with back ends for metrics.jsonl, log.txt and the terminal."""
 
 from __future__ import annotations
 
@@ -7,93 +7,219 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
+from seq2attn.config.schema import Config
 from seq2attn.data.cache import write_whole
+from seq2attn.data.subwords import Subwords
+from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.folder import RunFolder
-from seq2attn.training.board import Board
 from seq2attn.training.update import Update
-from seq2attn.training.validation import FINAL_FIGURES, perplexity
+from seq2attn.training.validation import FINAL_METRICS, perplexity
+
+Pixels = NDArray[np.uint8]
+"""`(height, width, 3)`"""
 
 _PLAIN_LINE_SECONDS = 60.0
 
 
-class TrainingLog:
-    """Figures for programs, words for people. A resumed run goes on after `first_step`; later lines are cut off."""
+class Backend:
+    """One place that a training reports to. A back end overrides what it can show and ignores the rest."""
 
-    def __init__(self, folder: RunFolder, first_step: int, quiet: bool = False) -> None:
-        self._drop_lines_after(folder, first_step)
-        self._metrics = folder.metrics_file.open("a", encoding="utf-8")
-        self._words = folder.log_file.open("a", encoding="utf-8")
-        self.board = Board(folder.tensorboard, first_step)
-        self.display = _Display(quiet)
+    def begin(self, config: Config) -> None:
+        """The training of `config` starts or resumes."""
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Metrics of update `step`, by name; slashes group the names, as in `loss/train`."""
+
+    def message(self, text: str) -> None:
+        """A line for people."""
+
+    def progress(self, share: float, text: str, seconds_left: float) -> None:
+        """`share` of the budget is spent; `text` describes the state of the training."""
+
+    def text(self, step: int, name: str, markdown: str) -> None:
+        """A text of update `step`."""
+
+    def image(self, step: int, name: str, pixels: Pixels) -> None:
+        """An image of update `step`."""
+
+    def histograms(self, step: int, model: Seq2Seq) -> None:
+        """The weights of `model` after update `step`."""
+
+    def end(self, model: Seq2Seq, subwords: Subwords) -> None:
+        """The training is finished; `model` has its final weights."""
+
+    def close(self) -> None:
+        """Close files and displays."""
+
+
+class TrainingLog(Backend):
+    """Passes each report on to all back ends. A context manager, which closes them."""
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        self.backends = backends
 
     def __enter__(self) -> TrainingLog:
-        self._excepthook, threading.excepthook = threading.excepthook, _say_nothing_of_disks
+        self._excepthook, threading.excepthook = threading.excepthook, _ignore_disk_errors
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.display.close()
         try:
-            self.board.close()
-            self._metrics.close()
-            self._words.close()
+            self.close()
         finally:
             threading.excepthook = self._excepthook
 
-    def figures(self, step: int, figures: Mapping[str, float]) -> None:
-        """Keep `figures` of update `step`; their names are grouped by slashes, as in `loss/train`.
+    def begin(self, config: Config) -> None:
+        """Report to every back end that the training starts or resumes."""
+        for backend in self.backends:
+            backend.begin(config)
 
-        JSON has no infinities: a figure that is not finite is left out.
-        """
-        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-        self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
-        self._metrics.flush()
-        self.board.figures(step, finite)
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log metrics; those that are not finite are left out, because JSON has no infinities."""
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        for backend in self.backends:
+            backend.metrics(step, finite)
 
-    def say(self, words: str) -> None:
-        """A line for people."""
-        self._words.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}\n")
-        self._words.flush()
-        self.display.say(words)
+    def message(self, text: str) -> None:
+        """Log a line for people."""
+        for backend in self.backends:
+            backend.message(text)
 
-    @staticmethod
-    def _drop_lines_after(folder: RunFolder, first_step: int) -> None:
-        if not folder.metrics_file.is_file():
-            return
-        lines = folder.metrics_file.read_bytes().splitlines(keepends=True)
-        write_whole(folder.metrics_file, b"".join(line for line in lines if _is_before(line, first_step)))
+    def progress(self, share: float, text: str, seconds_left: float) -> None:
+        """Report the progress of the training."""
+        for backend in self.backends:
+            backend.progress(share, text, seconds_left)
+
+    def text(self, step: int, name: str, markdown: str) -> None:
+        """Log a text."""
+        for backend in self.backends:
+            backend.text(step, name, markdown)
+
+    def image(self, step: int, name: str, pixels: Pixels) -> None:
+        """Log an image."""
+        for backend in self.backends:
+            backend.image(step, name, pixels)
+
+    def histograms(self, step: int, model: Seq2Seq) -> None:
+        """Log the weights of `model`."""
+        for backend in self.backends:
+            backend.histograms(step, model)
+
+    def end(self, model: Seq2Seq, subwords: Subwords) -> None:
+        """Report to every back end that the training is finished."""
+        for backend in self.backends:
+            backend.end(model, subwords)
+
+    def close(self) -> None:
+        """Close every back end, the last one first, even where closing another fails."""
+        with ExitStack() as stack:
+            for backend in self.backends:
+                stack.callback(backend.close)
 
 
-def _is_before(line: bytes, step: int) -> bool:
-    """Whether a line of metrics was written up to update `step`; a kill can leave one that is cut short.
-
-    The final figures come after the last update, and a run that goes on will write them anew.
-    """
-    try:
-        figures = json.loads(line)
-        return line.endswith(b"\n") and figures["step"] <= step and figures.keys().isdisjoint(FINAL_FIGURES)
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def _say_nothing_of_disks(failure: threading.ExceptHookArgs) -> None:
-    """For the thread that writes the event files: the same full disk is told where the metrics meet it."""
+def _ignore_disk_errors(failure: threading.ExceptHookArgs) -> None:
+    """For the thread that writes TensorBoard's files: a full disk is reported where metrics.jsonl meets it."""
     if not isinstance(failure.exc_value, OSError):
         threading.__excepthook__(failure)
 
 
-class Window:
-    """Training figures since the last report."""
+class JsonLines(Backend):
+    """metrics.jsonl: an object a line. A run that resumes after `first_step` drops the lines of later updates."""
+
+    def __init__(self, folder: RunFolder, first_step: int) -> None:
+        path = folder.metrics_file
+        if path.is_file():
+            lines = path.read_bytes().splitlines(keepends=True)
+            write_whole(path, b"".join(line for line in lines if _is_before(line, first_step)))
+        self._file = path.open("a", encoding="utf-8")
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Write a line with all metrics of the step."""
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _is_before(line: bytes, step: int) -> bool:
+    """Whether a line was written up to update `step`; a killed process can leave an incomplete one.
+
+    Final metrics follow the last update, and a run that resumes writes them again.
+    """
+    try:
+        metrics = json.loads(line)
+        return line.endswith(b"\n") and metrics["step"] <= step and metrics.keys().isdisjoint(FINAL_METRICS)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+class LogFile(Backend):
+    """log.txt: messages, each with its time."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._file = folder.log_file.open("a", encoding="utf-8")
+
+    def message(self, text: str) -> None:
+        """Write a line, preceded by the time."""
+        self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Display(Backend):
+    """Messages and progress on stderr: a live bar on a terminal, elsewhere a plain line a minute."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bar: Progress | None = None
+        self._last_line = time.monotonic()
+        if sys.stderr.isatty():
+            # The bar takes the width that the text leaves.
+            text = TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True))
+            columns = (BarColumn(bar_width=None), TaskProgressColumn(), text)
+            self._bar = Progress(*columns, console=self._console, transient=True, expand=True)
+            self._bar.add_task("training", total=1.0, text="")
+            self._bar.start()
+
+    def progress(self, share: float, text: str, seconds_left: float) -> None:
+        """Update the bar, or print a line if the last one is a minute old."""
+        line = f"{text} · {timedelta(seconds=round(seconds_left))} left"
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=share, text=line)
+        elif time.monotonic() - self._last_line > _PLAIN_LINE_SECONDS:
+            self.message(f"{share:4.0%} · {line}")
+
+    def message(self, text: str) -> None:
+        """Print a line, above the bar if there is a bar."""
+        self._last_line = time.monotonic()
+        self._console.print(text, soft_wrap=True, markup=False)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class MetricsWindow:
+    """Training metrics since the last report."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
@@ -106,7 +232,7 @@ class Window:
         self.learning_rate = 0.0
 
     def add(self, update: Update, learning_rate: float, source_tokens: int, positions: int) -> None:
-        """Count one update, of batches with `positions` on both sides, `source_tokens` of them real on the source's."""
+        """Count one update on `positions` of both sides, of which `source_tokens` are real source tokens."""
         self.losses.append(update.loss)
         self.unsmoothed_losses.append(update.unsmoothed_loss)
         self.norms.append(update.norm)
@@ -116,11 +242,11 @@ class Window:
         self.learning_rate = learning_rate
 
     def state_dict(self) -> dict[str, Any]:
-        """The figures so far, so that a resumed run reports them as if it had never stopped."""
+        """The counts so far, so that a resumed run reports what an uninterrupted one would."""
         return {key: value for key, value in vars(self).items() if key != "started"} | {"seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from the counts that `state_dict` returned."""
         vars(self).update({key: value for key, value in state.items() if key != "seconds"})
         self.started = time.monotonic() - state["seconds"]
 
@@ -130,15 +256,15 @@ class Window:
         return time.monotonic() - self.started
 
     def loss(self) -> float:
-        """Mean loss of the updates, in nats for a target token."""
+        """Mean loss of the updates, in nats per target token."""
         return sum(self.losses) / max(1, len(self.losses))
 
     def rate(self) -> float:
-        """Target tokens a second."""
+        """Target tokens per second."""
         return self.tokens / max(1e-9, self.seconds)
 
-    def figures(self) -> dict[str, float]:
-        """Everything under the names that it is kept by; nothing where there was no update."""
+    def metrics(self) -> dict[str, float]:
+        """Everything by metric name; empty where there was no update."""
         if not self.losses:
             return {}
         return {
@@ -149,39 +275,3 @@ class Window:
             "speed/target_tokens_per_second": self.rate(),
             "speed/padding_share": self.padding / self.positions,
         }
-
-
-class _Display:
-    """A live bar on a terminal, a plain line a minute elsewhere; on stderr either way."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
-        self.console = Console(stderr=True, highlight=False)
-        self.bar: Progress | None = None
-        self._last_line = time.monotonic()
-        if not quiet and sys.stderr.isatty():
-            # The bar takes the room that the words leave.
-            words = TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True))
-            columns = (BarColumn(bar_width=None), TaskProgressColumn(), words)
-            self.bar = Progress(*columns, console=self.console, transient=True, expand=True)
-            self.bar.add_task("training", total=1.0, words="")
-            self.bar.start()
-
-    def advance(self, share: float, words: str, seconds_left: float) -> None:
-        """Show that `share` of the budget is spent."""
-        line = f"{words} · {timedelta(seconds=round(seconds_left))} left"
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=share, words=line)
-        elif time.monotonic() - self._last_line > _PLAIN_LINE_SECONDS:
-            self.say(f"{share:4.0%} · {line}")
-
-    def say(self, words: str) -> None:
-        """Print a line, above the bar where there is one."""
-        if not self.quiet:
-            self._last_line = time.monotonic()
-            self.console.print(words, soft_wrap=True, markup=False)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar is not None:
-            self.bar.stop()

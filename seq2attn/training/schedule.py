@@ -1,8 +1,9 @@
-"""The learning rate as a pure function of the step and of the progress through the budget."""
+"""The budget of a training, the learning rate as a pure function of it, and the optimizer."""
 
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,24 @@ from torch import nn
 
 from seq2attn.config.schema import TrainConfig
 
-_LONGEST_WARMUP = 0.2  # share of the budget
+_LONGEST_WARMUP = 0.2  # of the budget
+
+
+class Stopwatch:
+    """Seconds that a run has trained and validated, those before an interruption included."""
+
+    def __init__(self) -> None:
+        self.seconds_before = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self.seconds_before + time.monotonic() - self._started
 
 
 @dataclass(frozen=True)
@@ -23,7 +41,7 @@ class Spent:
 
 
 def progress(spent: Spent, config: TrainConfig) -> float:
-    """Share of the budget that is spent, 1.0 at its end: the largest of the shares of steps, epochs and minutes."""
+    """The spent share of the budget, 1.0 at its end: the largest of the shares of steps, epochs and minutes."""
     shares = [0.0]
     if config.max_steps is not None:
         shares.append(spent.steps / config.max_steps)

@@ -21,11 +21,12 @@ from seq2attn.runs.checkpoint import differences
 from seq2attn.runs.folder import RunFolder
 from seq2attn.runs.lock import locked
 from seq2attn.runs.model_card import write_card
-from seq2attn.training.log import TrainingLog
-from seq2attn.training.loop import Trainer, TrainingResult
+from seq2attn.training.board import Board
+from seq2attn.training.log import Display, JsonLines, LogFile, TrainingLog
+from seq2attn.training.loop import Observer, Trainer, TrainingResult
 from seq2attn.training.prepare import PreparedText, prepare_text
 
-# What a resumed run may change: how long it goes on and how often it looks up, never what it computes.
+# What a resumed run may change: how long it trains and how often it saves, never what it computes.
 _FREE_ON_RESUME = {
     *(f"train.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "threads")),
     *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints", "max_failed_updates", "histograms")),
@@ -35,13 +36,20 @@ _FREE_ON_RESUME = {
 
 
 def train(
-    config: Config, path: Path, device_name: str = "auto", resume: bool = False, quiet: bool = False
+    config: Config,
+    path: Path,
+    device_name: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    observer: Observer | None = None,
 ) -> TrainingResult:
-    """Train `config` in the run folder `path`; with `resume`, go on from its newest checkpoint.
+    """Train `config` in the run folder `path`; with `resume`, continue from its newest checkpoint.
 
-    Raises: RunError where the folder holds a run and `resume` is not asked for, or another process trains in it;
-    DiskError where it cannot be written; ConfigError where a resumed run was begun with another configuration;
-    DataError, FetchError, CheckpointError, TrainingError.
+    `observer` sees each validation; `quiet` shows nothing on stderr.
+
+    Raises: RunError where the folder holds a run and `resume` is False, or another process trains in it; DiskError
+    where it cannot be written; ConfigError where the run to resume was started with another configuration; DataError,
+    FetchError, CheckpointError, TrainingError.
     """
     device = choose_device(device_name)
     if config.train.threads is not None:
@@ -56,50 +64,59 @@ def train(
     folder = RunFolder(path)
     folder.make()
     with locked(path), disk_errors(path):
-        return _train(config, folder, device, _check_folder(folder, config, resume), quiet)
+        return _train(config, folder, device, _check_folder(folder, config, resume), quiet, observer)
 
 
-def _train(config: Config, folder: RunFolder, device: torch.device, resume: bool, quiet: bool) -> TrainingResult:
+def open_log(folder: RunFolder, first_step: int, quiet: bool) -> TrainingLog:
+    """The log of a run that starts or resumes after `first_step`; `quiet` shows nothing on stderr."""
+    # Closed in reverse order: the bar has left the terminal before another back end fails.
+    backends = [JsonLines(folder, first_step), LogFile(folder), Board(folder.tensorboard, first_step)]
+    return TrainingLog(backends if quiet else [*backends, Display()])
+
+
+def _train(
+    config: Config, folder: RunFolder, device: torch.device, resume: bool, quiet: bool, observer: Observer | None
+) -> TrainingResult:
     text = prepare_text(config, folder, resume)
     if resume and folder.read_env().get("corpus_digest", text.corpus.digest) != text.corpus.digest:
         raise DataError(
-            f"--resume: {folder.path} was begun with other text than is there now; train it in another --run-dir"
+            f"--resume: {folder.path} was started with other text than the corpus has now; train in another --run-dir"
         )
-    # Only now, so that text that cannot be used leaves no run behind that stands in the way of the next try.
+    # Only now, so that unusable text leaves no run behind that would block the next attempt.
     folder.begin(config)
     torch.manual_seed(config.train.seed)
     subwords = text.subwords
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     folder.write_env(_environment(config, text, model, device))
     write_card(folder)
-    trainer = Trainer(config, text, model, folder, device)
-    notes: list[str] = []
+    trainer = Trainer(config, text, model, folder, device, observer)
+    warnings: list[str] = []
     if resume:
-        trainer.resume(notes.append)
-    with TrainingLog(folder, trainer.step, quiet) as log:
-        log.board.begin(config)
+        trainer.resume(warnings.append)
+    with open_log(folder, trainer.step, quiet) as log:
+        log.begin(config)
         pairs, parameters = len(text.train), model.count_parameters()
-        log.say(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {describe_machine(device)}")
-        for note in notes:
-            log.say(note)
+        log.message(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {describe_machine(device)}")
+        for warning in warnings:
+            log.message(warning)
         if trainer.step:
-            log.say(f"goes on after step {trainer.step}")
+            log.message(f"resumes after step {trainer.step}")
         result = trainer.run(log)
     write_card(folder)
     return result
 
 
 def _check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
-    """Whether there is a run to go on with."""
+    """Whether the folder holds a run to resume."""
     if not folder.exists:
         return False
     if not resume:
-        raise RunError(f"{folder.path}: already holds a run; go on with --resume, or choose another --run-dir")
+        raise RunError(f"{folder.path}: already holds a run; resume it with --resume, or choose another --run-dir")
     if folder.finished:
         raise RunError(f"{folder.path}: this run is finished; train longer in another --run-dir")
-    before, now = (_decided(one) for one in (load_config(folder.config_file), config))
+    before, now = (_decided(settings) for settings in (load_config(folder.config_file), config))
     if changes := differences(before, now):
-        raise ConfigError(f"--resume: {folder.path} was begun with another configuration: {', '.join(changes)}")
+        raise ConfigError(f"--resume: {folder.path} was started with another configuration: {', '.join(changes)}")
     return True
 
 

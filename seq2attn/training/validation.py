@@ -1,10 +1,11 @@
-"""Validation during training: loss over the whole split, BLEU and chrF of greedy translations of some sentences."""
+"""Validation during training, and the choice of the final weights from its results."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,52 +22,104 @@ from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sum
 from seq2attn.training.prepare import PreparedText
 
+BestBy = Literal["loss", "bleu"]
+"""`train.best_by`"""
+
 BLEU_BY_LENGTH = "bleu_by_length"
-"""Group of the figures of the buckets."""
+"""Group of the metrics of the buckets."""
 
-FINAL_FIGURES = ("final/loss", "final/perplexity", "final/bleu")
-"""Those of the weights that a run ends with, which stand beside its settings in TensorBoard's table of runs."""
+FINAL_METRICS = ("final/loss", "final/perplexity", "final/bleu")
+"""Metrics of the final weights, shown next to the run's settings in TensorBoard's table of runs."""
 
-_MOST_BUCKETS = 5
-_MOST_LOSS = 50.0  # whose exponential is still a number to be drawn
+_MAX_BUCKETS = 5
+_MAX_LOSS = 50.0  # its exponential is still a number that can be plotted
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Figures of one validation."""
+    """The scores of one validation."""
 
     loss: float
-    """Nats for a target token, without label smoothing; its exponential is the perplexity."""
+    """Nats per target token, without label smoothing; its exponential is the perplexity."""
     bleu: float | None
-    """None where the configuration asks for no validation sentences."""
+    """None where `train.validation_sentences` is 0."""
     chrf: float | None = None
     by_length: Mapping[str, float] = field(default_factory=dict)
-    """BLEU by lengths of the source, as in `10-19`; empty where there are too few sentences to part them."""
+    """BLEU by source length, as in `10-19`; empty where there are too few sentences to divide."""
     translations: tuple[str, ...] = ()
-    """Of the sentences that gave the BLEU."""
+    """Those that BLEU was computed on."""
     statistics: Statistics | None = None
-    """Of BLEU for each of them, `(1, n_sentences, N_STATISTICS)`."""
+    """BLEU's statistics of each translation, `(1, n_sentences, N_STATISTICS)`."""
 
     def __str__(self) -> str:
         bleu = "" if self.bleu is None else f", BLEU {self.bleu:.1f}"
         return f"validation loss {self.loss:.3f}{bleu}"
 
-    def figures(self) -> dict[str, float]:
-        """Everything under the names that it is kept by."""
-        figures = {"loss/validation": self.loss, "perplexity/validation": perplexity(self.loss)}
+    def metrics(self) -> dict[str, float]:
+        """All scores by metric name."""
+        metrics = {"loss/validation": self.loss, "perplexity/validation": perplexity(self.loss)}
         scores = {"bleu/validation": self.bleu, "chrf/validation": self.chrf}
-        figures |= {name: score for name, score in scores.items() if score is not None}
-        return figures | {f"{BLEU_BY_LENGTH}/{lengths}": bleu for lengths, bleu in self.by_length.items()}
+        metrics |= {name: score for name, score in scores.items() if score is not None}
+        return metrics | {f"{BLEU_BY_LENGTH}/{lengths}": bleu for lengths, bleu in self.by_length.items()}
 
-    def final_figures(self) -> dict[str, float]:
-        """Those of `FINAL_FIGURES` that there are, for the weights that a run ends with."""
+    def final_metrics(self) -> dict[str, float]:
+        """Those of `FINAL_METRICS` that this validation measured, for the final weights."""
         values = (self.loss, perplexity(self.loss), self.bleu)
-        return {name: value for name, value in zip(FINAL_FIGURES, values, strict=True) if value is not None}
+        return {name: value for name, value in zip(FINAL_METRICS, values, strict=True) if value is not None}
 
 
 def perplexity(loss: float) -> float:
-    """The exponential of a loss in nats for a target token; cut off where nothing has been learned yet."""
-    return math.exp(min(loss, _MOST_LOSS))
+    """The exponential of a loss in nats per target token, limited where nothing has been learned yet."""
+    return math.exp(min(loss, _MAX_LOSS))
+
+
+class RankedStep(NamedTuple):
+    """A validated checkpoint; the first field orders them, best first."""
+
+    objective: float
+    """Lower is better: the loss, or BLEU with its sign changed."""
+    step: int
+    loss: float
+    bleu: float | None
+
+
+@dataclass(frozen=True)
+class FinalWeights:
+    """Which checkpoints make the final weights, and what these score."""
+
+    steps: tuple[int, ...]
+    """Their mean is taken."""
+    result: ValidationResult
+
+    def __str__(self) -> str:
+        if len(self.steps) == 1:
+            return f"step {self.steps[0]}"
+        return f"the average of steps {', '.join(map(str, self.steps))}"
+
+
+def objective(result: ValidationResult, best_by: BestBy) -> float:
+    """What the best checkpoint minimises: the loss, or −BLEU where `best_by` is "bleu" and BLEU was measured."""
+    if best_by == "bleu" and result.bleu is not None:
+        return -result.bleu
+    return result.loss if math.isfinite(result.loss) else math.inf
+
+
+def rank(ranking: Sequence[RankedStep], step: int, result: ValidationResult, best_by: BestBy) -> list[RankedStep]:
+    """`ranking` with the checkpoint of `step` in its place, best first; the earlier step wins a tie."""
+    return sorted([*ranking, RankedStep(objective(result, best_by), step, result.loss, result.bleu)])
+
+
+def choose_final_weights(
+    ranking: Sequence[RankedStep], of_average: ValidationResult | None, best_by: BestBy
+) -> FinalWeights:
+    """The average of the checkpoints in `ranking` where it scored better than the best of them, else the best one.
+
+    `of_average` is the validation of the average; None where there is a single checkpoint.
+    """
+    best = ranking[0]
+    if of_average is not None and objective(of_average, best_by) < best.objective:
+        return FinalWeights(tuple(sorted(ranked.step for ranked in ranking)), of_average)
+    return FinalWeights((best.step,), ValidationResult(best.loss, best.bleu))
 
 
 class Validator:
@@ -80,7 +133,7 @@ class Validator:
         self.batches = BatchSampler(
             pairs.source_lengths, pairs.target_lengths + 1, 2 * config.train.batch_tokens, seed=0
         ).batches(0)
-        # Spread over the split, because neighbours in a text are alike.
+        # Spread over the split, because neighbouring sentences of a text are similar.
         count = min(config.train.validation_sentences, len(pairs))
         self.rows = [index * len(pairs) // count for index in range(count)]
         split = corpus.splits["validation"].select(self.rows)
@@ -89,11 +142,11 @@ class Validator:
         self.bleu = Bleu(tokenizer_for(corpus.target_language))
         self.length_unit = length_unit(corpus.source_language)
         self.lengths = sentence_lengths(self.sources, self.length_unit)
-        # Of as many sentences each: with fixed lengths, most of some hundred sentences would stand in two or three.
-        self.bins = EqualCount(min(_MOST_BUCKETS, max(1, count // FEW_SENTENCES))).fit(self.lengths)
+        # Equal counts: with fixed ranges, two or three would hold most of a few hundred sentences.
+        self.bins = EqualCount(min(_MAX_BUCKETS, max(1, count // FEW_SENTENCES))).fit(self.lengths)
 
     def validate(self, model: Seq2Seq) -> ValidationResult:
-        """Loss and scores of `model`, which is left in the mode that it was in."""
+        """Loss on the whole split, BLEU and chrF of greedy translations of some sentences; `model` keeps its mode."""
         was_training = model.training
         model.eval()
         loss = self.loss(model)
@@ -106,7 +159,7 @@ class Validator:
 
     @torch.inference_mode()
     def loss(self, model: Seq2Seq) -> float:
-        """Cross-entropy in nats for a target token; `model` must be in evaluation mode."""
+        """Cross-entropy in nats per target token; `model` must be in evaluation mode."""
         total, tokens = 0.0, 0
         pairs = self.text.validation
         for rows in self.batches:

@@ -73,7 +73,7 @@ def test_the_newest_whole_checkpoint_is_taken(
         assert done.code == 0, done.stderr
         assert "taking step_7 in its place" in done.stderr
         assert "step_9" in done.stderr
-        assert "goes on after step 7" in done.stderr
+        assert "resumes after step 7" in done.stderr
         assert {"step_9.damaged", "step_12.damaged"} <= {path.name for path in run.checkpoints.iterdir()}
         assert_same_weights_at_the_end(run, RunFolder(whole))
 
@@ -212,7 +212,7 @@ def test_a_state_of_another_version_is_named(run: RunFolder, fault: Fault) -> No
         manifest_file.write_text(forged(manifest_file, files={"state.pt": digest_of(folder / "state.pt")}))
         done = resume(run)
         assert done.code == 2
-        assert "its state is that of another version or model" in done.complaint
+        assert "its training state belongs to another version or model" in done.complaint
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_while_training(text: Path, tmp_path: Path, small_d
         ballast.unlink()
         again = call(*words, "--resume", "--set", f"train.max_steps={last + 5}")
         assert again.code == 0, again.stderr
-        assert f"goes on after step {last}" in again.stderr
+        assert f"resumes after step {last}" in again.stderr
 
 
 @pytest.mark.parametrize("size", ["400k", "1m"])

@@ -16,9 +16,9 @@ import torch
 from seq2attn.models.build import build_model
 from seq2attn.runs.checkpoint import load_state, load_weights, read_manifest
 from seq2attn.runs.folder import RunFolder
-from seq2attn.training.log import TrainingLog
 from seq2attn.training.loop import Trainer
 from seq2attn.training.prepare import prepare_text
+from seq2attn.training.train import open_log
 from tests.command_line import PATIENCE, call
 from tests.faults.conftest import Fault, config_of, write_config
 from tests.training_samples import write_copy_task
@@ -36,7 +36,7 @@ def test_a_learning_rate_that_overflows(text: Path, tmp_path: Path, fault: Fault
         complaint = done.stderr.splitlines()[-1]
         assert complaint.startswith("seq2attn: 10 updates in a row failed; the last was update 11: the loss is ")
         assert "a lower train.learning_rate" in complaint
-        assert complaint.endswith(f"The state is kept in {run.step(11)}")
+        assert complaint.endswith(f"The state is saved in {run.step(11)}")
         before, after = (load_weights(run.step(step)) for step in (9, 11))
         assert all(torch.equal(before[name], after[name]) for name in before)
         counts = load_state(run.step(9))["divergence"]
@@ -63,7 +63,7 @@ def test_batches_that_are_not_finite_are_skipped_and_the_others_train(text: Path
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     trainer = Trainer(config, prepared, model, run, CPU)
     poisoned(trainer, "ga")
-    with fault(), TrainingLog(run, 0, quiet=True) as log:
+    with fault(), open_log(run, 0, quiet=True) as log:
         trainer.run(log)
         skipped = trainer.monitor.skipped
         assert 3 <= skipped < 24

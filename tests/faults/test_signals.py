@@ -39,7 +39,7 @@ def test_a_signal_saves_and_leaves(number: signal.Signals, code: int, text: Path
         read_manifest(run.step(last))
         again = call(*words, "--resume", "--set", f"train.max_steps={last + 2}")
         assert again.code == 0, again.stderr
-        assert f"goes on after step {last}" in again.stderr
+        assert f"resumes after step {last}" in again.stderr
 
 
 def wait_for_its_handler(process: subprocess.Popen[bytes]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from seq2attn.config.schema import Config
+from seq2attn.experiment.pictures import Pictures
 from seq2attn.runs.checkpoint import load_state, load_weights
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training import loop
@@ -38,7 +39,7 @@ def train_to_the_end(config: Config, run: Path) -> None:
 def _train(config: Config, run: Path) -> None:
     loop._REPORT_STEPS = 4  # so that some checkpoints stand between two reports
     torch.set_num_threads(1)
-    train(config, run, "cpu", resume=True, quiet=True)
+    train(config, run, "cpu", resume=True, quiet=True, observer=Pictures())
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
