@@ -36,7 +36,7 @@ def test_promised_corpora_exist_with_their_languages(name: str) -> None:
     assert all([entry.title, entry.origin, entry.licence, entry.citation, entry.size])
 
 
-def test_what_was_never_fetched_from_its_live_source_says_so() -> None:
+def test_corpora_never_fetched_live_say_so() -> None:
     assert not catalog.find("wmt16-de-en").tried
     assert not catalog.find("multi30k-de-en").tried
     assert catalog.find("bible-fr-en").tried
@@ -53,7 +53,7 @@ def test_other_names_are_refused_and_nothing_is_written(name: str, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_near_miss_names_the_nearest() -> None:
+def test_a_misspelled_name_suggests_the_nearest() -> None:
     with pytest.raises(DataError, match=r"did you mean bible-fr-en\?"):
         catalog.find("bibel-fr-en")
 
@@ -75,7 +75,7 @@ def test_fetch_reports_its_steps(tmp_path: Path) -> None:
     assert all("\n" not in line for line in lines)
 
 
-def test_steps_go_to_stderr_where_nobody_else_asks_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_go_to_stderr_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     catalog.read_splits("synthetic", tmp_path)
     first = capsys.readouterr()
     assert first.out == ""
@@ -84,7 +84,7 @@ def test_steps_go_to_stderr_where_nobody_else_asks_for_them(tmp_path: Path, caps
     assert capsys.readouterr().err == ""
 
 
-def test_a_local_copy_that_is_not_read_is_told(tmp_path: Path) -> None:
+def test_an_unread_local_copy_is_reported(tmp_path: Path) -> None:
     catalog.fetch("synthetic", tmp_path)
     lines: list[str] = []
     catalog.fetch("synthetic", tmp_path, local=tmp_path / "copy", report=lines.append)
@@ -92,7 +92,7 @@ def test_a_local_copy_that_is_not_read_is_told(tmp_path: Path) -> None:
     assert f"{tmp_path / 'copy'} was not read; delete the folder" in line
 
 
-def test_a_corpus_that_lost_a_file_is_fetched_again(tmp_path: Path) -> None:
+def test_a_corpus_with_a_missing_file_is_fetched_again(tmp_path: Path) -> None:
     files = catalog.read_splits("synthetic", tmp_path)
     files["train"].unlink()
     assert not store.is_kept(tmp_path, "synthetic")

@@ -163,7 +163,7 @@ def test_languages_that_the_corpus_lacks(catalogue_keys: dict[str, str]) -> None
     [
         ({}, r"data\.train, data\.validation, data\.test: missing"),
         ({"train": "a.tsv", "test": "a.tsv"}, r"data\.validation: missing"),
-        ({"corpus": "x", "test": "a.tsv"}, r"data\.test: data\.corpus brings its own splits"),
+        ({"corpus": "x", "test": "a.tsv"}, r"data\.test: data\.corpus has its own splits"),
         ({"train": "a", "test": "a", "validation": "a", "source_language": "de"}, r"your own files need both"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_damaged_cache_says_what_to_delete(write: Write) -> None:
     load_corpus(config)
     (folder,) = cache_folder(config).iterdir()
     (folder / "test.arrow").write_bytes(b"\0" * 100)
-    with pytest.raises(DataError, match=f"{folder.name}: this cache is damaged; delete the folder"):
+    with pytest.raises(DataError, match=f"{folder.name}: damaged cache; delete the folder"):
         load_corpus(config)
 
 

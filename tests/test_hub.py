@@ -47,7 +47,7 @@ def pairs_of(data: Path, name: str, split: str) -> list[tuple[str | None, str | 
         ("opus-100-de-en", "de-en"),
     ],
 )
-def test_sets_with_three_splits_are_taken_as_they_are(name: str, configuration: str, tmp_path: Path) -> None:
+def test_sets_with_three_splits_keep_them(name: str, configuration: str, tmp_path: Path) -> None:
     source, target = name.split("-")[-2:]
     sizes = {"train": 30, "validation": 4, "test": 5}
     copy = write_copy(tmp_path / "copy", configuration, sizes, (source, target))
@@ -57,9 +57,7 @@ def test_sets_with_three_splits_are_taken_as_they_are(name: str, configuration: 
 
 
 @pytest.mark.parametrize("name", ["iwslt2017-en-de", "iwslt2017-de-en"])
-def test_a_set_that_the_hub_converted_has_a_folder_for_each_configuration_and_no_card(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_converted_set_is_read_by_folder_without_a_card(name: str, tmp_path: Path) -> None:
     sizes = {"train": 3, "validation": 1, "test": 2}
     for configuration in ("iwslt2017-en-de", "iwslt2017-de-en", "iwslt2017-ja-en"):
         for split, number in sizes.items():
@@ -78,7 +76,7 @@ def test_a_set_that_the_hub_converted_has_a_folder_for_each_configuration_and_no
     ("name", "configuration"),
     [("news_commentary-de-en", "de-en"), ("europarl-fr-en", "en-fr"), ("opus_books-en-fr", "en-fr")],
 )
-def test_sets_with_training_alone_are_divided_without_loss(name: str, configuration: str, tmp_path: Path) -> None:
+def test_sets_with_training_only_are_divided_without_loss(name: str, configuration: str, tmp_path: Path) -> None:
     source, target = name.split("-")[-2:]
     copy = write_copy(tmp_path / "copy", configuration, {"train": 1000}, (source, target))
     catalog.fetch(name, tmp_path, local=copy)
@@ -116,44 +114,44 @@ def test_null_texts_become_empty_ones(tmp_path: Path) -> None:
     assert pairs_of(tmp_path, "wmt16-de-en", "test") == [("", "one"), ("zwei", "two")]
 
 
-def test_another_layout_is_one_line(tmp_path: Path) -> None:
+def test_another_layout_is_a_one_line_error(tmp_path: Path) -> None:
     copy = write_copy(tmp_path / "copy", "de-en", {"train": 5}, ("de", "en"), column="texts")
     with pytest.raises(FetchError, match="has the columns id, texts; expected translation"):
         catalog.fetch("wmt16-de-en", tmp_path, local=copy)
 
 
-def test_other_languages_are_one_line(tmp_path: Path) -> None:
+def test_other_languages_are_a_one_line_error(tmp_path: Path) -> None:
     copy = write_copy(tmp_path / "copy", "de-en", {"train": 5}, ("fr", "en"))
     with pytest.raises(FetchError, match="expected de and en"):
         catalog.fetch("wmt16-de-en", tmp_path, local=copy)
 
 
-def test_a_set_without_training_is_one_line(tmp_path: Path) -> None:
+def test_a_set_without_training_is_a_one_line_error(tmp_path: Path) -> None:
     copy = write_copy(tmp_path / "copy", "de-en", {"test": 5}, ("de", "en"))
     with pytest.raises(FetchError, match="has the splits test; expected train"):
         catalog.fetch("wmt16-de-en", tmp_path, local=copy)
 
 
-def test_a_copy_that_lacks_the_pair_is_one_line(tmp_path: Path) -> None:
+def test_a_copy_without_the_pair_is_a_one_line_error(tmp_path: Path) -> None:
     copy = write_copy(tmp_path / "copy", "cs-en", {"train": 5}, ("cs", "en"))
     with pytest.raises(FetchError, match="or train on files of your own") as caught:
         catalog.fetch("wmt16-de-en", tmp_path, local=copy)
     assert "\n" not in str(caught.value)
 
 
-def test_a_hub_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_hub_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(FetchError, match="the hub does not give it") as caught:
+    with pytest.raises(FetchError, match="cannot be fetched from the hub") as caught:
         catalog.fetch("wmt16-de-en", tmp_path)
     assert "refused" in str(caught.value)
     assert "--from" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_each_pair_of_languages_stands_once() -> None:
+def test_each_pair_of_languages_is_listed_once() -> None:
     for corpus in HUB_CORPORA.values():
         assert len({frozenset(pair.split("-")) for pair in corpus.pairs}) == len(corpus.pairs)
         assert all(len(pair.split("-")) == 2 for pair in corpus.pairs)

@@ -31,13 +31,13 @@ def test_a_folder_becomes_a_corpus_in_either_direction(folder: Path) -> None:
     assert first_rows(folder / "data", "multi30k-en-de", "validation") == [row[::-1] for row in rows]
 
 
-def test_the_folder_may_be_named_by_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_names_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(multi30k.FOLDER_VARIABLE, str(folder))
     files = catalog.read_splits("multi30k-de-en", folder / "data")
     assert len(store.read_rows(files["test"], 5)) == 2
 
 
-def test_french_without_a_folder_says_what_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_french_without_a_folder_asks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(multi30k.FOLDER_VARIABLE, raising=False)
     with pytest.raises(FetchError, match="--from or SEQ2ATTN_MULTI30K"):
         catalog.fetch("multi30k-en-fr", tmp_path)

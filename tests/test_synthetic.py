@@ -26,11 +26,11 @@ def test_it_is_the_same_every_time(corpus: RawCorpus) -> None:
     assert synthetic.load(ENTRY, None, lambda _: None).splits == corpus.splits
 
 
-def test_the_first_sentence_is_the_one_that_results_were_made_with(corpus: RawCorpus) -> None:
+def test_the_first_sentence_is_that_of_the_published_results(corpus: RawCorpus) -> None:
     assert next(iter(corpus.splits["test"]))[0].startswith("noruto lopa kato nase melalu pipi nase roku, kune Rileta")
 
 
-def test_no_sentence_stands_twice(corpus: RawCorpus) -> None:
+def test_no_sentence_is_repeated(corpus: RawCorpus) -> None:
     sources = [source for source, _, _ in rows_of(corpus)]
     assert len(set(sources)) == len(sources) == 4800
 
@@ -57,7 +57,7 @@ def test_every_word_is_in_training(corpus: RawCorpus) -> None:
     assert {word for source, _, _ in rows_of(corpus) for word in words(source)} == trained
 
 
-def test_words_translate_one_to_one_but_for_the_article(corpus: RawCorpus) -> None:
+def test_words_except_articles_translate_one_to_one(corpus: RawCorpus) -> None:
     together: dict[str, Counter[str]] = defaultdict(Counter)
     for source, target, _ in rows_of(corpus):
         for word in set(words(source)):
@@ -78,6 +78,6 @@ def test_the_order_of_words_differs(corpus: RawCorpus) -> None:
     assert len(moved) > 60
 
 
-def test_there_is_nothing_to_read_from_files(tmp_path: object) -> None:
-    with pytest.raises(DataError, match="leave --from out"):
+def test_a_local_file_is_refused(tmp_path: object) -> None:
+    with pytest.raises(DataError, match="without --from"):
         synthetic.load(ENTRY, tmp_path, lambda _: None)  # type: ignore[arg-type]

@@ -28,13 +28,13 @@ def test_verses_of_equal_number_stay_together(links: WordLinks) -> None:
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3])
-def test_a_shifted_chapter_is_put_right(links: WordLinks, shift: int) -> None:
+def test_a_shifted_chapter_is_realigned(links: WordLinks, shift: int) -> None:
     sources, targets = made_up_verses(20, seed=3)
     pairs = align_verses(links.similarities(sources[shift:] + ["other words"] * shift, targets))
     assert [(row, row + shift) for row in range(20 - shift)] == [pair for pair in pairs if pair[0] < 20 - shift]
 
 
-def test_a_shift_inside_a_chapter_is_put_right(links: WordLinks) -> None:
+def test_a_shift_inside_a_chapter_is_realigned(links: WordLinks) -> None:
     sources, targets = made_up_verses(20, seed=4)
     merged = [*sources[:8], f"{sources[8]} {sources[9]}", *sources[10:], "an extra end"]
     pairs = align_verses(links.similarities(merged, targets))
@@ -48,7 +48,7 @@ def test_one_unlike_verse_moves_nothing(links: WordLinks) -> None:
     assert align_verses(links.similarities(sources, targets)) == [(number, number) for number in range(15)]
 
 
-def test_chapters_without_evidence_stay_as_they_are(links: WordLinks) -> None:
+def test_chapters_without_evidence_are_unchanged(links: WordLinks) -> None:
     similarities = links.similarities(["unknown"] * 6, ["words"] * 6)
     assert not similarities.any()
     assert align_verses(similarities) == [(number, number) for number in range(6)]
@@ -62,7 +62,7 @@ def test_similarity_is_the_mean_of_the_best_links_of_both_sides() -> None:
     assert similarity == pytest.approx(((1.0 + 4 / 7) / 2 + 1.0) / 2)
 
 
-def test_similarities_far_from_the_diagonal_are_not_looked_at(links: WordLinks) -> None:
+def test_similarities_far_from_the_diagonal_are_ignored(links: WordLinks) -> None:
     sources, _ = made_up_verses(12, seed=6)
     _, targets = made_up_verses(12, seed=6)
     similarities = links.similarities(sources, targets[::-1])
@@ -72,7 +72,7 @@ def test_similarities_far_from_the_diagonal_are_not_looked_at(links: WordLinks) 
 
 @settings(max_examples=50)
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
-def test_pairs_always_rise_on_both_sides(size: int, seed: int) -> None:
+def test_pairs_increase_on_both_sides(size: int, seed: int) -> None:
     similarities = np.random.default_rng(seed).random((size, size)) ** 4
     pairs = align_verses(similarities)
     assert all(0 <= row < size and 0 <= column < size for row, column in pairs)

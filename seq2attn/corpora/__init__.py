@@ -1,1 +1,1 @@
-"""Named corpora and a user's own files: fetched, cleaned, and kept."""
+"""Named public corpora and the user's own files: fetching, cleaning, caching."""

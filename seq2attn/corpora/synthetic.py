@@ -1,9 +1,9 @@
-"""A small made-up language pair, for trying everything out without a network.
+"""A small made-up language pair, for trying everything without a network.
 
-Sentences of `xa` translate into `xb` word by word, with three things to learn beside the words: adjectives follow their
-noun, adverbs follow their verb, and the article agrees with the gender of its noun. Clauses are joined, so that
-sentences run from 3 to about 70 words. Training has mostly short sentences; validation and test have as many of every
-length, so that the curve over length has something to stand on.
+Sentences of `xa` translate into `xb` word by word, with three more things to learn: adjectives follow their noun,
+adverbs follow their verb, and articles agree with the gender of their noun. Clauses are joined into sentences of 3 to
+about 70 words. Training has mostly short sentences; in validation and test all lengths are equally frequent, so the
+curve over length has enough sentences everywhere.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Lexicon:
     prepositions: Sequence[_Word]
     conjunctions: Sequence[_Word]
     articles: Sequence[tuple[str, tuple[str, str]]]
-    """In `xa`, and in `xb` for either gender."""
+    """In `xa`, and in `xb` for each gender."""
 
 
 def entries() -> Iterator[CatalogEntry]:
@@ -65,11 +65,11 @@ def entries() -> Iterator[CatalogEntry]:
 def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None]) -> RawCorpus:
     """The pairs, always the same ones.
 
-    Raises: DataError where `local` is given, for there is nothing to read.
+    Raises: DataError if `local` is given, because no file is read.
     """
     if local is not None:
-        raise DataError(f"{local}: {entry.name} is made up, not read from files; leave --from out")
-    report(f"Making up {entry.name} …")
+        raise DataError(f"{local}: {entry.name} is generated, not read from files; run the command without --from")
+    report(f"Generating {entry.name} …")
     random = Random(_SEED)
     lexicon = _invent_lexicon(random)
     seen: set[str] = set()
@@ -82,7 +82,7 @@ def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None])
 def _draw_pairs(
     random: Random, lexicon: _Lexicon, number: int, draw_length: Callable[[Random], int], seen: set[str]
 ) -> list[Row]:
-    """`number` pairs whose sources were not yet `seen`."""
+    """`number` pairs with sources that are not in `seen`, to which they are added."""
     rows: list[Row] = []
     while len(rows) < number:
         source, target = _sentence(random, lexicon, draw_length(random))
@@ -103,12 +103,12 @@ def _mostly_short(random: Random) -> int:
 
 
 def _draw(random: Random, items: Sequence[_Item]) -> _Item:
-    # `random()` alone is promised to give the same numbers in every version of Python; `choice` is not.
+    # Only `random()` is guaranteed to give the same numbers in every version of Python; `choice` is not.
     return items[int(random.random() * len(items))]
 
 
 def _sentence(random: Random, lexicon: _Lexicon, length: int) -> tuple[str, str]:
-    """Joined clauses of at least `length` words, and few more."""
+    """Joined clauses of `length` words or a few more."""
     source, target = _clause(random, lexicon, length)
     while len(source) < length:
         conjunction = _draw(random, lexicon.conjunctions)
@@ -121,7 +121,7 @@ def _sentence(random: Random, lexicon: _Lexicon, length: int) -> tuple[str, str]
 
 
 def _clause(random: Random, lexicon: _Lexicon, room: int) -> _Phrase:
-    """Subject, verb and object, with whatever else fits into `room` words."""
+    """Subject, verb and object, and at random an adverb and a place if they fit into `room` words."""
     subject_source, subject_target = _noun_phrase(random, lexicon, room - 2)
     verb = _draw(random, lexicon.verbs)
     verb_source, verb_target = [verb.source], [verb.target]
@@ -172,7 +172,7 @@ def _invent_lexicon(random: Random) -> _Lexicon:
 
 
 def _invent_words(random: Random, consonants: str, vowels: str) -> Iterator[str]:
-    """Ever new words of two or three syllables."""
+    """Endless distinct words of two or three syllables."""
     known: set[str] = set()
     while True:
         word = "".join(_draw(random, consonants) + _draw(random, vowels) for _ in range(_draw(random, (2, 2, 3))))

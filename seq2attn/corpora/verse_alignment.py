@@ -1,7 +1,7 @@
-"""Which verse of one translation belongs to which of another, found from the words themselves.
+"""Which verse of one translation corresponds to which of another, found from the words.
 
-Lengths alone do not show it: in proverbs and psalms all verses are about as long, so that a right chapter looks as
-uncorrelated as a shifted one. Words that keep meeting each other in verses of the same number (names above all) do.
+Lengths are not enough: the verses of proverbs and psalms are all about equally long, so a correct chapter looks as
+uncorrelated as a shifted one. Words that often occur in verses of the same number (above all names) do show it.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from itertools import chain
 import numpy as np
 
 _WORD = re.compile(r"[^\W\d_]+")
-# The first letters stand for the word, so that most inflected forms count as one.
+# Words are compared by their first letters, so that most inflected forms count as one word.
 _STEM_LETTERS = 6
-# Words in more than this share of the verses say nothing about which verse it is.
+# Words in more than this fraction of the verses do not identify a verse.
 _COMMON_SHARE = 0.02
 _LEAST_COMMON_LIMIT = 10
 _WEAKEST_LINK = 0.05
-# A verse that finds no partner costs as much as a fair match is worth. With less, one verse in a few thousand is moved
-# for a chance likeness; with more, short shifted psalms stay unnoticed.
+# A verse without a partner costs as much as a fair match is worth. With a lower cost, one verse in a few thousand is
+# moved because of a chance similarity; with a higher one, short shifted psalms go unnoticed.
 _UNPAIRED_COST = 0.12
 _REACH = 3
 
 
 class WordLinks:
-    """How strongly words of two languages belong together: Dice's coefficient over verses of the same number."""
+    """The association of words of two languages: Dice's coefficient over verses of the same number."""
 
     def __init__(self, source_texts: Sequence[str], target_texts: Sequence[str]) -> None:
         self._source_ids, source_counts = _content_words(source_texts)
         self._target_ids, target_counts = _content_words(target_texts)
         n_target = len(self._target_ids)
-        meetings = [
+        cooccurrences = [
             np.add.outer(np.array(self._source_words(source)) * n_target, np.array(self._target_words(target))).ravel()
             for source, target in zip(source_texts, target_texts, strict=True)
         ]
-        codes, together = np.unique(np.concatenate(meetings).astype(np.int64), return_counts=True)
+        codes, together = np.unique(np.concatenate(cooccurrences).astype(np.int64), return_counts=True)
         alone = source_counts[codes // max(1, n_target)] + target_counts[codes % max(1, n_target)]
         dice = 2.0 * together / alone
         kept = (together >= 2) & (dice >= _WEAKEST_LINK)
         self._links: dict[int, float] = dict(zip(codes[kept].tolist(), dice[kept].tolist(), strict=True))
 
     def similarities(self, source_texts: Sequence[str], target_texts: Sequence[str]) -> np.ndarray:
-        """Matrix (source verses, target verses), 0 to 1, of the mean strength of each word's best link.
+        """(source verses, target verses), from 0 to 1: the mean strength of each word's best link.
 
-        Only pairs of verses that lie within reach of each other are compared; the others are 0.
+        Only verses at most `_REACH` places apart are compared; the rest is 0.
         """
         sources = [self._source_words(text) for text in source_texts]
         targets = [self._target_words(text) for text in target_texts]
@@ -73,8 +73,8 @@ class WordLinks:
 
 
 def align_verses(similarities: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (source verse, target verse), both rising, with the greatest sum of similarities less the cost of verses
-    left alone (Needleman and Wunsch 1970, in a band). Pairs off the diagonal are verses numbered differently.
+    """Pairs (source verse, target verse), both increasing, that maximise the sum of similarities minus the cost of
+    unpaired verses (Needleman and Wunsch 1970, in a band). Pairs off the diagonal are numbered differently.
 
     similarities: (verses, verses).
     """
@@ -108,7 +108,7 @@ def _stems(text: str) -> list[str]:
 
 
 def _content_words(texts: Sequence[str]) -> tuple[dict[str, int], np.ndarray]:
-    """Numbers of the words that say which verse it is, and in how many verses each stands."""
+    """An id for each word that identifies verses, and the number of verses with each."""
     counts = Counter(chain.from_iterable(map(_stems, texts)))
     limit = max(_LEAST_COMMON_LIMIT, int(len(texts) * _COMMON_SHARE))
     words = sorted(stem for stem, count in counts.items() if 2 <= count <= limit)

