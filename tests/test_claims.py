@@ -85,22 +85,22 @@ def _retention_of(middling: Sequence[float], long: Sequence[float]) -> Claim:
     ("middling", "long", "found"),
     [
         ([0.8] * 100, [0.8] * 100, True),
-        # As good as nothing, wherever it is measured.
+        # Almost no BLEU on either side.
         ([0.2] * 400, [0.2] * 400, None),
-        # A handful of sentences, good and bad ones.
+        # A wide interval on both sides of the threshold.
         ([0.9, 0.3] * 5, [0.9, 0.3] * 5, None),
-        # Of as many it can be told where the interval is wide, yet on one side of what is asked for: below it,
+        # An interval as wide, but entirely below the threshold,
         ([0.9, 0.5] * 5, [0.6, 0.2] * 5, False),
-        # and above it.
+        # and entirely above it.
         ([0.5] * 10, [0.9, 0.6] * 5, True),
     ],
 )
-def test_what_is_kept_is_told_where_the_scores_can_tell(
+def test_retention_is_inconclusive_where_the_scores_do_not_show_it(
     middling: list[float], long: list[float], found: bool | None
 ) -> None:
     claim = _retention_of(middling, long)
     assert claim.found is found
-    assert verdict(claim) == {True: "found", False: "not found", None: "cannot be told"}[found]
+    assert verdict(claim) == {True: "supported", False: "not supported", None: "inconclusive"}[found]
 
 
 def test_the_smallest_gap_between_the_intervals_decides() -> None:

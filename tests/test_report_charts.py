@@ -115,7 +115,7 @@ def test_the_table_has_every_score_and_what_it_differs_by() -> None:
     assert max(cell.share for row in rows for cell in row.cells) == 1.0
     tip = rows[1].cells[1].tip
     assert tip.startswith("■ rnn_attention\n10–19 words: 640 sentences\nBLEU 19.8 (18.6–21.0), length ×0.97\n")
-    assert tip.endswith("+7.6 (+6.9 to +8.2) beside rnn_fixed, p = 0.0007")
+    assert tip.endswith("+7.6 (+6.9 to +8.2) compared with rnn_fixed, p = 0.0007")
     assert [cell.value for cell in rows[3].cells] == ["–", "–"]
 
 

@@ -1,1 +1,1 @@
-"""The report as a page: everything that an evaluation found, in one file to look at and to point at."""
+"""The report of an evaluation: content, tables, wording, figures, Markdown, HTML"""

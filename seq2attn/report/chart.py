@@ -1,4 +1,4 @@
-"""Curves prepared for every drawing of them, and charts of the page as places on a plane whose unit is a pixel."""
+"""Curves prepared for every kind of drawing, and charts in pixel coordinates"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seq2attn.style import LINE_STYLES, SIGNS
 
 Point = tuple[float, float]
 
-# By the markers of `style`: a path around (0, 0).
+# For each marker of `style.py`, a path around (0, 0).
 MARKERS = {
     "o": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
     "s": "M-3.6,-3.6h7.2v7.2h-7.2z",
@@ -49,7 +49,7 @@ class Look:
 
 
 class CurvePoint(NamedTuple):
-    """One bucket of a curve: where its middle lies, and what it has to show there."""
+    """One bucket of a curve: its middle on the axis, and the values drawn there."""
 
     middle: float
     score: Score | None
@@ -86,12 +86,12 @@ class LengthCurve:
     """BLEU over sentence length, as matplotlib, SVG and terminal draw it."""
 
     spans: Sequence[Point]
-    """Where each bucket begins and ends on the axis."""
+    """Start and end of each bucket on the axis."""
     labels: Sequence[str]
     counts: Sequence[int]
     series: Sequence[CurveSeries]
     caps: Sequence[int]
-    """The longest sentences of trainings, in the unit of the axis."""
+    """The longest training lengths, in the unit of the axis."""
 
     @property
     def middles(self) -> list[float]:
@@ -116,7 +116,7 @@ def looks(summary: Summary) -> list[Look]:
 
 
 def bucket_spans(buckets: Sequence[Bucket]) -> list[Point]:
-    """Where each bucket begins and ends on the axis; an open one is as wide as the one before it."""
+    """Start and end of each bucket on the axis; an open bucket is as wide as the one before it."""
     width = buckets[-2].high - buckets[-2].low if len(buckets) > 1 and buckets[-2].high is not None else 10
     ends = ((bucket.low, bucket.low + width if bucket.high is None else bucket.high) for bucket in buckets)
     return [(float(low), float(high)) for low, high in ends]
@@ -156,7 +156,7 @@ class Size(NamedTuple):
 
 
 WIDE, NARROW = Size(880.0, 430.0), Size(330.0, 340.0)
-"""For a screen or paper, and for a phone, where the wide one would be too small to read."""
+"""For a screen or paper, and for a phone, on which the wide chart would be too small to read."""
 
 
 class Tick(NamedTuple):
@@ -167,7 +167,7 @@ class Tick(NamedTuple):
 
 
 class Dot(NamedTuple):
-    """A marker of a line; hollow where it cannot be leant on."""
+    """A marker of a line; hollow where there are too few sentences to rely on it."""
 
     x: float
     y: float
@@ -198,7 +198,7 @@ class Bar(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A strip of the chart that tells its values when it is pointed at."""
+    """A strip of the chart that shows its values in a tooltip."""
 
     x: float
     width: float
@@ -207,7 +207,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """One system's lines; paths are points as SVG writes them, one for each stretch without a gap."""
+    """One system's lines. Each path lists the points of one stretch without a gap, in SVG's notation."""
 
     system: int
     lines: Sequence[str]
@@ -219,7 +219,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Scale:
-    """Where values stand on an axis, by themselves or by their logarithm."""
+    """Maps values to pixels along an axis, linearly or by their logarithm."""
 
     first: float
     last: float
@@ -228,7 +228,7 @@ class Scale:
     logarithmic: bool = False
 
     def place(self, value: float) -> float:
-        """The place of `value`, beyond the ends of the axis too."""
+        """The pixel of `value`, which may lie beyond the ends of the axis."""
         if self.logarithmic:
             first, last, value = math.log(self.first), math.log(self.last), math.log(value)
         else:
@@ -266,7 +266,7 @@ class Plane:
     def of(cls, size: Size, x_ends: Point, y_ends: Point, below: float = 0.0, logarithmic: bool = False) -> Plane:
         """The plane of a chart of `size` from the first to the last values on its axes.
 
-        `below`: height of what stands between it and the labels of the x-axis. `logarithmic`: of the y-axis.
+        `below`: pixels kept free between it and the labels of the x-axis. `logarithmic`: of the y-axis.
         """
         bottom = size.height - _X_AXIS - below
         return cls(
@@ -276,17 +276,17 @@ class Plane:
         )
 
     def points(self, values: Iterable[Point]) -> str:
-        """The places of `values` as SVG writes them."""
+        """The pixels of `values` in SVG's notation."""
         return " ".join(f"{self.x.place(x):.1f},{self.y.place(y):.1f}" for x, y in values)
 
     def stretches(self, values: Iterable[tuple[float, float | None]]) -> list[str]:
-        """The same for each stretch of values that are there and within the plane."""
+        """The same for each stretch of values that exist and lie within the plane."""
         low, high = self.y.first, self.y.last
         seen = ((x, None if y is None or not low <= y <= high else y) for x, y in values)
         return [self.points(stretch) for stretch in without_gaps(seen)]
 
 
 def without_gaps(values: Iterable[tuple[float, float | None]]) -> list[list[Point]]:
-    """The stretches of values that are there."""
+    """The stretches of values without None."""
     grouped = groupby(values, key=lambda value: value[1] is None)
     return [[(x, y) for x, y in stretch if y is not None] for is_gap, stretch in grouped if not is_gap]

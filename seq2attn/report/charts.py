@@ -1,4 +1,4 @@
-"""The charts of the page: scores over sentence length, and the course of training."""
+"""The charts of the page: scores by sentence length, and training curves"""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class Chart:
     columns: Sequence[Column]
     bars: Sequence[Bar] = ()
     rule: float | None = None
-    """Where a line goes across, as at a ratio of 1."""
+    """The height of a horizontal line, as at a ratio of 1."""
     caps: Sequence[Tick] = ()
-    """Where dashed lines go down."""
+    """The places of vertical dashed lines."""
 
 
 def thinned(ticks: Sequence[Tick], width: float, character: float = 6.5) -> list[Tick]:
-    """Every n-th of the ticks, so that their labels, of so many pixels a character, fit side by side into `width`."""
+    """Every n-th of the ticks, so that their labels, at `character` pixels a character, fit into `width`."""
     longest = max((len(tick.label) for tick in ticks), default=0)
     every = max(1, math.ceil(len(ticks) * (longest + 1) * character / width))
     return list(ticks[::every])
 
 
 def bleu_chart(summary: Summary, size: Size) -> Chart:
-    """BLEU by length: lines, 95 % bands, windows, and below them how many sentences there are."""
+    """BLEU by length: lines, 95 % bands, smoothed curves, and below them bars of sentence counts."""
     curve = length_curve(summary)
     plane = Plane.of(size, _x_ends(curve), (0.0, 1.1 * curve.top), below=_COUNTS)
     series = [_bleu_series(plane, number, line) for number, line in enumerate(curve.series)]
@@ -66,7 +66,7 @@ def bleu_chart(summary: Summary, size: Size) -> Chart:
 
 
 def ratio_chart(summary: Summary, size: Size) -> Chart:
-    """Length of the translations as a share of the references', by length of the sentence."""
+    """Length of the translations relative to the references, by length of the sentence."""
     curve = length_curve(summary)
     by_system = [[bucket.length_ratio for bucket in system.buckets] for system in summary.systems]
     ratios = [ratio for of_system in by_system for ratio in of_system if ratio is not None]
@@ -81,7 +81,7 @@ def ratio_chart(summary: Summary, size: Size) -> Chart:
 
 
 def bucket_tip(summary: Summary, place: int) -> str:
-    """What every system scored on one range of length, a line each under the range."""
+    """Each system's score on one range of length, one line for each."""
     bucket = summary.systems[0].buckets[place]
     lines = [f"{bucket.label} {summary.length_unit}: {sentences_text(bucket.n)}"]
     for system, look in zip(summary.systems, looks(summary), strict=True):
@@ -171,14 +171,14 @@ def _bars(curve: LengthCurve, plane: Plane) -> list[Bar]:
 
 
 _TRAINING, _VALIDATION, _BLEU = "perplexity/train", "perplexity/validation", "bleu/validation"
-# More points than this in a line would be closer than a pixel is wide.
+# With more points, neighbours would be less than a pixel apart.
 _MOST_POINTS = 400
-# A model that has learned nothing yet would flatten everything that comes after it.
+# Cut off the first, very high perplexities, which would flatten the rest of the curve.
 _MOST_PERPLEXITY = 1.5
 
 
 def training_charts(summary: Summary, runs: Sequence[RunRecord], size: Size) -> list[Chart]:
-    """Perplexity, that of training finely beside that of validation, and BLEU; without those that no run recorded."""
+    """Perplexity (validation, and training as a fine line) and BLEU; a chart that no run has values for is left out."""
     return [
         chart
         for chart in (_perplexity_chart(summary, runs, size), _bleu_chart(summary, runs, size))
@@ -192,7 +192,7 @@ def _perplexity_chart(summary: Summary, runs: Sequence[RunRecord], size: Size) -
         return None
     ends = (0.8 * min(values), _MOST_PERPLEXITY * max(values))
     plane = Plane.of(size, _steps(runs), ends, logarithmic=True)
-    return _training_chart(summary, runs, plane, "perplexity", _VALIDATION, beside=_TRAINING)
+    return _training_chart(summary, runs, plane, "perplexity", _VALIDATION, faint_key=_TRAINING)
 
 
 def _bleu_chart(summary: Summary, runs: Sequence[RunRecord], size: Size) -> Chart | None:
@@ -203,13 +203,13 @@ def _bleu_chart(summary: Summary, runs: Sequence[RunRecord], size: Size) -> Char
 
 
 def _training_chart(
-    summary: Summary, runs: Sequence[RunRecord], plane: Plane, title: str, key: str, beside: str | None = None
+    summary: Summary, runs: Sequence[RunRecord], plane: Plane, title: str, key: str, faint_key: str | None = None
 ) -> Chart:
     names = [system.name for system in summary.systems]
     series = []
     for run in runs:
         curve = _curve(run, key)
-        faint = [] if beside is None else plane.stretches(_thin(_curve(run, beside)))
+        faint = [] if faint_key is None else plane.stretches(_thin(_curve(run, faint_key)))
         dots = [Dot(plane.x.place(step), plane.y.place(value), False) for step, value in curve]
         series.append(Series(names.index(run.system), [plane.points(curve)], faint_lines=faint, dots=dots))
     return Chart(
@@ -238,7 +238,8 @@ def _thin(curve: Sequence[Point]) -> Sequence[Point]:
 def _columns(summary: Summary, runs: Sequence[RunRecord], plane: Plane) -> list[Column]:
     """A strip around each update that any run was validated at."""
     steps = sorted({step for run in runs for key in (_VALIDATION, _BLEU) for step, _ in _curve(run, key)})
-    edges = [plane.x.start, *(plane.x.place((one + next_one) / 2) for one, next_one in pairwise(steps)), plane.x.end]
+    middles = [(step + next_step) / 2 for step, next_step in pairwise(steps)]
+    edges = [plane.x.start, *map(plane.x.place, middles), plane.x.end]
     return [
         Column(left, right - left, _tip(summary, runs, step))
         for step, (left, right) in zip(steps, pairwise(edges), strict=True)
@@ -249,9 +250,9 @@ def _tip(summary: Summary, runs: Sequence[RunRecord], step: float) -> str:
     signs = {look.name: look.sign for look in looks(summary)}
     lines = [f"update {step:,.0f}"]
     for run in runs:
-        told = []
+        values = []
         for key, name, places in ((_VALIDATION, "perplexity", 2), (_BLEU, "BLEU", 1)):
             value = dict(_curve(run, key)).get(step)
-            told += [] if value is None else [f"{name} {value:.{places}f}"]
-        lines += [f"{signs[run.system]} {run.name}: {', '.join(told)}"] if told else []
+            values += [] if value is None else [f"{name} {value:.{places}f}"]
+        lines += [f"{signs[run.system]} {run.name}: {', '.join(values)}"] if values else []
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The report: its sections and sentences, once, for Markdown and for the page."""
+"""The sections and sentences of the report, for Markdown and HTML alike"""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from seq2attn.report.tables import (
     slope_table,
     systems_table,
 )
-from seq2attn.report.wording import HOW_TO_READ, LENGTH_RATIO, SEEDS, TRAINING, three_sentences, why_untold
+from seq2attn.report.wording import HOW_TO_READ, LENGTH_RATIO, SEEDS, TRAINING, three_sentences, why_inconclusive
 
 
 @dataclass(frozen=True)
 class Example:
-    """One test sentence with what each system, by name, made of it."""
+    """One test sentence with each system's translation, by the system's name."""
 
     length: int
     source: str
@@ -37,19 +37,19 @@ class Example:
 
 @dataclass(frozen=True)
 class ReportDetails:
-    """The text behind the scores; what is not given is left out."""
+    """The text behind the scores. The report leaves out what is empty."""
 
     card: Mapping[str, str] = field(default_factory=dict)
     """Where the corpus comes from: licence, citation and so on, by name."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Pairs read, kept and dropped, by split and then by name."""
     examples: Sequence[Example] = ()
-    """Translations to look at."""
+    """Sentences whose translations are shown."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What one run left in its folder."""
+    """What the folder of one run holds."""
 
     name: str
     system: str
@@ -59,12 +59,12 @@ class RunRecord:
     metrics: Sequence[Mapping[str, float]]
     """The lines of `metrics.jsonl`."""
     digests: Mapping[str, str]
-    """SHA-256 of what it translates with, by what that is."""
+    """SHA-256 of its weights and of its subwords, by name."""
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything in the report; what is not given is left out."""
+    """Everything that the report shows. It leaves out what is empty."""
 
     summary: Summary
     details: ReportDetails = field(default_factory=ReportDetails)
@@ -78,7 +78,7 @@ class ReportContent:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What the page draws under this name, to be pointed at; elsewhere `blocks` stand for it."""
+    """An interactive drawing of the page, by name; Markdown shows `blocks` in its place."""
 
     name: str
     blocks: tuple[Block, ...] = ()
@@ -89,13 +89,13 @@ class Section:
     """A part of the report under its own heading."""
 
     name: str
-    """Its address on the page."""
+    """Its anchor on the page."""
     title: str
     blocks: tuple[Block | Drawing, ...]
     parts: tuple[Section, ...] = ()
-    """Sections within it."""
+    """Its subsections."""
     folded: bool = False
-    """Whether the page shows it only when asked."""
+    """Whether the page shows it closed at first."""
 
 
 def report_title(summary: Summary) -> str:
@@ -104,7 +104,7 @@ def report_title(summary: Summary) -> str:
 
 
 def report_blocks(content: ReportContent, figure_address: str) -> list[Block]:
-    """The report as one document with the picture at `figure_address`, in order, without any markup."""
+    """The whole report as blocks, with the picture at `figure_address`."""
     title = Heading(report_title(content.summary), 1)
     lead = Paragraph(" ".join(three_sentences(content.summary)))
     sections = report_sections(content, figure_address)
@@ -112,7 +112,7 @@ def report_blocks(content: ReportContent, figure_address: str) -> list[Block]:
 
 
 def _flattened(section: Section, level: int) -> Iterator[Block]:
-    """The section's blocks under its heading; nothing where it has only what the page alone can draw."""
+    """The section's heading and blocks; nothing for a section that only the page can draw."""
     if not all(block.blocks for block in section.blocks if isinstance(block, Drawing)):
         return
     yield Heading(section.title, level)
@@ -123,7 +123,7 @@ def _flattened(section: Section, level: int) -> Iterator[Block]:
 
 
 def report_sections(content: ReportContent, figure_address: str = "") -> list[Section]:
-    """The sections of the report, in order; `figure_address` is that of the picture for Markdown."""
+    """The sections of the report, in order. Markdown shows the picture at `figure_address`."""
     sections = [
         _figure(content.summary, figure_address),
         _scores(content.summary),
@@ -136,7 +136,7 @@ def report_sections(content: ReportContent, figure_address: str = "") -> list[Se
         _attention(content),
         _training(content),
         _systems(content),
-        Section("corpus", "The text", tuple(corpus_tables(content.details.card, content.details.counts))),
+        Section("corpus", "Data", tuple(corpus_tables(content.details.card, content.details.counts))),
         _reproduction(content),
     ]
     return [section for section in sections if section.blocks]
@@ -147,9 +147,9 @@ def _figure(summary: Summary, address: str) -> Section:
     picture = Picture(address, f"BLEU over {summary.length_of} length on {summary.text_name}: {names}")
     parts = (
         Section("reading", "How to read it", (Bullets(HOW_TO_READ),), folded=True),
-        Section("measurement", "What was measured", tuple(_measurement(summary)), folded=True),
+        Section("measurement", "How it was measured", tuple(_measurement(summary)), folded=True),
     )
-    return Section("figure", "The figure", (Drawing("figure", (picture,)),), parts)
+    return Section("figure", "BLEU by length", (Drawing("figure", (picture,)),), parts)
 
 
 def _measurement(summary: Summary) -> Iterator[Block]:
@@ -161,7 +161,7 @@ def _measurement(summary: Summary) -> Iterator[Block]:
     )
     yield Paragraph(
         f"Sentences are grouped by the length of the raw {summary.length_of} in {summary.length_unit}. Each point "
-        f"is the corpus BLEU of a group, never a mean over sentences; intervals hold 95 % of {N_RESAMPLES:,} "
+        f"is the corpus BLEU of one group, not a mean of sentence scores. Intervals contain 95 % of {N_RESAMPLES:,} "
         f"bootstrap resamples. A group of fewer than {FEW_SENTENCES} sentences is drawn hollow and has no interval."
     )
 
@@ -173,34 +173,35 @@ def _scores(summary: Summary) -> Section:
         for metric in summary.metrics[1:]
     ]
     parts += [*_slopes(summary), *_differences(summary)]
-    return Section("scores", "The scores", (Drawing("scores", (score_table(summary),)),), tuple(parts))
+    return Section("scores", "Scores", (Drawing("scores", (score_table(summary),)),), tuple(parts))
 
 
 def _seeds(summary: Summary) -> Iterator[Section]:
     if any(system.outputs for system in summary.systems):
-        yield Section("seeds", "Each seed by itself", (seeds_table(summary), Paragraph(SEEDS)))
+        yield Section("seeds", "Each seed", (seeds_table(summary), Paragraph(SEEDS)))
 
 
 def _claims(summary: Summary) -> Iterator[Section]:
     if not summary.claims:
         return
     how = (
-        f"Intervals and p-values by paired bootstrap with {N_PAIRED_RESAMPLES:,} resamples (Koehn 2004): both systems "
-        "are scored on the same resamples, and p is the share of resamples, with one added, in which the claim does "
-        "not hold."
+        f"Intervals and p-values are from paired bootstrap with {N_PAIRED_RESAMPLES:,} resamples (Koehn 2004): both "
+        "systems are scored on the same resamples, and p is the proportion of resamples in which the claim does not "
+        "hold, with one added to both counts."
     )
-    paragraphs = [Paragraph(text) for text in (how, why_untold(summary)) if text]
+    paragraphs = [Paragraph(text) for text in (how, why_inconclusive(summary)) if text]
     drawing = Drawing("claims", (claims_table(summary),))
-    yield Section("claims", "What was expected, and whether it was found", (drawing, *paragraphs))
+    yield Section("claims", "Claims and evidence", (drawing, *paragraphs))
 
 
 def _slopes(summary: Summary) -> Iterator[Section]:
     if any(system.slope for system in summary.systems):
         how = (
-            "The falling slope of the straight line through the groups' BLEU at the mean length of their sentences, by "
-            f"least squares weighted by their number; groups of fewer than {FEW_SENTENCES} are left out."
+            "The slope, with its sign reversed, of a least-squares line through the BLEU of each group at the mean "
+            "length of its sentences, weighted by their number. Groups of fewer than "
+            f"{FEW_SENTENCES} sentences are left out."
         )
-        yield Section("slopes", "BLEU lost as sentences grow", (slope_table(summary), Paragraph(how)), folded=True)
+        yield Section("slopes", "BLEU lost with length", (slope_table(summary), Paragraph(how)), folded=True)
 
 
 def _differences(summary: Summary) -> Iterator[Section]:
@@ -208,11 +209,11 @@ def _differences(summary: Summary) -> Iterator[Section]:
         return
     metrics = dict.fromkeys(difference.metric for difference in summary.differences)
     how = (
-        "Intervals by paired bootstrap; p-values, two-sided, by approximate randomisation and by paired bootstrap with "
-        f"{N_PAIRED_RESAMPLES:,} trials each, corrected for the number of rows (Holm)."
+        "Intervals are from paired bootstrap. The two-sided p-values are from approximate randomisation and from "
+        f"paired bootstrap, with {N_PAIRED_RESAMPLES:,} trials each, corrected for the number of rows (Holm)."
     )
     tables = (difference_table(summary, metric) for metric in metrics)
-    title = f"Each system against {summary.differences[0].baseline}"
+    title = f"Difference from {summary.differences[0].baseline}"
     yield Section("differences", title, (*tables, Paragraph(how)), folded=True)
 
 
@@ -227,8 +228,8 @@ def _examples(content: ReportContent) -> Section:
         for example in content.details.examples
     ]
     how = Paragraph(
-        "Chosen by length alone. A good translation can differ from its reference, and a bad one can share most words "
-        "with it."
+        "These sentences were chosen by length only. A good translation can differ from its reference, and a bad one "
+        "can share most of its words."
     )
     blocks: tuple[Block | Drawing, ...] = (how, Drawing("examples", tuple(tables))) if tables else ()
     return Section("examples", "Translations, short and long", blocks)
@@ -236,11 +237,11 @@ def _examples(content: ReportContent) -> Section:
 
 def _attention(content: ReportContent) -> Section:
     how = Paragraph(
-        "For each word that it writes, a model with attention spreads its look over the source words. Point at a word "
-        "of a translation, and the source words that were looked at light up; point at a source word, and the words "
-        "that looked at it do."
+        "For each word that it writes, a model with attention distributes weights over the source words. Point at a "
+        "word of a translation to see the weights of the source words; point at a source word to see the words that "
+        "attended to it."
     )
-    return Section("attention", "Where the models look", (how, Drawing("attention")) if content.explorations else ())
+    return Section("attention", "Attention weights", (how, Drawing("attention")) if content.explorations else ())
 
 
 def _training(content: ReportContent) -> Section:
@@ -255,12 +256,12 @@ def _systems(content: ReportContent) -> Section:
     if settings:
         header = ("setting", *(run.name for run in content.runs))
         rows = tuple((setting.key, *setting.values) for setting in settings)
-        same = "Everything else is the same."
+        same = "All other settings are equal."
         if any(ABSENT in setting.values for setting in settings):
             same += f" {ABSENT}: that kind of model has no such setting."
         blocks = (Drawing("settings", (Table(header, rows, numeric=False),)), Paragraph(same))
-        parts.append(Section("settings", "What differs between their configurations", blocks))
-    return Section("systems", "The systems", (Drawing("systems", (systems_table(content.summary),)),), tuple(parts))
+        parts.append(Section("settings", "Settings that differ", blocks))
+    return Section("systems", "Systems", (Drawing("systems", (systems_table(content.summary),)),), tuple(parts))
 
 
 def _reproduction(content: ReportContent) -> Section:
@@ -275,7 +276,7 @@ def _reproduction(content: ReportContent) -> Section:
 
 
 def _digests(content: ReportContent) -> dict[str, str]:
-    """By what it is of, each SHA-256 once."""
+    """Each SHA-256 once, by what it is the digest of."""
     owners: dict[tuple[str, str], list[str]] = {}
     for run in content.runs:
         for what, digest in run.digests.items():

@@ -1,4 +1,4 @@
-"""Where a translation differs from its reference, word by word."""
+"""Word by word, the differences of a translation from its reference"""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _WORD_WITH_BLANKS = re.compile(r"(\s*)(\S+)")
 
 
 class Mark(StrEnum):
-    """What a piece of text is to the reference."""
+    """How a piece of text relates to the reference."""
 
     same = "same"
     extra = "extra"
-    """In the translation alone."""
+    """Only in the translation."""
     missing = "missing"
-    """In the reference alone."""
+    """Only in the reference."""
 
 
 class Piece(NamedTuple):
@@ -38,13 +38,13 @@ class _Token(NamedTuple):
 
 
 def mark_differences(translation: str, reference: str) -> list[Piece]:
-    """The translation in pieces, and between them what it lacks of the reference.
+    """The translation in pieces, and between them the words of the reference that it lacks.
 
-    Words between blanks are compared as they are written, punctuation at their edges by itself; in scripts without
-    blanks, characters are. The pieces that are not missing make the translation again.
+    Words are compared as written, and punctuation at their edges separately; in scripts without spaces, characters are
+    compared. The pieces not marked missing, joined, equal the translation.
     """
     ours, theirs = _tokens(translation), _tokens(reference)
-    matcher = SequenceMatcher(None, [one.text for one in ours], [one.text for one in theirs], autojunk=False)
+    matcher = SequenceMatcher(None, [token.text for token in ours], [token.text for token in theirs], autojunk=False)
     pieces = []
     for kind, first, last, their_first, their_last in matcher.get_opcodes():
         if first < last:
@@ -56,7 +56,7 @@ def mark_differences(translation: str, reference: str) -> list[Piece]:
 
 def _piece(tokens: Sequence[_Token], mark: Mark) -> Piece:
     first, *others = tokens
-    return Piece(first.blanks, first.text + "".join(one.blanks + one.text for one in others), mark)
+    return Piece(first.blanks, first.text + "".join(token.blanks + token.text for token in others), mark)
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -68,7 +68,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _parts(word: str) -> Iterator[str]:
-    """The word without the punctuation at its edges, and each sign of that; its characters where it has no blanks."""
+    """The word, and each sign of the punctuation at its edges; single characters in scripts without spaces."""
     places = [place for place, sign in enumerate(word) if not _is_punctuation(sign)]
     first, last = (places[0], places[-1] + 1) if places else (len(word), len(word))
     yield from word[:first]

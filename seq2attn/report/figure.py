@@ -1,4 +1,4 @@
-"""The figure: BLEU over sentence length, one line for each system, with its interval and the number of sentences."""
+"""The figure: BLEU over sentence length with intervals and counts"""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _NAME_POINTS = 10.0
 def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tuple[Path, Path]:
     """The figure as `.png` and `.svg`; their paths, in this order.
 
-    Buckets without sentences leave a gap between others; at either end the axis has none of them.
+    Empty buckets leave a gap between others; at either end of the axis they are left out.
     """
     with house_style():
         return save_figure(length_curve_figure(summary), Path(path_without_suffix), _title(summary))
 
 
 def length_curve_figure(summary: Summary) -> InlineFigure:
-    """The figure itself, to be drawn in the `house_style` that it is made in.
+    """The figure; create and draw it inside `house_style()`.
 
-    Nothing of it is registered with pyplot, and no display is needed.
+    It is not registered with pyplot and needs no display.
     """
     summary = _without_empty_ends(summary)
     figure = InlineFigure(figsize=_SIZE_INCHES, facecolor="white")
@@ -53,7 +53,7 @@ def length_curve_figure(summary: Summary) -> InlineFigure:
 
 
 def _without_empty_ends(summary: Summary) -> Summary:
-    """The summary with the buckets from the first to the last that has sentences; with all where none has any."""
+    """The summary without the empty buckets at either end; unchanged where all are empty."""
     filled = [place for place, bucket in enumerate(summary.systems[0].buckets) if bucket.n]
     if not filled:
         return summary
@@ -63,9 +63,9 @@ def _without_empty_ends(summary: Summary) -> Summary:
 
 
 def spread_apart(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
-    """Centres for labels of these heights, near to those wanted, between `low` and `high`, none over another.
+    """Centres for labels of these heights, near the wanted ones, between `low` and `high`, without overlap.
 
-    Where they do not fit at all, they begin at `low` and run over `high`.
+    Where they do not fit, they start at `low` and extend above `high`.
     """
     centres = list(wanted)
     order = sorted(range(len(centres)), key=lambda place: centres[place])
@@ -107,7 +107,7 @@ def _draw_series(axes: Axes, series: CurveSeries) -> None:
         lengths, smooth = zip(*series.smoothed, strict=True)
         axes.plot(lengths, smooth, color=colour, linewidth=1.1, alpha=0.8, linestyle=(0, (1, 1.2)))
     few = np.array([not point.enough for point in series.points])
-    # A band is invisible where its neighbours are empty: bars show the interval at every point.
+    # A band is invisible between empty neighbours; bars show the interval at every point.
     axes.vlines(middles, low, high, color=colour, alpha=0.45, linewidth=1.2)
     for chosen, face in ((~few, colour), (few, "white")):
         axes.plot(
@@ -124,7 +124,7 @@ def _draw_series(axes: Axes, series: CurveSeries) -> None:
 
 
 def _name_lines(axes: Axes, curve: LengthCurve) -> None:
-    """Each line's name to the right of it, tied to its last point."""
+    """Write each line's name to the right of it, connected to its last point."""
     names = [
         "\n".join(textwrap.wrap(series.look.name, _NAME_COLUMNS, max_lines=_NAME_LINES, placeholder="…"))
         for series in curve.series
@@ -152,13 +152,13 @@ def _name_lines(axes: Axes, curve: LengthCurve) -> None:
 
 
 def _last_point(series: CurveSeries, right: float) -> tuple[float, float]:
-    """Where a line ends; the foot of the axis for one without any score."""
+    """The end of a line; the bottom of the axis for a system without any score."""
     scored = [(point.middle, point.score.value) for point in series.points if point.score is not None]
     return scored[-1] if scored else (right, 0.0)
 
 
 def _draw_training_caps(axes: Axes, curve: LengthCurve) -> None:
-    """A dashed line where training sentences ended; an arrow at the edge where that is beyond the axis."""
+    """Draw a dashed line at the longest training length; an arrow at the edge where that lies beyond the axis."""
     for order, cap in enumerate(curve.caps):
         words = f"trained on ≤ {cap} words"
         inside = cap <= curve.spans[-1][0]
@@ -169,7 +169,7 @@ def _draw_training_caps(axes: Axes, curve: LengthCurve) -> None:
             words if inside else f"{words} →",
             (place, 1.0),
             xycoords=axes.get_xaxis_transform(),
-            # Every second one stands higher: neighbours would run into each other.
+            # Every second label is higher, so that neighbours do not overlap.
             xytext=(0, 3 + 12 * (order % 2)),
             textcoords="offset points",
             ha="center" if inside else "right",
@@ -179,7 +179,7 @@ def _draw_training_caps(axes: Axes, curve: LengthCurve) -> None:
 
 
 def _draw_counts(axes: Axes, curve: LengthCurve) -> None:
-    """Bars of the number of sentences in each bucket, which are the same for all systems."""
+    """Draw the number of sentences in each bucket, which is the same for all systems."""
     axes.bar(curve.middles, curve.counts, width=[0.86 * (high - low) for low, high in curve.spans], color="#d1d5db")
     for middle, count in zip(curve.middles, curve.counts, strict=True):
         axes.annotate(
@@ -201,7 +201,7 @@ def _draw_counts(axes: Axes, curve: LengthCurve) -> None:
 
 
 def figure_notes(summary: Summary) -> list[str]:
-    """What the signs of the figure mean, for those that are in it."""
+    """What the signs in the figure mean, for those that it shows."""
     notes = []
     if any(
         bucket.bleu is not None and bucket.bleu.low is not None

@@ -1,4 +1,4 @@
-"""The report as one page that needs no network: light and dark, wide and narrow, on a screen and on paper."""
+"""The report as one HTML page that needs no network"""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SIZES = {"wide": WIDE, "narrow": NARROW}
 
 @dataclass(frozen=True)
 class Cell:
-    """A system's score on the sentences of one row; `share` of the highest score in the table is drawn behind it."""
+    """A system's score on the sentences of one row. The bar behind it has the length `share`, 1 for the highest."""
 
     system: int
     value: str
@@ -88,7 +88,7 @@ def page(content: ReportContent) -> str:
 
 
 def _tie(text: str) -> str:
-    """The text with its percent signs tied to their numbers, and its equations together."""
+    """The text with no-break spaces before percent signs and around equals signs."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
@@ -127,9 +127,11 @@ def score_rows(summary: Summary) -> list[Row]:
     highest = max((bucket.bleu.value for bucket in buckets if bucket.bleu is not None), default=0.0) or 1.0
     rows = []
     for place, bucket in enumerate(summary.systems[0].buckets):
-        cells = [_cell(summary, number, one.buckets[place], highest) for number, one in enumerate(summary.systems)]
+        cells = [
+            _cell(summary, number, system.buckets[place], highest) for number, system in enumerate(summary.systems)
+        ]
         rows.append(Row(bucket.label, bucket.n, place, cells))
-    cells = [_cell(summary, number, one.overall, highest) for number, one in enumerate(summary.systems)]
+    cells = [_cell(summary, number, system.overall, highest) for number, system in enumerate(summary.systems)]
     return [*rows, Row("all", summary.systems[0].overall.n, None, cells)]
 
 
@@ -138,10 +140,10 @@ def _cell(summary: Summary, system: int, bucket: Bucket, highest: float) -> Cell
     is_all = (bucket.low, bucket.high) == EVERY_LENGTH
     where = "all lengths" if is_all else f"{bucket.label} {summary.length_unit}"
     lines = [f"{look.sign} {look.name}", f"{where}: {sentences_text(bucket.n)}", f"BLEU {bucket_text(bucket)}"]
-    if (one := _difference(summary, look.name, bucket)) is not None:
-        value = f"{signed(one.value)} ({signed(one.value_low)} to {signed(one.value_high)})"
-        p_value = one.p_bootstrap_corrected if one.p_randomisation is None else one.p_randomisation_corrected
-        lines.append(f"{value} beside {one.baseline}, p = {p_value_text(p_value)}")
+    if (found := _difference(summary, look.name, bucket)) is not None:
+        value = f"{signed(found.value)} ({signed(found.value_low)} to {signed(found.value_high)})"
+        p_value = found.p_bootstrap_corrected if found.p_randomisation is None else found.p_randomisation_corrected
+        lines.append(f"{value} compared with {found.baseline}, p = {p_value_text(p_value)}")
     if (bleu := bucket.bleu) is None:
         return Cell(system, "–", "", 0.0, "\n".join(lines))
     interval = TOO_SMALL if bleu.low is None else f"{bleu.low:.1f}–{bleu.high:.1f}"
@@ -151,12 +153,14 @@ def _cell(summary: Summary, system: int, bucket: Bucket, highest: float) -> Cell
 def _difference(summary: Summary, system: str, bucket: Bucket) -> Difference | None:
     """The system's difference from the baseline on the sentences of `bucket`."""
     wanted = ("BLEU", system, bucket.low, bucket.high)
-    found = (one for one in summary.differences if (one.metric, one.system, one.low, one.high) == wanted)
-    return next(found, None)
+    for found in summary.differences:
+        if (found.metric, found.system, found.low, found.high) == wanted:
+            return found
+    return None
 
 
 def _claims(summary: Summary) -> list[dict[str, Any]]:
-    """What was expected, in words, with what was measured."""
+    """Each claim in words, with its verdict and the measured value."""
     return [
         {
             "verdict": verdict(claim),
@@ -176,9 +180,12 @@ def _training(content: ReportContent) -> list[dict[str, Any]]:
 
 
 def _explorer(content: ReportContent) -> dict[str, Any]:
-    """The attention explorer's parts: its style and program once, its data for each sentence."""
+    """The attention explorer: its style and script once, its data for each sentence."""
     return {
         "style": Markup(explorer.style()),
         "script": Markup(explorer.script()),
-        "data": [Markup(explorer.data_element(one, Choice(), as_subwords=False)) for one in content.explorations],
+        "data": [
+            Markup(explorer.data_element(exploration, Choice(), as_subwords=False))
+            for exploration in content.explorations
+        ],
     }

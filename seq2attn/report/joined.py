@@ -1,4 +1,4 @@
-"""Scores on joined sentences as tables."""
+"""Scores on joined sentences as tables and as a figure"""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from seq2attn.report.wording import p_value_text, signed
 from seq2attn.style import FAINT, GRID, INK, LINE_STYLES, house_style, save_figure
 
 EXPLANATION = (
-    "Consecutive sentences of a document are joined, each sentence once for each join size; joined is the BLEU of the "
-    "whole as one input, alone is that of the same sentences translated one at a time. What lies between is lost by "
-    "length alone. Intervals and p-values by bootstrap over documents; p, one-sided, corrected for the number of rows "
-    "(Holm)."
+    "Consecutive sentences of a document are joined, and each sentence is used once for each join size. Joined is the "
+    "BLEU of the whole as one input, alone is that of the same sentences translated one at a time. The difference is "
+    "due to length alone. Intervals and one-sided p-values are from a bootstrap over documents; p is corrected for the "
+    "number of rows (Holm)."
 )
 
 
 def size_table(summary: JoinedSummary) -> Table:
     """A row for each system and join size."""
-    return _table(summary, "sentences joined", [(one.name, one.by_size) for one in summary.systems])
+    return _table(summary, "sentences joined", [(system.name, system.by_size) for system in summary.systems])
 
 
 def joined_length_table(summary: JoinedSummary) -> Table:
     """A row for each system and range of lengths; ranges without segments are left out."""
-    groups = [(one.name, tuple(group for group in one.by_length if group.n)) for one in summary.systems]
+    groups = [(system.name, tuple(group for group in system.by_length if group.n)) for system in summary.systems]
     return _table(summary, f"source {summary.length_unit}", groups)
 
 
 def joined_blocks(summary: JoinedSummary, figure_address: str) -> Iterator[Block]:
-    """The result as a document."""
+    """The result as the blocks of a document."""
     names = ", ".join(system.name for system in summary.systems)
     yield Heading(f"Sentences joined and alone: {summary.corpus}, {summary.split}", 1)
-    yield Paragraph(f"{EXPLANATION} No more than {summary.longest} words are joined. Measured on: {summary.machine}.")
+    yield Paragraph(f"{EXPLANATION} At most {summary.longest} words are joined. Measured on: {summary.machine}.")
     yield Picture(figure_address, f"BLEU over length of joined sentences: {names}")
     yield Heading("By the number of sentences joined", 2)
     yield size_table(summary)
@@ -80,9 +80,9 @@ def draw_joined(summary: JoinedSummary, path_without_suffix: Path) -> tuple[Path
 
 
 def joined_figure(summary: JoinedSummary) -> Figure:
-    """The figure itself, to be drawn in the `house_style` that it is made in.
+    """The figure; create and draw it inside `house_style()`.
 
-    A group stands at the mean length of its segments; groups of few segments are left out.
+    Each group is drawn at the mean length of its segments; groups of few segments are left out.
     """
     figure = Figure(figsize=_SIZE_INCHES, facecolor="white")
     axes = figure.add_axes((0.07, 0.1, 0.67, 0.73))
@@ -106,7 +106,7 @@ def joined_figure(summary: JoinedSummary) -> Figure:
 
 
 def _draw_system(axes: Axes, system: JoinedSystem, colour: str, marker: str) -> list[float]:
-    """Both lines of a system, with the interval of the joined one; the highest values drawn."""
+    """Draw both lines of a system, with the interval of the joined one, and return the highest values."""
     rows = [_values(group) for group in system.by_length if group.n >= FEW_SENTENCES]
     if not rows:
         return []
@@ -125,10 +125,11 @@ def _values(group: JoinedGroup) -> tuple[float | None, ...]:
 
 
 def _draw_caps(axes: Axes, summary: JoinedSummary) -> None:
-    """A dashed line where training sentences ended."""
+    """Draw a dashed line at the longest training length."""
     if summary.length_unit != "words":
         return
-    for order, cap in enumerate(sorted({one.max_source_words for one in summary.systems if one.max_source_words})):
+    caps = {system.max_source_words for system in summary.systems if system.max_source_words}
+    for order, cap in enumerate(sorted(caps)):
         axes.axvline(cap, color=FAINT, linestyle=(0, (4, 3)), linewidth=1.2)
         place = (cap, 1.0)
         axes.annotate(

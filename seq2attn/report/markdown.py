@@ -1,4 +1,4 @@
-"""A document as a list of blocks, and its Markdown: what is said is kept apart from how it is set."""
+"""Documents as lists of blocks, and their Markdown"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|~&])")
 
 @dataclass(frozen=True)
 class Heading:
-    """A title; level 1 is the document's own."""
+    """A heading; level 1 is the title of the document."""
 
     text: str
     level: int
@@ -27,7 +27,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image by its address relative to the document, with the words that stand for it."""
+    """An image by its address relative to the document, with its alternative text."""
 
     address: str
     description: str
@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under a header of the same width; the columns after the first are numbers unless told otherwise."""
+    """Rows of cells under a header of the same width; with `numeric`, all columns but the first are numbers."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -68,14 +68,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Bullets:
-    """Points, each a term and what there is to say of it."""
+    """Bullet points, each a term and its explanation."""
 
     items: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Code:
-    """Text to be typed as it stands."""
+    """A command or code, shown as it is."""
 
     text: str
 
@@ -84,7 +84,7 @@ Block = Heading | Paragraph | Picture | Table | Bullets | Code
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:
-    """The document as GitHub's Markdown; its text shows as it is, whatever signs it holds."""
+    """The document as GitHub's Markdown; all text is escaped."""
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"
 
 
@@ -113,5 +113,5 @@ def _markdown_table(table: Table) -> str:
 
 
 def _escape(text: str) -> str:
-    """`text` on one line, without meaning to Markdown."""
+    """`text` on one line, with Markdown's special characters escaped."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""An evaluation as files: summary.json, a table for spreadsheets, the figure, and the report in Markdown."""
+"""The files of an evaluation: summary.json, curve.csv, the figure, report.md"""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from seq2attn.report.tables import to_csv
 
 
 def write_scores(summary: Summary, folder: Path) -> dict[str, Path]:
-    """Write them into `folder`; the paths by what they are.
+    """Write summary, table and figure into `folder`; returns their paths by name.
 
-    Raises: RunError where that cannot be.
+    Raises: DiskError where the folder cannot be written.
     """
     paths = {"summary": folder / "summary.json", "table": folder / "curve.csv"}
     with disk_errors(folder):
@@ -28,7 +28,7 @@ def write_scores(summary: Summary, folder: Path) -> dict[str, Path]:
 
 
 def write_report(content: ReportContent, figure: Path, folder: Path) -> Path:
-    """`report.md` in `folder`, which shows the picture at `figure`; its path."""
+    """Write `report.md` into `folder`, with the picture at `figure`; returns its path."""
     address = Path(os.path.relpath(figure, folder)).as_posix()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.md"

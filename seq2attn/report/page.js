@@ -36,7 +36,7 @@
     place();
     const bucket = element.closest("[data-bucket]")?.dataset.bucket;
     if (bucket === undefined) element.classList.add("lit");
-    else document.querySelectorAll(`[data-bucket="${bucket}"]`).forEach((one) => one.classList.add("lit"));
+    else document.querySelectorAll(`[data-bucket="${bucket}"]`).forEach((element) => element.classList.add("lit"));
   };
 
   const follow = (event) => {
@@ -50,7 +50,7 @@
   // To move the focus can scroll the page, which must not put out what it has just lit up.
   addEventListener("scroll", () => pointedAt && place(), { passive: true, capture: true });
 
-  // A group of values is one stop of the Tab key; the arrow keys go through it.
+  // Tab stops once at each group of values; the arrow keys move within it.
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -70,12 +70,12 @@
       const { system } = button.dataset;
       const shown = button.getAttribute("aria-pressed") === "false";
       document.querySelectorAll(`.legend [data-system="${system}"][aria-pressed]`)
-        .forEach((one) => one.setAttribute("aria-pressed", String(shown)));
+        .forEach((button) => button.setAttribute("aria-pressed", String(shown)));
       document.querySelectorAll(`.series[data-system="${system}"]`)
-        .forEach((one) => one.classList.toggle("off", !shown));
+        .forEach((element) => element.classList.toggle("off", !shown));
     });
   }
 
   // On paper nothing can be opened.
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
 })();

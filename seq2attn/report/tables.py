@@ -1,4 +1,4 @@
-"""The scores of a summary as a table: for the terminal, for a document, for a spreadsheet."""
+"""Tables of a summary, for terminal, document and spreadsheet"""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ from seq2attn.report.wording import (
 )
 
 TOO_SMALL = "n too small"
-"""Stands where an interval would, in a bucket of few sentences."""
+"""Shown in place of an interval in a bucket of few sentences."""
 
-_CAPTION = "Below: 95 % interval; ×: length against the reference."
+_CAPTION = "Second line: 95 % interval; ×: length relative to the reference."
 _CELL_COLUMNS = len("12.3–45.6 ×0.97")
 _TRAINING_COLUMNS = ("minutes", "updates", "target tokens", "device", "validation loss", "validation BLEU")
 _BUCKET_COLUMNS = ("low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio", "bleu_spread")
 
 
 def interval_text(value: float | None, low: float | None, high: float | None) -> str:
-    """A score with its interval, `24.5 (23.1–25.9)`; a dash where there is none."""
+    """A score with its interval, `24.5 (23.1–25.9)`; a dash without a score."""
     if value is None:
         return "–"
     return f"{value:.1f} ({TOO_SMALL})" if low is None else f"{value:.1f} ({low:.1f}–{high:.1f})"
 
 
 def std_text(std: float | None) -> str:
-    """The standard deviation over several outputs, ` ±0.4`; nothing where there is but one."""
+    """The standard deviation over several outputs, ` ±0.4`; empty for a single output."""
     return "" if std is None else f" ±{std:.1f}"
 
 
 def score_text(score: Score | None) -> str:
-    """A score with its interval, `24.5 (23.1–25.9)`, and with its standard deviation if any; a dash without one."""
+    """A score with its interval and its standard deviation, if any, `24.5 (23.1–25.9) ±0.4`; a dash without a score."""
     if score is None:
         return "–"
     return f"{interval_text(score.value, score.low, score.high)}{std_text(score.std)}"
 
 
 def bucket_text(bucket: Bucket) -> str:
-    """A bucket's BLEU with all that it must be read with: `24.5 (23.1–25.9), length ×0.97`."""
+    """A bucket's BLEU with its interval and length ratio: `24.5 (23.1–25.9), length ×0.97`."""
     text = score_text(bucket.bleu)
     return text if bucket.length_ratio is None else f"{text}, length ×{bucket.length_ratio:.2f}"
 
@@ -70,10 +70,10 @@ def length_name(summary: Summary) -> str:
 
 
 def score_table(summary: Summary, metric: str = BLEU) -> Table:
-    """Scores with their intervals: a row for each bucket and one for all, a column for each system."""
+    """Scores with their intervals: a row for each bucket and one for all sentences, a column for each system."""
     rows = [
         (buckets[0].label, f"{buckets[0].n:,}", *(score_text(bucket.scores.get(metric)) for bucket in buckets))
-        for buckets in _rows_beside_all(summary)
+        for buckets in _bucket_rows(summary)
     ]
     overall = [system.overall for system in summary.systems]
     rows.append(("all", f"{overall[0].n:,}", *(score_text(bucket.scores.get(metric)) for bucket in overall)))
@@ -81,7 +81,7 @@ def score_table(summary: Summary, metric: str = BLEU) -> Table:
 
 
 def seeds_table(summary: Summary) -> Table:
-    """BLEU of each output of the systems that have several, as a rule seeds of one model: a row for each system."""
+    """BLEU of each output (usually a seed) of the systems that have several: a row for each system."""
     systems = [system for system in summary.systems if system.outputs]
     most = max((len(system.outputs) for system in systems), default=0)
     rows = []
@@ -92,7 +92,7 @@ def seeds_table(summary: Summary) -> Table:
 
 
 def length_ratio_table(summary: Summary) -> Table:
-    """Length of the translations as a share of the references': a row for each bucket, a column for each system."""
+    """Length of the translations relative to the references: a row for each bucket, a column for each system."""
     rows = [
         (buckets[0].label, f"{buckets[0].n:,}", *(_ratio_text(bucket) for bucket in buckets))
         for buckets in _rows_of_buckets(summary)
@@ -101,8 +101,8 @@ def length_ratio_table(summary: Summary) -> Table:
 
 
 def terminal_table(summary: Summary) -> rich.table.Table:
-    """BLEU, and below it in each cell the interval and the length ratio, for `rich` to print."""
-    rows = _rows_beside_all(summary)
+    """BLEU with the interval and the length ratio below it in each cell, for `rich` to print."""
+    rows = _bucket_rows(summary)
     title = f"BLEU by {length_name(summary)}: {summary.text_name}" if rows else f"BLEU: {summary.text_name}"
     table = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
     table.caption, table.caption_justify = Text(_CAPTION, style="dim"), "left"
@@ -123,38 +123,38 @@ def terminal_table(summary: Summary) -> rich.table.Table:
 
 
 def slope_table(summary: Summary) -> Table:
-    """BLEU lost as sentences grow: a row for each system with its interval, and the share of its BLEU that this is."""
+    """BLEU lost with length: a row for each system with its interval, also relative to its mean BLEU."""
     rows = [(system.name, _slope_text(system.slope), _slope_share_text(system.slope)) for system in summary.systems]
-    return Table(("system", f"BLEU lost per {WORDS} {summary.length_unit}", "share of its BLEU"), tuple(rows))
+    return Table(("system", f"BLEU lost per {WORDS} {summary.length_unit}", "relative to its BLEU"), tuple(rows))
 
 
 def metric_title(summary: Summary, metric: str) -> str:
-    """The metric's name, with which way it counts where a lower score is better."""
+    """The metric's name, with a note where lower is better."""
     score = summary.systems[0].overall.scores[metric]
     return f"{metric}, lower is better" if score.lower_is_better else metric
 
 
 def difference_table(summary: Summary, metric: str) -> Table:
-    """Each system against the baseline under one metric: a row for each of them and each bucket it was compared on."""
+    """Each system's difference from the baseline under one metric: a row for each system and bucket."""
     rows = [
         (
-            one.system,
-            "all" if (one.low, one.high) == EVERY_LENGTH else Range(one.low, one.high).label,
-            f"{one.n:,}",
-            f"{signed(one.value)} ({signed(one.value_low)} to {signed(one.value_high)})",
-            p_value_text(one.p_randomisation_corrected),
-            p_value_text(one.p_bootstrap_corrected),
+            found.system,
+            "all" if (found.low, found.high) == EVERY_LENGTH else Range(found.low, found.high).label,
+            f"{found.n:,}",
+            f"{signed(found.value)} ({signed(found.value_low)} to {signed(found.value_high)})",
+            p_value_text(found.p_randomisation_corrected),
+            p_value_text(found.p_bootstrap_corrected),
         )
         for system in summary.systems
-        for one in summary.differences
-        if (one.system, one.metric) == (system.name, metric)
+        for found in summary.differences
+        if (found.system, found.metric) == (system.name, metric)
     ]
-    header = ("system", length_name(summary), "sentences", f"{metric} above the baseline's")
+    header = ("system", length_name(summary), "sentences", f"{metric} minus the baseline's")
     return Table((*header, "p, randomisation", "p, bootstrap"), tuple(rows))
 
 
 def claims_table(summary: Summary) -> Table:
-    """A row for each claim: what was measured, and whether it was found."""
+    """A row for each claim with its verdict and the measured value."""
     rows = tuple(
         (
             claim_text(claim, summary.length_unit),
@@ -175,7 +175,7 @@ def systems_table(summary: Summary) -> Table:
 
 
 def corpus_tables(card: Mapping[str, str], counts: Mapping[str, Mapping[str, int]]) -> list[Table]:
-    """Where the text comes from, and how many pairs were kept; without what is not known."""
+    """Where the text comes from, and how many pairs were kept; what is unknown is left out."""
     tables = []
     if card:
         tables.append(Table(("corpus", ""), tuple(card.items()), numeric=False))
@@ -201,7 +201,7 @@ def rich_table(table: Table, title: str) -> rich.table.Table:
 
 
 def to_csv(summary: Summary) -> str:
-    """One line for each system and bucket, under a header; an empty field where there is no end or no score."""
+    """One line for each system and bucket, under a header; a field is empty without an upper end or a score."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["system", "run", "kind", "attention", "parameters", *_BUCKET_COLUMNS])
@@ -239,7 +239,7 @@ def _slope_text(slope: Slope | None) -> str:
 def _slope_share_text(slope: Slope | None) -> str:
     if slope is None or slope.share is None or slope.share_low is None or slope.share_high is None:
         return "–"
-    share, low, high = (f"{signed(100 * one)} %" for one in (slope.share, slope.share_low, slope.share_high))
+    share, low, high = (f"{signed(100 * value)} %" for value in (slope.share, slope.share_low, slope.share_high))
     return f"{share} ({low} to {high})"
 
 
@@ -258,8 +258,8 @@ def _rows_of_buckets(summary: Summary) -> list[tuple[Bucket, ...]]:
     return list(zip(*(system.buckets for system in summary.systems), strict=True))
 
 
-def _rows_beside_all(summary: Summary) -> list[tuple[Bucket, ...]]:
-    """The same; none where there is but one bucket, which says what the row of all says."""
+def _bucket_rows(summary: Summary) -> list[tuple[Bucket, ...]]:
+    """The same; empty where there is only one bucket, which would repeat the row of all sentences."""
     rows = _rows_of_buckets(summary)
     return rows if len(rows) > 1 else []
 
@@ -269,7 +269,7 @@ def _ratio_text(bucket: Bucket) -> str:
 
 
 def _stacked(score: Score | None, length_ratio: float | None) -> Text:
-    """The score, and below it what it must be read with, dimmed, so that three systems fit into 80 columns."""
+    """The score with interval and length ratio dimmed below it, so that three systems fit into 80 columns."""
     if score is None:
         return Text("–")
     ratio = "" if length_ratio is None else f" ×{length_ratio:.2f}"

@@ -1,4 +1,4 @@
-"""The curve in a terminal: BLEU over sentence length in signs, each system in the colour and marker of the figure."""
+"""The curve in a terminal, drawn with Braille dots or ASCII"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seq2attn.report.chart import length_curve
 from seq2attn.style import SIGNS
 
 FEWEST_COLUMNS = 44
-"""A plot that is narrower shows little."""
+"""Columns below which a plot would show too little."""
 
 _MOST_COLUMNS = 76
 _ROWS = 12
@@ -30,7 +30,7 @@ _Point = tuple[float, float]
 
 
 def terminal_plot(summary: Summary, columns: int, ascii_only: bool = False) -> Text:
-    """The plot in at most `columns` cells; with `ascii_only` without any sign that an old terminal lacks."""
+    """The plot in at most `columns` cells; with `ascii_only`, in ASCII characters only."""
     signs = _PLAIN_SIGNS if ascii_only else SIGNS
     curve = length_curve(summary)
     left, right = curve.spans[0][0], curve.spans[-1][1]
@@ -39,7 +39,7 @@ def terminal_plot(summary: Summary, columns: int, ascii_only: bool = False) -> T
     ticks = list(MaxNLocator(_TICKS, steps=_TICK_STEPS).tick_values(0.0, max(1.0, highest)))
     margin = max(len(f"{tick:g}") for tick in ticks) + 1
     canvas = _Canvas(min(columns, _MOST_COLUMNS) - margin - 1, _ROWS, ascii_only)
-    # Where two meet, the system that comes first is seen.
+    # Where two lines cross, the first system stays visible.
     for series in reversed(curve.series):
         points = [
             None if point.score is None else (middle, point.score.value / ticks[-1])

@@ -1,4 +1,4 @@
-"""Numbers into sentences: what the bottleneck is, and whether what was measured shows it."""
+"""The sentences of the report: what the bottleneck is, and whether the scores show it"""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.summary import Summary
 
 _BOTTLENECK = (
-    "A recurrent model without attention presses the whole sentence into one vector of fixed size before it writes the "
-    "first word of the translation, so that more is lost the longer the sentence is; attention lets the model look "
+    "A recurrent model without attention compresses the whole sentence into one vector of fixed size before it writes "
+    "the first word of the translation, so the longer the sentence, the more is lost. Attention lets the model look "
     "back at every source word for each word that it writes."
 )
 
@@ -31,60 +31,61 @@ _BOTTLENECK = (
 HOW_TO_READ = (
     (
         "BLEU",
-        "compares a translation with one made by people: how many of its words, and of its runs of two, three and four "
-        "words, stand there too. 0 is none, 100 all. It ranks systems on the same sentences, and says little by "
-        "itself: many good translations are worded otherwise.",
+        "compares a translation with a human one: how many of its words, and of its sequences of two, three and four "
+        "words, also occur there. 0 means none, 100 all. It ranks systems on the same sentences. By itself it says "
+        "little, because many good translations use other words.",
     ),
     (
         "A point",
-        "is all sentences of that length together. Its band shows how far the score moves when the sentences are drawn "
-        "again by chance, 95 times in 100. Where two bands are well apart, the choice of sentences does not explain "
-        "the difference.",
+        "is the score of all sentences of that length together. The band around it is a 95 % interval: it shows how "
+        "much the score varies when the sentences are resampled. Where two bands are well apart, the choice of "
+        "sentences does not explain the difference.",
     ),
     (
         "One vector:",
-        "without attention, a recurrent model has to keep a whole sentence in a fixed list of numbers, as many for "
-        "sixty words as for six. With attention it looks again at the source words for every word that it writes. A "
-        "transformer is made of such looks alone.",
+        "without attention, a recurrent model must store a whole sentence in a fixed number of values, as many for "
+        "sixty words as for six. With attention it reads the source words again for every word that it writes. In a "
+        "transformer, words exchange information by attention only.",
     ),
 )
-"""What the report says of the figure: terms, and what there is to know of each."""
+"""How to read the figure: each term with its explanation."""
 
 LENGTH_RATIO = (
     "Tokens in the translations divided by those in the references. Below 1, part of a low BLEU is the brevity "
-    "penalty: the system stops too early. Above 1 it goes on too long."
+    "penalty: the system stops too early. Above 1 it writes too much."
 )
 SEEDS = (
-    "These systems have several outputs, usually those of several seeds. Their scores are means, ± is the standard "
-    "deviation over the outputs, and intervals and p-values allow for training again with other seeds: the mean of so "
-    "few lies around that of all as Student's t says. Translations, attention and the cost of training are those of "
-    "the first."
+    "These systems have several outputs, usually one for each seed. Their scores are means, ± is the standard "
+    "deviation over the outputs, and intervals and p-values include the variation between seeds (Student's t). "
+    "Translations, attention and the cost of training are those of the first output."
 )
 TRAINING = (
-    "Perplexity: among how many subwords the model wavers, on average, at each place of sentences that it was not "
-    "trained on; lower is better. BLEU is that of greedy translations of some of them. Fine lines, where they were "
-    "recorded: the same on the training text."
+    "Perplexity is, on average, the number of subwords that the model is undecided between at each position of the "
+    "validation sentences; lower is better. BLEU is that of greedy translations of some of these sentences. Fine "
+    "lines show the perplexity of the training text, where it was recorded."
 )
 
 
 def three_sentences(summary: Summary) -> tuple[str, str, str]:
-    """What the bottleneck is, whether the fixed context falls behind on long sentences, and what each system keeps."""
+    """What the bottleneck is, whether the scores show it, and how much BLEU each system keeps on long sentences."""
     return _BOTTLENECK, _fall_sentence(summary), _retention_sentence(summary)
 
 
 def claim_text(claim: Claim, unit: str) -> str:
-    """What the claim says, whether or not it was found; `unit` is what lengths are counted in."""
+    """What the claim says, whatever its verdict; `unit` is what lengths are counted in."""
     system, against = claim.system, claim.against
     match claim.kind:
         case "retention":
-            return f"{system} keeps at least {percent(MIN_RETENTION)} of its BLEU at {_middling(unit)} at {_long(unit)}"
+            return (
+                f"{system} keeps at least {percent(MIN_RETENTION)} of its BLEU from {_middling(unit)} to {_long(unit)}"
+            )
         case "share_fall":
-            return f"{system}: its share of the BLEU of {against} is lower at {_long(unit)} than at up to {SHORT}"
+            return f"{system} reaches a smaller share of the BLEU of {against} at {_long(unit)} than at up to {SHORT}"
         case "above":
             return f"{system} is above {against} from {APART_FROM} {unit} up"
         case "apart":
-            buckets = f"every bucket of {FEW_SENTENCES} sentences and more from {APART_FROM} {unit} up"
-            return f"{system}: its interval is above that of {against} in {buckets}"
+            buckets = f"every bucket of {FEW_SENTENCES} sentences or more from {APART_FROM} {unit} up"
+            return f"The interval of {system} is above that of {against} in {buckets}"
         case "level":
             return f"{system} does not fall significantly from {_middling(unit)} to {LONG}–{LEVEL_UNTIL - 1} {unit}"
         case "past_cap":
@@ -94,29 +95,29 @@ def claim_text(claim: Claim, unit: str) -> str:
 
 
 def verdict(claim: Claim) -> str:
-    """Whether what the claim says was found."""
-    return "cannot be told" if claim.found is None else "found" if claim.found else "not found"
+    """Whether the scores support the claim."""
+    return "inconclusive" if claim.found is None else "supported" if claim.found else "not supported"
 
 
-def why_untold(summary: Summary) -> str:
-    """What it takes to tell what a system keeps, where that cannot be told of one; else nothing."""
+def why_inconclusive(summary: Summary) -> str:
+    """What a verdict on retention requires, where a claim is inconclusive; else nothing."""
     if all(claim.found is not None for claim in summary.claims):
         return ""
     return (
-        f"What a system keeps can be told of one that has {MIN_BLEU:.0f} BLEU and more at "
-        f"{_middling(summary.length_unit)}, where the interval is not wider than {100 * MAX_WIDTH:.0f} points or lies "
-        f"on one side of {percent(MIN_RETENTION)}."
+        f"A claim that a system keeps its BLEU is inconclusive where the system has less than {MIN_BLEU:.0f} BLEU at "
+        f"{_middling(summary.length_unit)}, or where the interval contains {percent(MIN_RETENTION)} and is wider than "
+        f"{100 * MAX_WIDTH:.0f} points."
     )
 
 
 def measured_text(claim: Claim) -> str:
-    """The value behind the claim, in the unit that suits it."""
+    """The measured value with its unit."""
     first, second = claim.first, claim.second
     if first is None or second is None:
         return f"smallest gap {signed(claim.value)} BLEU"
     match claim.kind:
         case "retention":
-            # To a place more than what is asked for, or 84.7 % would be 85 % and yet not enough.
+            # One decimal more than the threshold: otherwise 84.7 % would read as 85 % and fail.
             return f"{100 * claim.value:.1f} % ({first:.1f} → {second:.1f} BLEU)"
         case "share_fall":
             return f"{percent(first)} → {percent(second)} ({signed(100 * claim.value, 0)} points)"
@@ -145,7 +146,7 @@ def p_value_text(p_value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a whole percentage."""
+    """A fraction as a whole percentage."""
     return f"{100 * share:.0f} %"
 
 
@@ -159,12 +160,12 @@ def _middling(unit: str) -> str:
 
 
 def _long(unit: str) -> str:
-    return f"{LONG} {unit} and more"
+    return f"{LONG} {unit} or more"
 
 
 def _fall_sentence(summary: Summary) -> str:
-    """The verdict on the first pair of a model without attention and one with it, of those trained on the longest."""
-    # A model that was trained on short sentences alone falls on long ones for that reason too.
+    """The verdict on the first pair of models without and with attention, among those trained on the longest text."""
+    # A model trained only on short sentences falls on long ones for that reason too.
     caps = {system.name: system.max_source_words or math.inf for system in summary.systems}
     falls = [claim for claim in summary.claims if claim.kind == "share_fall"]
     claim = max(falls, key=lambda claim: caps[claim.system], default=None)
@@ -178,20 +179,20 @@ def _fall_sentence(summary: Summary) -> str:
     if claim.found:
         return f"The figure shows this bottleneck: {shares} ({p_value})."
     return (
-        f"The figure does not show this bottleneck: {shares} ({p_value}, where below {MAX_P_VALUE} was asked for); a "
-        "model that has not yet learned short sentences has no curve to show, so look at the first buckets first."
+        f"The figure does not show this bottleneck: {shares} ({p_value}; the threshold is {MAX_P_VALUE}). A model "
+        "that has not yet learned short sentences cannot show it, so look at the first buckets first."
     )
 
 
 def _why_no_fall(summary: Summary) -> str:
     attention = {system.attention for system in summary.systems}
     if NO_ATTENTION not in attention:
-        return "No model without attention is in this figure, so that the bottleneck cannot be seen in it."
+        return "This figure has no model without attention, so it cannot show the bottleneck."
     if attention == {NO_ATTENTION}:
-        return "No model with attention is in this figure, so that there is nothing to hold the bottleneck against."
+        return "This figure has no model with attention, so there is nothing to compare the bottleneck with."
     return (
-        f"Whether the figure shows this bottleneck could not be measured: that takes sentences of up to {SHORT} and of "
-        f"{_long(summary.length_unit)} for which a model with attention scores above 0."
+        f"Whether the figure shows this bottleneck could not be measured: this requires sentences of up to {SHORT} "
+        f"and of {_long(summary.length_unit)} on which a model with attention scores above 0."
     )
 
 
@@ -199,19 +200,19 @@ def _retention_sentence(summary: Summary) -> str:
     kept = [_kept(claim) for claim in summary.claims if claim.kind == "retention"]
     if not kept:
         return (
-            "How much of its BLEU a model keeps on long sentences could not be measured: that takes a model "
+            "How much of its BLEU a model keeps on long sentences could not be measured: this requires a model "
             f"with attention, and sentences of {_middling(summary.length_unit)} and of {_long(summary.length_unit)}."
         )
     return (
-        f"Of the BLEU that it has at {_middling(summary.length_unit)}, each keeps this much at "
-        f"{_long(summary.length_unit)}: {_enumeration(kept)}."
+        f"BLEU at {_long(summary.length_unit)}, as a percentage of BLEU at "
+        f"{_middling(summary.length_unit)}: {_enumeration(kept)}."
     )
 
 
 def _kept(claim: Claim) -> str:
     only = "only " if claim.found is False else ""
-    vaguely = ", from which nothing can be told" if claim.found is None else ""
-    return f"{claim.system} {only}{percent(claim.value)} ({claim_interval_text(claim)}{vaguely})"
+    inconclusive = ", inconclusive" if claim.found is None else ""
+    return f"{claim.system} {only}{percent(claim.value)} ({claim_interval_text(claim)}{inconclusive})"
 
 
 def _enumeration(parts: Sequence[str]) -> str:
