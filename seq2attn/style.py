@@ -1,4 +1,4 @@
-"""How every figure looks."""
+"""The style of every figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 PNG_DPI = 160
 INK, FAINT, GRID = "#1f2430", "#6b7280", "#e5e7eb"
-# Okabe and Ito's colours, which stay apart for colour-blind eyes; the markers say the same once more.
+# Okabe and Ito's palette, distinct for colour-blind readers; the markers repeat the distinction.
 LINE_STYLES = (
     ("#D55E00", "o"),
     ("#0072B2", "s"),
@@ -23,11 +23,11 @@ LINE_STYLES = (
     ("#56B4E9", "P"),
 )
 SIGNS = {"o": "●○", "s": "■□", "D": "◆◇", "^": "▲△", "v": "▼▽", "P": "✚✙"}
-"""What stands for a marker in text: filled, and hollow where there are few sentences."""
+"""Characters for each marker: filled, and hollow for points with few sentences."""
 
 
 def house_style() -> AbstractContextManager[None]:
-    """Matplotlib's settings for every figure of the house, until the block ends."""
+    """Matplotlib's settings for every figure, until the block ends."""
     return mpl.rc_context(
         {
             "font.family": "sans-serif",
@@ -56,7 +56,7 @@ class InlineFigure(Figure):
         return picture.getvalue()
 
     def as_image(self, description: str) -> str:
-        """The figure as an HTML element that holds it whole."""
+        """The figure as a self-contained HTML element."""
         picture = io.BytesIO()
         with house_style():
             self.savefig(picture, format="svg", metadata={"Date": None})
@@ -65,7 +65,7 @@ class InlineFigure(Figure):
 
 
 def save_figure(figure: Figure, path_without_suffix: Path, title: str) -> tuple[Path, Path]:
-    """Write `figure` as `.png` and `.svg`; their paths, in this order. To be called within `house_style`."""
+    """Write `figure` as `.png` and `.svg`; their paths, in this order. Call it within `house_style`."""
     path_without_suffix.parent.mkdir(parents=True, exist_ok=True)
     stem = path_without_suffix.name
     png, svg = (path_without_suffix.with_name(f"{stem}{suffix}") for suffix in (".png", ".svg"))

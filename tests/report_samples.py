@@ -9,8 +9,8 @@ from seq2attn.evaluation.score import Bucket
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.content import Example, ReportContent, ReportDetails, RunRecord
+from tests.attention_samples import ARABIC, CHINESE, ENGLISH, FRENCH, an_exploration
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_bucket, a_summary
-from tests.explorer_samples import ARABIC, CHINESE, ENGLISH, FRENCH, an_exploration
 
 SYSTEMS = ("rnn_fixed", "rnn_attention")
 EMPTY = Bucket(30, 40, 0, {})

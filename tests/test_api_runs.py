@@ -227,7 +227,7 @@ def test_attention_is_that_of_the_command(run: seq2attn.Run, tiny_run: Path) -> 
     assert run.attention(SENTENCE, target="a b").translation == "a b"
     assert view.plot()._repr_png_().startswith(b"\x89PNG")
     assert view.source in str(view)
-    assert "Rows look at columns" in str(view)
+    assert "Rows attend to columns" in str(view)
     assert view.translation in repr(view)
 
 

@@ -46,11 +46,11 @@ def test_a_map_in_the_terminal_names_the_model_its_words_and_the_map(tiny_run: P
     lines = done.stdout.splitlines()
     assert lines[:3] == ["RNN, attention", "zu mi", "cross-attention"]
     assert any(line.split()[0] == "⟨end⟩" for line in lines if line.strip())
-    assert lines[-1].startswith("Rows look at columns.")
+    assert lines[-1].startswith("Rows attend to columns.")
     assert "\x1b" not in done.stdout
 
 
-def test_models_stand_side_by_side_and_one_without_attention_says_so(
+def test_models_are_shown_together_and_one_without_attention_says_so(
     tiny_run: Path, fixed: Path, transformer: Path
 ) -> None:
     found = told(tiny_run, fixed, transformer, "--source", SOURCE, "--target", "zu mi", "--kind", "encoder")
@@ -59,7 +59,7 @@ def test_models_stand_side_by_side_and_one_without_attention_says_so(
     assert [len(system["maps"]) for system in found["systems"]] == [1, 0, 18]
     assert {system["translation"] for system in found["systems"]} == {"zu mi"}
     shown = call("attention", fixed, "--source", SOURCE)
-    assert "No attention: every word is written from one and the same vector." in shown.stdout
+    assert "No attention: every word is written from the same vector." in shown.stdout
 
 
 @pytest.mark.parametrize("name", ["map.png", "map.svg", "map.html"])
@@ -87,16 +87,16 @@ def test_a_models_own_translation_given_back_to_it_has_the_same_maps(tiny_run: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layer", "3"], "--layer 3: the cross-attention has 2, counted from 1 (Transformer)"),
+        (["--layer", "3"], "--layer 3: the cross-attention has 2 layer(s), counted from 1 (Transformer)"),
         (
             ["--kind", "decoder", "--head", "3"],
-            "--head 3: the decoder self-attention has 2, counted from 1 (Transformer)",
+            "--head 3: the decoder self-attention has 2 head(s), counted from 1 (Transformer)",
         ),
         (["--out", "map.pdf"], "--out map.pdf: expected a file name ending in .png, .svg or .html"),
         (["--target", " "], "--target: there is no word in it; give a sentence"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_printed(options: list[str], message: str, transformer: Path) -> None:
+def test_a_mistake_is_a_one_line_error_without_output(options: list[str], message: str, transformer: Path) -> None:
     done = call("attention", transformer, "--source", SOURCE, *options)
     assert (done.code, done.stdout) == (2, "")
     assert done.complaint == f"seq2attn: {message}"
@@ -107,7 +107,8 @@ def test_an_rnn_has_one_layer_and_one_head(option: str, tiny_run: Path, fixed: P
     assert call("attention", tiny_run, "--source", SOURCE, option, "1").code == 0
     done = call("attention", fixed, tiny_run, "--source", SOURCE, option, "7")
     assert (done.code, done.stdout) == (2, "")
-    assert done.complaint.startswith(f"seq2attn: {option} 7: the cross-attention has 1, counted from 1 (RNN, attention")
+    has = f"the cross-attention has 1 {option.removeprefix('--')}(s), counted from 1 (RNN, attention"
+    assert done.complaint.startswith(f"seq2attn: {option} 7: {has}")
 
 
 def test_the_commands_of_the_document_run(
@@ -126,7 +127,7 @@ def test_the_commands_of_the_document_run(
     assert (tmp_path / "map.html").is_file()
 
 
-def test_a_folder_that_is_no_run_and_a_source_without_words_are_told(tiny_run: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_run_and_a_source_without_words_are_errors(tiny_run: Path, tmp_path: Path) -> None:
     assert "not a run folder" in call("attention", tmp_path, "--source", SOURCE).complaint
     assert call("attention", tiny_run, "--source", " ").complaint == (
         "seq2attn: --source: there is no word in it; give a sentence"

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from seq2attn.report.html import write_page
+from tests.attention_samples import an_exploration
 from tests.browser import Tab, needs_browser, open_tab
-from tests.explorer_samples import an_exploration
 from tests.report_samples import a_content
 
 # As long as the longest sentence that a report has a map of: 25 words with their punctuation.

@@ -16,9 +16,9 @@ from seq2attn.evaluation.summary import Output
 from seq2attn.report.content import Example, ReportContent, ReportDetails
 from seq2attn.report.html import page, write_page
 from seq2attn.report.wording import three_sentences
+from tests.attention_samples import an_exploration
 from tests.browser import needs_browser, open_tab, run_in_page
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, a_summary, with_std
-from tests.explorer_samples import an_exploration
 from tests.report_samples import a_content
 
 HOSTILE = '</script><b id="evil">"&\'<!--'
@@ -206,7 +206,7 @@ def test_pointing_tapping_and_the_keyboard_tell_the_values(tmp_path: Path) -> No
     assert told["marked"][0] == "the sky"
     assert told["directions"] == ["ltr", "ltr", "rtl", "rtl", "ltr", "ltr"]
     assert told["maps"] == 6
-    assert "looks at" in told["readout"]
+    assert "attends to" in told["readout"]
 
 
 # Every text that one reads, and the ground below it: the contrast that WCAG asks for is 4.5.

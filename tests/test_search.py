@@ -1,4 +1,4 @@
-"""Search against exhaustive enumeration, and what must hold for every model."""
+"""Search compared with exhaustive enumeration, and properties that hold for every model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_beam_of_one_is_greedy(model: Seq2Seq, eos_bias: float) -> None:
 
 
 @pytest.mark.parametrize("beam_size", [1, 3, 6])
-def test_sentences_in_a_batch_do_not_disturb_each_other(model: Seq2Seq, beam_size: int) -> None:
+def test_sentences_in_a_batch_do_not_affect_each_other(model: Seq2Seq, beam_size: int) -> None:
     restless(model, 2.0)
     batch = make_batch(SOURCE_LENGTHS, [1] * 4)
     together = beam_search(model, encode(model, batch), MAX_LENGTHS, beam_size, 1.0, n_best=beam_size)
@@ -150,7 +150,7 @@ class Hashing(Seq2Seq):
         raise NotImplementedError
 
 
-def test_a_history_moved_in_part_gives_what_one_moved_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moving_part_of_the_history_equals_moving_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     agreements: list[int] = []
     reorder = DecoderState.reorder
 

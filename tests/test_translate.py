@@ -47,7 +47,7 @@ def make_translator(model: Seq2Seq, subwords: Subwords, **decode: float) -> Tran
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sentences=SENTENCES, beam_size=st.sampled_from([1, 3]))
-def test_each_sentence_gets_its_own_translation_whatever_stands_around_it(
+def test_a_translation_does_not_depend_on_other_sentences(
     sentences: list[str], beam_size: int, untrained: Seq2Seq, subwords: Subwords
 ) -> None:
     translator = make_translator(untrained, subwords, beam_size=beam_size)
@@ -80,13 +80,13 @@ def test_n_best_is_sorted_and_begins_with_the_best(untrained: Seq2Seq, subwords:
             assert one.score == pytest.approx(one.log_probability / length)
 
 
-def test_more_translations_than_the_beam_is_wide_widen_it(untrained: Seq2Seq, subwords: Subwords) -> None:
+def test_more_translations_than_the_beam_size_widen_the_beam(untrained: Seq2Seq, subwords: Subwords) -> None:
     (translations,) = make_translator(untrained, subwords, beam_size=1).stream(["ba be"], n_best=5)
     assert len(translations) == 5
 
 
 @pytest.mark.parametrize("read_ahead", [1, 2, 5, 100])
-def test_a_stream_in_chunks_is_the_whole(read_ahead: int, untrained: Seq2Seq, subwords: Subwords) -> None:
+def test_a_stream_in_chunks_gives_equal_translations(read_ahead: int, untrained: Seq2Seq, subwords: Subwords) -> None:
     translator = make_translator(untrained, subwords)
     sentences = ["ba be bi bo", "", "go", "do di", "ga ge gi", "ba"]
     whole = list(translator.stream(sentences, n_best=2))
@@ -176,7 +176,7 @@ def test_positions_do_not_run_out(subwords: Subwords) -> None:
     assert line[0].parts == 240 // 15
 
 
-def test_what_is_read_ahead_is_bounded_by_its_length_too(untrained: Seq2Seq, subwords: Subwords) -> None:
+def test_read_ahead_is_also_limited_by_length(untrained: Seq2Seq, subwords: Subwords) -> None:
     read = 0
 
     def lines() -> Iterator[str]:

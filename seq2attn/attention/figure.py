@@ -1,4 +1,4 @@
-"""Attention maps as a picture: a heat map for each, on one scale of colours."""
+"""Attention maps as a picture: a heat map for each, all on one colour scale."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from seq2attn.attention.maps import AttentionMap, Choice, Exploration
 from seq2attn.errors import disk_errors
 from seq2attn.style import FAINT, GRID, INK, PNG_DPI, InlineFigure, house_style
 
-# Faint weights are most of the weights of a transformer; the root shows them, and the bar of colours says so.
+# Most weights of a transformer are small; the square root makes them visible, and the colour bar shows the scale.
 _SCALE = PowerNorm(0.5, vmin=0.0, vmax=1.0)
 _SCALE_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
 _COLOURS = "Oranges"  # as on the page
-_CELL_INCHES, _SIGN_INCHES, _LEAST_INCHES = 0.24, 0.085, 2.2
+_CELL_INCHES, _CHARACTER_INCHES, _LEAST_INCHES = 0.24, 0.085, 2.2
 _TEXT_INCHES, _LINE_INCHES = 2.6, 0.19
 _HEADING_POINTS, _TITLE_POINTS, _LABEL_POINTS = 12.0, 9.5, 8.5
 _MOST_IN_ONE_ROW = 3
@@ -34,7 +34,7 @@ _MOST_IN_ONE_ROW = 3
 
 @dataclass(frozen=True)
 class Panel:
-    """One heat map of a picture, or in its place paragraphs: the translation, and why there is none."""
+    """A heat map of a picture, or paragraphs in its place: the translation, and why the system has no map."""
 
     title: str
     map: AttentionMap | None
@@ -42,9 +42,9 @@ class Panel:
 
 
 def save_figure(exploration: Exploration, choice: Choice, as_subwords: bool, path: Path) -> str:
-    """Write the picture, PNG or SVG by the suffix of `path`; the signs that no font here can draw.
+    """Write the picture as PNG or SVG, by the suffix of `path`; the characters that no installed font has.
 
-    Raises: RunError where it cannot be written, or where a system has no such layer or head.
+    Raises: RunError if it cannot be written, or if a system lacks the layer or head.
     """
     systems = exploration.systems
     heading = exploration.source if len(systems) > 1 else f"{systems[0].name}: {exploration.source}"
@@ -56,23 +56,25 @@ def save_figure(exploration: Exploration, choice: Choice, as_subwords: bool, pat
 
 
 def panels_of(exploration: Exploration, choice: Choice, as_subwords: bool) -> list[Panel]:
-    """A panel for each system; of a single one, every head beside their mean where no head was chosen."""
+    """A panel for each system; for a single system without a chosen head, a panel for every head."""
     if len(exploration.systems) == 1:
         (system,) = exploration.systems
         if maps := system.attention.maps(choice, as_subwords):
-            return [Panel(one.title, one) for one in maps]
+            return [Panel(attention_map.title, attention_map) for attention_map in maps]
     found = []
     for system in exploration.systems:
-        one = system.attention.map(choice, as_subwords)
-        title = system.name if one is None else f"{system.name}: {one.title}"
-        found.append(Panel(title, one, () if one else (system.translation, system.why_nothing(choice.kind))))
+        attention_map = system.attention.map(choice, as_subwords)
+        if attention_map is None:
+            found.append(Panel(system.name, None, (system.translation, system.why_no_map(choice.kind))))
+        else:
+            found.append(Panel(f"{system.name}: {attention_map.title}", attention_map))
     return found
 
 
 def maps_figure(panels: Sequence[Panel], heading: str) -> tuple[Figure, str]:
-    """The picture, and the signs that no font here can draw: it has placeholders for them.
+    """The picture, and the characters that no installed font has, which are drawn as placeholders.
 
-    Its size follows from the number of words: nothing is made smaller to fit.
+    Its size depends on the number of words: nothing is shrunk to fit.
     """
     labels = [label for panel in panels if panel.map for label in (*panel.map.rows, *panel.map.columns)]
     paragraphs = [paragraph for panel in panels for paragraph in (panel.title, *panel.instead)]
@@ -85,14 +87,14 @@ def maps_figure(panels: Sequence[Panel], heading: str) -> tuple[Figure, str]:
         room = figure.get_figwidth() * _TITLE_POINTS / _HEADING_POINTS
         figure.suptitle(_wrapped(heading, room), x=0.01, ha="left", fontsize=_HEADING_POINTS)
         axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
-        for one, panel in zip_longest(axes, panels):
+        for panel_axes, panel in zip_longest(axes, panels):
             if panel is None:
-                one.set_axis_off()
+                panel_axes.set_axis_off()
             else:
-                _draw_panel(one, panel)
+                _draw_panel(panel_axes, panel)
         if any(panel.map for panel in panels):
             _draw_scale(figure, axes)
-        # The first layout does not know yet how high the titles stand above their labels.
+        # Only the second layout accounts for the height of the column labels under the titles.
         figure.draw_without_rendering()
     return figure, missing
 
@@ -102,13 +104,14 @@ def _panel_inches(panel: Panel) -> tuple[float, float]:
         lines = _instead(panel).count("\n") + 1
         return _TEXT_INCHES, max(_LEAST_INCHES, (lines + 3) * _LINE_INCHES)
     cells = _cells_inches(panel.map)
-    labels = [max(map(_width, side)) * _SIGN_INCHES for side in (panel.map.rows, panel.map.columns)]
+    labels = [max(map(_width, side)) * _CHARACTER_INCHES for side in (panel.map.rows, panel.map.columns)]
     return cells[0] + labels[0] + 0.3 + _LINE_INCHES, cells[1] + labels[1] + 0.6 + _LINE_INCHES
 
 
-def _cells_inches(one: AttentionMap) -> tuple[float, float]:
-    """Width and height of the cells alone."""
-    return max(_LEAST_INCHES, len(one.columns) * _CELL_INCHES), max(_LEAST_INCHES, len(one.rows) * _CELL_INCHES)
+def _cells_inches(attention_map: AttentionMap) -> tuple[float, float]:
+    """Width and height of the cells only."""
+    n_rows, n_columns = attention_map.weights.shape
+    return max(_LEAST_INCHES, n_columns * _CELL_INCHES), max(_LEAST_INCHES, n_rows * _CELL_INCHES)
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
@@ -138,7 +141,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 def _draw_scale(figure: Figure, axes: list[Axes]) -> None:
     colours = mpl.cm.ScalarMappable(norm=_SCALE, cmap=_COLOURS)
-    # Without `panchor` it would move the maps to the middle of their places.
+    # Without `panchor=False`, the colour bar would centre the maps in their cells.
     bar = figure.colorbar(colours, ax=axes, ticks=_SCALE_TICKS, fraction=0.03, pad=0.02, aspect=30, panchor=False)
     bar.ax.set_yticklabels([f"{tick:.0%}" for tick in _SCALE_TICKS])
     bar.ax.tick_params(length=0, labelsize=_LABEL_POINTS)
@@ -150,13 +153,13 @@ def _instead(panel: Panel) -> str:
 
 
 def _wrapped(text: str, inches: float) -> str:
-    signs = int(inches / _SIGN_INCHES * len(text) / max(1, _width(text)))
-    return textwrap.fill(text, max(10, signs), break_on_hyphens=False)
+    n_characters = int(inches / _CHARACTER_INCHES * len(text) / max(1, _width(text)))
+    return textwrap.fill(text, max(10, n_characters), break_on_hyphens=False)
 
 
 def _is_wide(text: str) -> bool:
-    """Whether `text` is of signs as wide as they are high, which can stand one below the other."""
-    return all(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    """Whether all characters of `text` are as wide as high, so that they can be stacked."""
+    return all(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
 def _stacked(text: str) -> str:
@@ -164,8 +167,8 @@ def _stacked(text: str) -> str:
 
 
 def _width(text: str) -> int:
-    """Signs of Latin width that `text` takes."""
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+    """The width of `text` in Latin characters."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 _USUAL = "DejaVu Sans"
@@ -173,15 +176,17 @@ _PLACEHOLDERS = "Last Resort High-Efficiency"
 
 
 def fonts_for(labels: Iterable[str]) -> tuple[list[str], str]:
-    """Families that together have the signs of `labels`, and the signs that no font of this machine has.
+    """Font families that together have the characters of `labels`, and the characters that no installed font has.
 
-    Matplotlib's own font comes first, and brings Latin, Greek, Cyrillic, Arabic and Hebrew. The machine's fonts are
-    looked through for the rest alone, and at the files themselves: matplotlib's list of them may be an old one. What is
-    missing even so is drawn as the placeholders of its script.
+    Matplotlib's own font comes first and has Latin, Greek, Cyrillic, Arabic and Hebrew. Only for other characters are
+    the installed fonts searched, by reading the files, because matplotlib's cached list may be outdated. Characters
+    that are still missing are drawn as placeholders of their script.
     """
     usual = FT2Font(font_manager.findfont(_USUAL))
     families = [_USUAL]
-    missing = {ord(sign) for label in labels for sign in label if not sign.isspace()} - set(usual.get_charmap())
+    missing = {ord(character) for label in labels for character in label if not character.isspace()} - set(
+        usual.get_charmap()
+    )
     for path, font in _plain_first(font_manager.findSystemFonts()) if missing else ():
         if covered := missing & set(font.get_charmap()):
             font_manager.fontManager.addfont(path)
@@ -191,11 +196,11 @@ def fonts_for(labels: Iterable[str]) -> tuple[list[str], str]:
 
 
 def _plain_first(paths: Iterable[str]) -> list[tuple[str, FT2Font]]:
-    """The fonts that can be read: those that are neither bold nor italic first, then by their paths."""
+    """The readable fonts: first those that are neither bold nor italic, then by path."""
     found = []
     for path in paths:
         try:
             found.append((path, FT2Font(path)))
-        except (OSError, RuntimeError):  # a kind of file, or a damaged one, that cannot be drawn with
+        except (OSError, RuntimeError):  # damaged, or of an unsupported format
             continue
-    return sorted(found, key=lambda one: (one[1].style_flags != StyleFlags.NORMAL, one[0]))
+    return sorted(found, key=lambda font: (font[1].style_flags != StyleFlags.NORMAL, font[0]))

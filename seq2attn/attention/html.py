@@ -1,4 +1,4 @@
-"""Attention maps as a page to point at, in one file that needs no network, and as what a notebook shows."""
+"""Attention maps as an interactive page in one file, without network access, and in a notebook."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ h1 {{ margin: 0; font-size: 1rem; font-weight: 400; opacity: 0.8; }}
 {style}
 </style>
 <main class="attention-explorer">
-<h1>Where the model looks</h1>
+<h1>What the model attends to</h1>
 {data}
 </main>
 <script>
@@ -44,9 +44,9 @@ h1 {{ margin: 0; font-size: 1rem; font-weight: 400; opacity: 0.8; }}
 
 
 def write_page(exploration: Exploration, choice: Choice, as_subwords: bool, path: Path) -> None:
-    """Write the page, which shows `choice` at first and holds every layer and head.
+    """Write a page with every layer and head, which shows `choice` first.
 
-    Raises: RunError where it cannot be written.
+    Raises: RunError if it cannot be written.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,9 +54,9 @@ def write_page(exploration: Exploration, choice: Choice, as_subwords: bool, path
 
 
 def page(exploration: Exploration, choice: Choice, as_subwords: bool) -> str:
-    """The page itself. All text of the model and the user is escaped."""
+    """The page. All text of the model and the user is escaped."""
     return _PAGE.format(
-        title=escape(f"Where the model looks: {exploration.source}"),
+        title=escape(f"What the model attends to: {exploration.source}"),
         style=style(),
         data=data_element(exploration, choice, as_subwords),
         script=script(),
@@ -64,22 +64,22 @@ def page(exploration: Exploration, choice: Choice, as_subwords: bool) -> str:
 
 
 def data_element(exploration: Exploration, choice: Choice, as_subwords: bool) -> str:
-    """The maps as an element to stand in one of class `attention-explorer`, which `script` then fills.
+    """The maps as an element to put inside an element of the class `attention-explorer`, which `script` then fills.
 
-    Any number of those can stand in a document that has `style` and, at its end, `script`, once each.
+    A document can have any number of these; it needs `style` and, at its end, `script` once.
     """
     data = json.dumps(exploration.as_json(choice, as_subwords), ensure_ascii=False, separators=(",", ":"))
-    # Nothing in the text can then end the element.
+    # Without `<`, no text can end the element.
     return f'<script type="application/json">{data.replace("<", chr(92) + "u003c")}</script>'
 
 
 def style() -> str:
-    """The style sheet, all of it under `.attention-explorer`."""
+    """The style sheet; every rule is limited to `.attention-explorer`."""
     return _resource("page.css")
 
 
 def script() -> str:
-    """The program that draws and lights up every `.attention-explorer` of its document."""
+    """The program that draws every `.attention-explorer` of its document and responds to the pointer and keys."""
     return _resource("page.js")
 
 
@@ -89,7 +89,7 @@ def _resource(name: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class AttentionView:
-    """The attention of a run on one sentence. A notebook shows it with every layer and head, to be pointed at."""
+    """The attention of a run on one sentence. A notebook shows it interactively, with every layer and head."""
 
     exploration: Exploration
 
@@ -100,12 +100,12 @@ class AttentionView:
 
     @property
     def translation(self) -> str:
-        """What the model wrote, or was made to write."""
+        """The translation that the model wrote, or was forced to write."""
         return self.exploration.systems[0].translation
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
-        """Attention from each word of the translation to each of the source, `(target words, source words)`.
+        """Attention from each word of the translation to each word of the source, `(target words, source words)`.
 
         Each row sums to 1; the last row and column are the end of the sentence. None for a model without attention.
         """
@@ -115,22 +115,22 @@ class AttentionView:
     def map(
         self, kind: Kind = "cross", layer: int | None = None, head: int | None = None, subwords: bool = False
     ) -> AttentionMap | None:
-        """The weights of one head with the words of its rows and columns; None where the model has none of this kind.
+        """The weights of a head with the words of its rows and columns; None if the model has none of this kind.
 
         Args:
-            kind: `cross` from the translation to the source, `encoder` and `decoder` within either.
-            layer: counted from 1; without it the last but one, of two the last.
-            head: counted from 1; without it the mean of all.
-            subwords: subwords apart, not merged into words.
+            kind: `cross` (from the translation to the source), or self-attention in the `encoder` or `decoder`.
+            layer: counted from 1; by default the second to last, of two the last.
+            head: counted from 1; by default the mean of all heads.
+            subwords: whether to show subwords instead of merging them into words.
 
-        Raises: ConfigError for an unknown kind; RunError for a layer or a head that the model does not have.
+        Raises: ConfigError for an unknown kind; RunError for a layer or head that the model lacks.
         """
         return self.exploration.systems[0].attention.map(Choice(_checked(kind), layer, head), subwords)
 
     def plot(
         self, kind: Kind = "cross", layer: int | None = None, head: int | None = None, subwords: bool = False
     ) -> Figure:
-        """The same as a matplotlib figure: a heat map, or one of every head where none is chosen.
+        """The same as a matplotlib figure: a heat map of the chosen head, or of every head if none is chosen.
 
         Raises: as `map`.
         """
@@ -147,14 +147,14 @@ class AttentionView:
         from seq2attn.attention.terminal import LEGEND, terminal_map
 
         found = self.map()
-        shown = self.exploration.systems[0].why_nothing("cross") if found is None else terminal_map(found, 100, False)
+        shown = self.exploration.systems[0].why_no_map("cross") if found is None else terminal_map(found, 100, False)
         return f"{self.source}\n{self.translation}\n\n{shown}\n{'' if found is None else LEGEND}".rstrip()
 
     def __repr__(self) -> str:
         return f"<AttentionView {self.source!r} → {self.translation!r}>"
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own: its style and program stay in it, and it can reach no network."""
+        """The page in a frame that isolates its style and program, without network access."""
         attention = self.exploration.systems[0].attention
         rows = len(attention.written.labels(as_subwords=False))
         longest = max(map(len, attention.source.labels(as_subwords=False)))

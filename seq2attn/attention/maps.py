@@ -1,4 +1,4 @@
-"""What a model looked at in one sentence: its attention weights, to be chosen from and drawn."""
+"""The attention weights of a model for a sentence, and the choice of those to show."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _AXES: dict[Kind, tuple[_Axis, _Axis]] = {
     "encoder": ("source", "source"),
     "decoder": ("written", "read"),
 }
-_AXIS_NAMES: dict[_Axis, str] = {"source": "source", "written": "translation", "read": "translation before it"}
+_AXIS_NAMES: dict[_Axis, str] = {"source": "source", "written": "translation", "read": "translation so far"}
 _KIND_NAMES: dict[Kind, str] = {
     "cross": "cross-attention",
     "encoder": "encoder self-attention",
     "decoder": "decoder self-attention",
 }
-# More digits would make a page of many heads twice as large and show nothing.
+# More digits would double the size of a page with many heads, and could not be seen.
 _DECIMALS = 4
 
 
 class Choice(NamedTuple):
-    """Which attention is shown, counted from 1; no head: the mean of the layer's heads."""
+    """The attention to show; layers and heads count from 1. No layer: see `resolve`; no head: the mean of the heads."""
 
     kind: Kind = "cross"
     layer: int | None = None
@@ -45,13 +45,13 @@ class AttentionMap:
 
     title: str
     rows: tuple[str, ...]
-    """What looks."""
+    """The words that attend."""
     columns: tuple[str, ...]
-    """What is looked at."""
+    """The words that are attended to."""
     weights: NDArray[np.float64]
     """(rows, columns); each row sums to 1."""
     row_name: str
-    """Which text the rows are of."""
+    """The text of the rows: source, translation, translation so far."""
     column_name: str
 
 
@@ -60,51 +60,51 @@ class SentenceAttention:
     """All attention weights of one sentence and its translation."""
 
     source: Tokens
-    """The end included."""
+    """EOS included."""
     written: Tokens
-    """The translation, the end included where the model wrote it."""
+    """The translation, with EOS unless it was cut off."""
     read: Tokens
-    """What the decoder was fed: the start, and the translation but for its last subword."""
+    """The decoder's input: BOS, and the translation without its last subword."""
     weights: Mapping[Kind, NDArray[np.float64]]
     """(layers, heads, rows, columns) over subwords, for the kinds that the model has; empty for a fixed context."""
 
     def resolve(self, choice: Choice) -> Choice | None:
-        """The choice with its layer filled in; None where the model has no attention of this kind.
+        """The choice with its layer filled in; None if the model has no attention of this kind.
 
-        Without a layer it is the last but one (Garg et al. 2019), of two the last, which align best
-        (docs/attention.md). Where there is one head, it is chosen.
+        The default layer is the second to last (Garg et al. 2019), or of two the last: these align best
+        (docs/attention.md). If a layer has a single head, it is chosen.
 
-        Raises: RunError for a layer or a head that is not there.
+        Raises: RunError for a layer or head that the model lacks.
         """
         if choice.kind not in self.weights:
             return None
         n_layers, n_heads = self.weights[choice.kind].shape[:2]
         for name, value, most in (("layer", choice.layer, n_layers), ("head", choice.head, n_heads)):
             if value is not None and not 1 <= value <= most:
-                raise RunError(f"--{name} {value}: the {_KIND_NAMES[choice.kind]} has {most}, counted from 1")
+                raise RunError(f"--{name} {value}: the {_KIND_NAMES[choice.kind]} has {most} {name}(s), counted from 1")
         usual = n_layers - 1 if n_layers > 2 else n_layers
         return Choice(choice.kind, choice.layer or usual, 1 if n_heads == 1 else choice.head)
 
     def map(self, choice: Choice, as_subwords: bool) -> AttentionMap | None:
-        """The chosen weights; None where the model has no attention of this kind.
+        """The chosen weights; None if the model has no attention of this kind.
 
-        Raises: RunError for a layer or a head that is not there.
+        Raises: RunError for a layer or head that the model lacks.
         """
         resolved = self.resolve(choice)
         return None if resolved is None else self._map(resolved, as_subwords)
 
     def maps(self, choice: Choice, as_subwords: bool) -> list[AttentionMap]:
-        """The chosen map, and after a mean of several heads each of them; nothing where there is none of this kind."""
+        """The chosen map, or each head of the layer if the choice is the mean; empty without attention of this kind."""
         resolved = self.resolve(choice)
         if resolved is None:
             return []
         apart = [resolved._replace(head=head) for head in self._heads(resolved.kind)] if resolved.head is None else []
-        return [self._map(one, as_subwords) for one in apart or [resolved]]
+        return [self._map(shown, as_subwords) for shown in apart or [resolved]]
 
     def as_json(self, choice: Choice, as_subwords: bool) -> dict[str, Any]:
-        """All maps as lists of rounded numbers, the mean of a layer before its heads, and the place of the chosen one.
+        """All maps as lists of rounded numbers, the mean of a layer before its heads, and the index of the chosen one.
 
-        `rows` and `columns` of a map name the tokens along it.
+        `rows` and `columns` of a map name the entry of `tokens` along them.
         """
         sides = {"source": self.source, "written": self.written, "read": self.read}
         listed = [
@@ -118,13 +118,13 @@ class SentenceAttention:
         return {
             "tokens": {name: side.labels(as_subwords) for name, side in sides.items()},
             "shown": None if chosen is None else listed.index(chosen),
-            "maps": [self._map_as_json(one, as_subwords) for one in listed],
+            "maps": [self._map_as_json(shown, as_subwords) for shown in listed],
         }
 
-    def _map_as_json(self, one: Choice, as_subwords: bool) -> dict[str, Any]:
-        found = self._map(one, as_subwords)
-        rows, columns = _AXES[one.kind]
-        return one._asdict() | {
+    def _map_as_json(self, choice: Choice, as_subwords: bool) -> dict[str, Any]:
+        found = self._map(choice, as_subwords)
+        rows, columns = _AXES[choice.kind]
+        return choice._asdict() | {
             "title": found.title,
             "rows": rows,
             "columns": columns,
@@ -132,22 +132,22 @@ class SentenceAttention:
         }
 
     def _heads(self, kind: Kind) -> list[int | None]:
-        """The heads of a layer from 1, and before them None, their mean, where there are several."""
+        """The heads of a layer from 1; if there are several, None (their mean) comes first."""
         n_heads = self.weights[kind].shape[1]
         return [1] if n_heads == 1 else [None, *range(1, n_heads + 1)]
 
-    def _map(self, one: Choice, as_subwords: bool) -> AttentionMap:
-        assert one.layer is not None
-        row_axis, column_axis = _AXES[one.kind]
+    def _map(self, choice: Choice, as_subwords: bool) -> AttentionMap:
+        assert choice.layer is not None
+        row_axis, column_axis = _AXES[choice.kind]
         rows, columns = getattr(self, row_axis), getattr(self, column_axis)
-        n_layers, n_heads = self.weights[one.kind].shape[:2]
-        heads = self.weights[one.kind][one.layer - 1]
-        weights = heads.mean(axis=0) if one.head is None else heads[one.head - 1]
+        n_layers, n_heads = self.weights[choice.kind].shape[:2]
+        heads = self.weights[choice.kind][choice.layer - 1]
+        weights = heads.mean(axis=0) if choice.head is None else heads[choice.head - 1]
         if not as_subwords:
             weights = merge_weights(weights, rows, columns)
-        words = [_KIND_NAMES[one.kind]]
-        words += [f"layer {one.layer}"] if n_layers > 1 else []
-        words += [f"mean of {n_heads} heads" if one.head is None else f"head {one.head}"] if n_heads > 1 else []
+        words = [_KIND_NAMES[choice.kind]]
+        words += [f"layer {choice.layer}"] if n_layers > 1 else []
+        words += [f"mean of {n_heads} heads" if choice.head is None else f"head {choice.head}"] if n_heads > 1 else []
         return AttentionMap(
             ", ".join(words),
             rows.labels(as_subwords),
@@ -160,31 +160,31 @@ class SentenceAttention:
 
 @dataclass(frozen=True)
 class ExploredSystem:
-    """One model's way with the sentence."""
+    """A model's translation of the sentence, and its attention."""
 
     name: str
     run: str
     translation: str
     given: bool
-    """True: the translation was given, and the model made to write it; False: it is the model's own."""
+    """True: the translation was given, and the model forced to write it; False: it is the model's own."""
     attention: SentenceAttention
 
-    def why_nothing(self, kind: Kind) -> str:
+    def why_no_map(self, kind: Kind) -> str:
         """Why there is no map of `kind`."""
         if not self.attention.weights:
-            return "No attention: every word is written from one and the same vector."
+            return "No attention: every word is written from the same vector."
         return f"This model has no {_KIND_NAMES[kind]}."
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """A sentence, and what each system looked at while it translated it."""
+    """A sentence, and each system's translation and attention."""
 
     source: str
     systems: tuple[ExploredSystem, ...]
 
     def check(self, choice: Choice) -> None:
-        """Raises: RunError for a layer or a head that a system with this kind of attention has not."""
+        """Raises: RunError for a layer or head that a system lacks, unless it has no attention of this kind at all."""
         for system in self.systems:
             try:
                 system.attention.resolve(choice)
@@ -196,8 +196,8 @@ class Exploration:
         return {
             "source": self.source,
             "systems": [
-                {"name": one.name, "run": one.run, "translation": one.translation, "given": one.given}
-                | one.attention.as_json(choice, as_subwords)
-                for one in self.systems
+                {"name": system.name, "run": system.run, "translation": system.translation, "given": system.given}
+                | system.attention.as_json(choice, as_subwords)
+                for system in self.systems
             ],
         }

@@ -1,4 +1,4 @@
-// Draws every `.attention-explorer` of the document from the JSON in it, and lights up what is looked at.
+// Draws every `.attention-explorer` of the document from the JSON in it, and highlights what a word attends to.
 "use strict";
 
 (() => {
@@ -14,7 +14,7 @@
     element.append(...(text ? [text] : []), ...children);
     return element;
   };
-  // The root lets faint weights show; the scale above the models says so.
+  // The square root makes small weights visible; the scale above the models shows it.
   const shade = (element, weight) => element.style.setProperty("--weight", Math.sqrt(weight).toFixed(3));
   const percent = (weight) => `${(100 * weight).toFixed(weight < 0.1 ? 1 : 0)}\u00a0%`;
 
@@ -42,8 +42,8 @@
       target.append(...this.data.tokens.written.map((token) => make("span", "", token)));
       this.body.append(
         make("p", "quiet", this.sideName("written")), target,
-        make("p", "none", "No attention. This model reads the source into one vector before it writes the first word, "
-          + "and sees the same vector at every word: there is nothing to light up."),
+        make("p", "none", "No attention: this model reads the source into one vector before it writes the first word, "
+          + "and uses the same vector at every word."),
       );
     }
 
@@ -51,7 +51,7 @@
       return side === "written" ? `${SIDES[side]}, ${this.data.given ? "given" : "its own"}` : SIDES[side];
     }
 
-    // The map of the choice; where a change of kind or layer left a head that is not there, the first that is.
+    // The chosen map; if the kind or layer has changed and lacks the chosen head, the first one.
     get map() {
       const { kind, layer, head } = this.choice;
       const ofKind = this.data.maps.filter((map) => map.kind === kind);
@@ -64,10 +64,10 @@
       const map = this.map;
       this.choice = { kind: map.kind, layer: map.layer, head: map.head };
       const maps = this.data.maps;
-      const values = (key, among) => [...new Set(among.map((one) => one[key]))];
-      const ofKind = maps.filter((one) => one.kind === map.kind);
+      const values = (key, among) => [...new Set(among.map((map) => map[key]))];
+      const ofKind = maps.filter(({ kind }) => kind === map.kind);
       this.controls.replaceChildren(
-        ...this.select("Looks", "kind", values("kind", maps), (kind) => KINDS[kind]),
+        ...this.select("Attention", "kind", values("kind", maps), (kind) => KINDS[kind]),
         ...this.select("Layer", "layer", values("layer", ofKind), String),
         ...this.select("Head", "head", values("head", ofKind), (head) => (head === null ? "mean of all" : String(head))),
       );
@@ -98,7 +98,7 @@
       return [make("label", "", `${label} `, select)];
     }
 
-    sentence(axis, side, again = false) {
+    sentence(axis, side, repeated = false) {
       const line = make("div", "sentence");
       line.dir = "auto";
       line.dataset.axis = axis;
@@ -108,7 +108,7 @@
         button.dataset[axis === "rows" ? "row" : "column"] = place;
         line.append(button);
       });
-      return [make("p", "quiet", again ? `${this.sideName(side)}, looking at itself` : this.sideName(side)), line];
+      return [make("p", "quiet", repeated ? `${this.sideName(side)}, attending to itself` : this.sideName(side)), line];
     }
 
     table(map) {
@@ -163,7 +163,7 @@
       this.body.addEventListener("keydown", (event) => this.walk(event));
     }
 
-    // Arrow keys go to the neighbour as it stands on the screen; Escape puts out the light.
+    // Arrow keys move to the neighbour on the screen; Escape ends the highlighting.
     walk(event) {
       if (event.key === "Escape") {
         this.pinned = null;
@@ -180,10 +180,10 @@
     clear() {
       this.body.querySelectorAll(".looks").forEach((element) => element.classList.remove("looks"));
       this.body.querySelectorAll(".sentence > *").forEach((element) => element.style.removeProperty("--weight"));
-      this.readout.textContent = "Point at a word, tap it, or move with Tab and the arrow keys.";
+      this.readout.textContent = "Point at a word, tap it, or use Tab and the arrow keys.";
     }
 
-    // Light up what `row` looks at, or all that look at `column` where there is no row.
+    // Highlight what `row` attends to or, without a row, the words that attend to `column`.
     light({ row, column }) {
       this.clear();
       const map = this.map;
@@ -195,16 +195,16 @@
       [...words(other)].forEach((element, place) => shade(element, weights[place]));
       if (byRow) this.body.querySelector(`tr[data-row="${row}"] th`).classList.add("looks");
       if (column !== null) this.body.querySelector(`thead th[data-column="${column}"]`).classList.add("looks");
-      this.tell(map, own, byRow ? row : column, other, weights, byRow && column !== null ? column : null);
+      this.describe(map, own, byRow ? row : column, other, weights, byRow && column !== null ? column : null);
     }
 
-    tell(map, own, place, other, weights, first) {
+    describe(map, own, place, other, weights, first) {
       const [from, to] = [own, other].map((axis) => this.data.tokens[map[axis]]);
       const order = weights.map((_, index) => index).sort((a, b) => weights[b] - weights[a]).slice(0, MOST_NAMED);
       const named = first === null ? order : [first, ...order.filter((index) => index !== first)];
       const parts = named.flatMap((index) => [make("bdi", "", to[index]), `\u00a0${percent(weights[index])} `]);
       this.readout.replaceChildren(
-        make("bdi", "", from[place]), own === "rows" ? " looks at " : " is looked at by ", ...parts,
+        make("bdi", "", from[place]), own === "rows" ? " attends to " : " is attended to by ", ...parts,
       );
     }
   }
@@ -227,7 +227,7 @@
       box.addEventListener("change", () => { system.element.hidden = !box.checked; });
       return make("label", "", "", box, ` ${system.data.name}`);
     });
-    const bar = make("div", "bar", "", make("span", "quiet", "Share of a word's attention "), scale);
+    const bar = make("div", "bar", "", make("span", "quiet", "Part of a word's attention "), scale);
     element.append(source, bar);
     if (systems.length > 1) element.append(make("div", "bar models", "", make("span", "quiet", "Models"), ...switches));
     element.append(make("div", "systems", "", ...systems.map((system) => system.element)));

@@ -1,4 +1,4 @@
-"""What a model looks at while it writes a translation that is known."""
+"""Reads a model's attention weights for a given translation."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from seq2attn.models.seq2seq import Seq2Seq
 def read_attention(
     model: Seq2Seq, subwords: Subwords, sources: Sequence[Ids], written: Sequence[Ids]
 ) -> list[SentenceAttention]:
-    """The attention weights of sentence pairs, taken as one batch with the targets fed; `model` in evaluation mode.
+    """The attention weights for sentence pairs, computed as one batch with forced targets; `model` in evaluation mode.
 
-    `sources`: ids with EOS at the end. `written`: ids that the model wrote or is made to write, with EOS at the end
-    unless it was cut off before. The row of a target token is the look that was taken to write it.
+    Args:
+        sources: ids with EOS at the end.
+        written: ids that the model wrote or is forced to write, with EOS at the end unless they were cut off. The row
+            of a target token has the weights with which it is written.
     """
     targets = [list(ids[:-1]) if len(ids) and ids[-1] == EOS_ID else list(ids) for ids in written]
     maps = model.attention_maps(collate(sources, targets).to(next(model.parameters()).device))
     layers = {kind: getattr(maps, kind) for kind in KINDS}
     stacked = {kind: _stack(tensors) for kind, tensors in layers.items() if tensors}
     found = []
-    for place, (source_ids, written_ids) in enumerate(zip(sources, written, strict=True)):
-        # Row i of the decoder reads what was written before i.
+    for index, (source_ids, written_ids) in enumerate(zip(sources, written, strict=True)):
+        # At position i the decoder reads the tokens before i.
         read_ids = [BOS_ID, *written_ids[:-1]]
         sizes = {
             "cross": (len(written_ids), len(source_ids)),
@@ -38,11 +40,11 @@ def read_attention(
         }
         found.append(
             SentenceAttention(
-                group_subwords(subwords.pieces([int(one) for one in source_ids], "source")),
-                group_subwords(subwords.pieces([int(one) for one in written_ids], "target")),
-                group_subwords(subwords.pieces([int(one) for one in read_ids], "target")),
+                group_subwords(subwords.pieces([int(token_id) for token_id in source_ids], "source")),
+                group_subwords(subwords.pieces([int(token_id) for token_id in written_ids], "target")),
+                group_subwords(subwords.pieces([int(token_id) for token_id in read_ids], "target")),
                 {
-                    kind: weights[place, :, :, : sizes[kind][0], : sizes[kind][1]].numpy()
+                    kind: weights[index, :, :, : sizes[kind][0], : sizes[kind][1]].numpy()
                     for kind, weights in stacked.items()
                 },
             )

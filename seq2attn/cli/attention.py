@@ -102,7 +102,7 @@ def _print(exploration: Exploration, choice: Choice, subwords: bool) -> None:
         console.print(Text(system.translation), soft_wrap=True)
         attention_map = system.attention.map(choice, subwords)
         if attention_map is None:
-            console.print(Text(f"{system.why_nothing(choice.kind)}\n"), soft_wrap=True)
+            console.print(Text(f"{system.why_no_map(choice.kind)}\n"), soft_wrap=True)
             continue
         console.print(Text(attention_map.title, style="dim"), soft_wrap=True)
         console.print(terminal_map(attention_map, console.width, colours), soft_wrap=True, crop=False)

@@ -1,1 +1,1 @@
-"""From source sentences to translations, for any model that meets the contract."""
+"""From source sentences to translations, for any model with the contract of `models/seq2seq.py`."""

@@ -1,4 +1,4 @@
-"""Greedy and beam search over anything that meets the contract of `models/seq2seq.py`."""
+"""Greedy and beam search for any model with the contract of `models/seq2seq.py`."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ class Hypothesis:
     token_ids: list[int]
     """Without BOS and EOS."""
     log_probability: float
-    """Sum over the tokens, EOS included."""
+    """Sum over all tokens, EOS included."""
     score: float
     """log_probability / length ** length_penalty; the length counts EOS."""
     finished: bool
-    """False: cut off at the largest length."""
+    """False: cut off at the maximum length."""
 
 
 def next_log_probabilities(logits: Tensor) -> Tensor:
-    """Log-probabilities (rows, vocab_size) of the next token; PAD and BOS, which no target holds, have none."""
+    """Log-probabilities (rows, vocab_size) of the next token; -inf for PAD and BOS, which no target contains."""
     logits[:, [PAD_ID, BOS_ID]] = float("-inf")
     return logits.log_softmax(-1)
 
 
 @torch.inference_mode()
 def greedy_search(model: Seq2Seq, memory: Memory, max_lengths: list[int]) -> list[Hypothesis]:
-    """The most probable token at each position, for each sentence of `memory`; its score is its log-probability.
+    """The most probable token at each step, for each sentence of `memory`; the score is the log-probability.
 
-    `max_lengths`: number of tokens at which each translation is cut off. Finished rows leave the batch.
+    `max_lengths`: number of tokens at which each translation is cut off. Finished rows are removed from the batch.
     """
     device = memory.states.device
     state = model.start(memory)
     tokens = torch.full((len(max_lengths),), BOS_ID, device=device)
-    running = list(range(len(max_lengths)))  # the sentence of each row
+    running = list(range(len(max_lengths)))  # sentence of each row
     totals = [0.0] * len(max_lengths)
     outputs: list[list[int]] = [[] for _ in max_lengths]
     finished = [False] * len(max_lengths)
@@ -68,20 +68,20 @@ def greedy_search(model: Seq2Seq, memory: Memory, max_lengths: list[int]) -> lis
 def beam_search(
     model: Seq2Seq, memory: Memory, max_lengths: list[int], beam_size: int, length_penalty: float, n_best: int = 1
 ) -> list[list[Hypothesis]]:
-    """Up to `n_best` best hypotheses of each sentence of `memory`, best first.
+    """The `n_best` best hypotheses of each sentence of `memory` (or all, if fewer), best first.
 
-    Hypotheses are compared by log-probability / length ** length_penalty. A sentence is done when it has at least
-    `beam_size` finished hypotheses and its best running one scores below the `n_best` best of them, or at its
-    largest length, where the running ones count as they are.
+    Hypotheses are ranked by log-probability / length ** length_penalty. The search for a sentence ends when it has at
+    least `beam_size` finished hypotheses and its best running one scores below the `n_best` best of them, or at its
+    maximum length, where the running ones are taken unfinished.
     """
     beams = _Beams(model, memory, max_lengths, max(beam_size, n_best), length_penalty, n_best)
     while beams.running:
         beams.step()
-    return [sorted(found, key=lambda one: -one.score)[:n_best] for found in beams.found]
+    return [sorted(found, key=lambda hypothesis: -hypothesis.score)[:n_best] for found in beams.found]
 
 
 class _Beams:
-    """The running hypotheses: `beam_size` rows side by side for each sentence that is not done."""
+    """The running hypotheses: `beam_size` consecutive rows for each unfinished sentence."""
 
     def __init__(
         self,
@@ -105,17 +105,17 @@ class _Beams:
         rows = torch.arange(n_sentences, device=self.device).repeat_interleave(beam_size)
         self.state = model.start(memory).select(rows)
         self.tokens = torch.full((len(rows), 1), BOS_ID, device=self.device)
-        # A sentence's hypotheses start equal; were all allowed to grow, they would stay equal.
+        # All hypotheses of a sentence start equal, and would stay equal if all of them grew.
         self.totals = torch.full((n_sentences, beam_size), float("-inf"), device=self.device)
         self.totals[:, 0] = 0.0
 
     def step(self) -> None:
-        """One more token for every running hypothesis."""
+        """Add a token to every running hypothesis."""
         logits, state = self.model.advance(self.tokens[:, -1], self.state)
         log_probabilities = next_log_probabilities(logits)
         vocab_size = log_probabilities.shape[-1]
         totals = (self.totals.view(-1, 1) + log_probabilities).view(len(self.running), -1)
-        # Of twice beam_size candidates at most half end (one for each origin), so that enough go on.
+        # Of twice beam_size candidates at most half end (one for each origin), so enough of them continue.
         totals, candidates = totals.topk(min(2 * self.beam_size, totals.shape[1]), dim=-1)
         first_rows = torch.arange(len(self.running), device=self.device)[:, None] * self.beam_size
         origins, tokens = first_rows + candidates // vocab_size, candidates % vocab_size
@@ -128,7 +128,7 @@ class _Beams:
         self._drop_done(rows, state, agreed)
 
     def _count_agreed(self) -> int:
-        """Number of first tokens that all hypotheses of each sentence share: none but they go back to one origin."""
+        """Length of the prefix that the hypotheses of a sentence share: the shortest over all sentences."""
         tokens = self.tokens.view(len(self.running), self.beam_size, -1)
         same = (tokens == tokens[:, :1]).flatten(0, 1).all(dim=0)
         return int(same.long().cumprod(dim=0).sum())
@@ -142,7 +142,7 @@ class _Beams:
         return float(total / length**self.length_penalty)
 
     def _collect_ended(self, totals: Tensor, origins: Tensor, ended: Tensor) -> None:
-        """Keep the hypotheses that end now, if they are among the `beam_size` best candidates."""
+        """Collect the hypotheses that end at this step and are among the `beam_size` best candidates."""
         counts = ended & (totals > float("-inf"))
         counts[:, self.beam_size :] = False
         length = self._length + 1
@@ -154,7 +154,7 @@ class _Beams:
             )
 
     def _drop_done(self, rows: Tensor, state: DecoderState, agreed: int) -> None:
-        """Move the state to the new hypotheses, those of sentences that are done left out."""
+        """Select the state of the new hypotheses, without those of finished sentences."""
         best_running = self.totals[:, 0].tolist()
         kept = [index for index, best in enumerate(best_running) if not self._is_done(index, best)]
         if len(kept) == len(self.running):
@@ -176,11 +176,11 @@ class _Beams:
             return True
         if len(found) < self.beam_size:
             return False
-        worst = sorted((one.score for one in found), reverse=True)[self.n_best - 1]
+        worst = sorted((hypothesis.score for hypothesis in found), reverse=True)[self.n_best - 1]
         return self._score(best_running, self._length) <= worst
 
     def _collect_running(self, index: int) -> None:
-        """Keep the running hypotheses of a sentence as they are, cut off."""
+        """Collect the running hypotheses of a sentence unfinished."""
         for slot, total in enumerate(self.totals[index].tolist()):
             if total > float("-inf"):
                 token_ids = self.tokens[index * self.beam_size + slot, 1:].tolist()

@@ -1,4 +1,4 @@
-"""Sentences in, translations out, in the order in which they came."""
+"""Translation of sentences, in their order."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from seq2attn.data.subwords import EOS_ID, Subwords
 from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
 from seq2attn.models.seq2seq import Seq2Seq
 
-# What is read ahead and sorted by length together: enough for batches without padding, and a bound on memory for
-# input without end.
+# This much input is read ahead and sorted by length: enough for batches with little padding, with a limit on memory.
 _READ_AHEAD = 4096  # lines
 _READ_AHEAD_CHARACTERS = 2_000_000
 _EXTRA_LENGTH = 10
-_WORD_BEGINS = "\N{LOWER ONE EIGHTH BLOCK}"  # as SentencePiece writes a space
+_WORD_BEGINS = "\N{LOWER ONE EIGHTH BLOCK}"  # SentencePiece's sign for a space
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,13 @@ class Translation:
     tokens: int
     """Subwords, without EOS."""
     finished: bool
-    """False: cut off at the largest length."""
+    """False: cut off at the maximum length."""
     parts: int = 1
-    """In how many parts the sentence was translated, being too long; the figures are sums over them."""
+    """Number of parts in which a too long sentence was translated; the numbers above are sums over them."""
 
 
 class Translator:
-    """A model with its subwords. Leaves the model in evaluation mode."""
+    """A model with its subwords. Switches the model to evaluation mode."""
 
     def __init__(self, model: Seq2Seq, subwords: Subwords, config: DecodeConfig) -> None:
         self.model = model.eval()
@@ -47,13 +46,13 @@ class Translator:
         self.device = next(model.parameters()).device
 
     def translate(self, sentences: Sequence[str], done: Callable[[int], object] | None = None) -> list[str]:
-        """The best translation of each sentence; `done` is told how many sentences each batch finished."""
+        """The best translation of each sentence; each batch calls `done` with the number of sentences it finished."""
         return [best[0].text for best in self._translate_chunk(sentences, 1, done)]
 
     def stream(
         self, sentences: Iterable[str], n_best: int = 1, read_ahead: int = _READ_AHEAD
     ) -> Iterator[list[Translation]]:
-        """Up to `n_best` translations of each sentence, best first; at most `read_ahead` sentences are in memory."""
+        """Up to `n_best` translations of each sentence, best first; holds at most `read_ahead` sentences in memory."""
         chunk: list[str] = []
         characters = 0
         for sentence in sentences:
@@ -69,29 +68,29 @@ class Translator:
     ) -> list[list[Translation]]:
         most = min(self.config.max_source_tokens, self.model.max_target_len or self.config.max_source_tokens)
         parts = [split_ids(ids, most, self._begin_words) for ids in self.subwords.encode_source(sentences)]
-        sources = [ids for of_sentence in parts for ids in of_sentence]
-        sentence_of = [sentence for sentence, of_sentence in enumerate(parts) for _ in of_sentence]
-        missing = [len(of_sentence) for of_sentence in parts]
+        sources = [ids for sentence_parts in parts for ids in sentence_parts]
+        sentence_of = [sentence for sentence, sentence_parts in enumerate(parts) for _ in sentence_parts]
+        missing = [len(sentence_parts) for sentence_parts in parts]
         results: list[list[Translation]] = [[] for _ in sources]
         beam_size = max(self.config.beam_size, n_best)
         for rows in self._batches([len(source) * beam_size for source in sources]):
             found = self.search([sources[row] for row in rows], n_best)
             for row, hypotheses in zip(rows, found, strict=True):
-                # A sentence without a word has nothing to translate, whatever the model makes of a lone EOS.
-                results[row] = self._texts(hypotheses) if len(sources[row]) > 1 else [_NOTHING]
+                # An empty sentence has an empty translation, whatever the model would write for EOS alone.
+                results[row] = self._texts(hypotheses) if len(sources[row]) > 1 else [_EMPTY]
                 missing[sentence_of[row]] -= 1
             if done is not None:
                 done(len({sentence_of[row] for row in rows if not missing[sentence_of[row]]}))
         remaining = iter(results)
-        return [_join([next(remaining) for _ in of_sentence]) for of_sentence in parts]
+        return [_join([next(remaining) for _ in sentence_parts]) for sentence_parts in parts]
 
     def _begin_words(self, ids: list[int]) -> list[bool]:
         return [piece.startswith(_WORD_BEGINS) for piece in self.subwords.pieces(ids, "source")]
 
     def _batches(self, costs: list[int]) -> Iterator[list[int]]:
-        """Rows in batches of similar length, longest first: what does not fit into memory fails at once.
+        """Rows in batches of similar length, longest first, so that a lack of memory shows immediately.
 
-        `costs`: tokens that each row takes, all its hypotheses counted.
+        `costs`: tokens of each row, times its hypotheses.
         """
         order = sorted(range(len(costs)), key=lambda row: -costs[row])
         start = 0
@@ -102,7 +101,7 @@ class Translator:
 
     @torch.inference_mode()
     def search(self, sources: list[list[int]], n_best: int = 1) -> list[list[Hypothesis]]:
-        """Up to `n_best` hypotheses of each of the encoded `sources`, best first; all in one batch."""
+        """Up to `n_best` hypotheses of each encoded source, best first, computed as one batch."""
         source_ids, source_valid = (tensor.to(self.device) for tensor in pad_sources(sources))
         memory = self.model.encode(source_ids, source_valid)
         limits = [int(self.config.max_length_ratio * len(source)) + _EXTRA_LENGTH for source in sources]
@@ -121,30 +120,30 @@ class Translator:
 
 
 def _join(parts: list[list[Translation]]) -> list[Translation]:
-    """The translations of a sentence from those of its parts: the best of each, the second best of each, …"""
+    """The translations of a sentence from those of its parts: the best of each joined, the second best of each, …"""
     if len(parts) == 1:
         return parts[0]
     return [
         Translation(
-            " ".join(one.text for one in ranked if one.text),
-            sum(one.score for one in ranked),
-            sum(one.log_probability for one in ranked),
-            sum(one.tokens for one in ranked),
-            all(one.finished for one in ranked),
+            " ".join(part.text for part in ranked if part.text),
+            sum(part.score for part in ranked),
+            sum(part.log_probability for part in ranked),
+            sum(part.tokens for part in ranked),
+            all(part.finished for part in ranked),
             len(ranked),
         )
         for ranked in zip(*parts, strict=False)
     ]
 
 
-_NOTHING = Translation("", score=0.0, log_probability=0.0, tokens=0, finished=True)
+_EMPTY = Translation("", score=0.0, log_probability=0.0, tokens=0, finished=True)
 
 
 def split_ids(ids: list[int], most: int, begin_words: Callable[[list[int]], list[bool]]) -> list[list[int]]:
-    """`ids` of a source (EOS last) in parts of at most `most` ids, EOS at the end of each.
+    """The `ids` of a source (EOS last) in parts of at most `most` ids, each with EOS at its end.
 
-    They are divided as late as can be before an id that begins a word, or anywhere where none does. `begin_words`
-    says of each id whether it does.
+    Each part is as long as possible and ends before an id that begins a word, or anywhere if no id does.
+    `begin_words` returns for each id whether it begins a word.
     """
     parts, start, end = [], 0, len(ids) - 1
     while end - start >= most:

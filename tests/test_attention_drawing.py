@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from seq2attn.attention.figure import fonts_for, maps_figure, panels_of, save_figure
 from seq2attn.attention.maps import AttentionMap, Choice, Exploration, Kind
 from seq2attn.attention.terminal import terminal_map
-from tests.explorer_samples import ARABIC, CHINESE, ENGLISH, FRENCH, RNN, TRANSFORMER, a_system, an_exploration
+from tests.attention_samples import ARABIC, CHINESE, ENGLISH, FRENCH, RNN, TRANSFORMER, a_system, an_exploration
 
 
 def texts(svg: Path) -> list[str]:
@@ -32,11 +32,11 @@ def test_a_picture_names_words_models_and_what_is_missing(tmp_path: Path) -> Non
         assert expected in found
 
 
-def test_a_model_without_attention_has_its_translation_and_says_that_it_has_none() -> None:
+def test_a_model_without_attention_says_so_and_shows_its_translation() -> None:
     fixed, rnn, _ = panels_of(an_exploration(), Choice(), as_subwords=False)
     assert fixed.instead == (
         "the black cat is sleeping.",
-        "No attention: every word is written from one and the same vector.",
+        "No attention: every word is written from the same vector.",
     )
     assert rnn.instead == ()
     figure, _ = maps_figure([fixed], "le chat")
@@ -49,7 +49,7 @@ def test_a_model_without_attention_has_its_translation_and_says_that_it_has_none
     [
         ("cross", ("source", "translation")),
         ("encoder", ("source", "source")),
-        ("decoder", ("translation before it", "translation")),
+        ("decoder", ("translation so far", "translation")),
     ],
 )
 def test_axes_are_named(kind: Kind, names: tuple[str, str]) -> None:
@@ -58,7 +58,7 @@ def test_axes_are_named(kind: Kind, names: tuple[str, str]) -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == names
 
 
-def test_maps_of_translations_of_unlike_length_begin_at_one_height() -> None:
+def test_maps_of_different_heights_are_aligned_at_the_top() -> None:
     systems = (a_system("long", RNN, FRENCH, ENGLISH * 4), a_system("short", RNN))
     figure, _ = maps_figure(panels_of(Exploration("le chat", systems), Choice(), as_subwords=False), "le chat")
     long, short, _ = figure.axes
@@ -66,7 +66,7 @@ def test_maps_of_translations_of_unlike_length_begin_at_one_height() -> None:
     assert short.get_position().height < 0.5 * long.get_position().height
 
 
-def test_no_title_stands_on_the_heading() -> None:
+def test_no_title_overlaps_the_heading() -> None:
     systems = (a_system("RNN, attention", RNN), a_system("RNN, fixed context", {}))
     figure, _ = maps_figure(panels_of(Exploration("le chat", systems), Choice(), as_subwords=False), "le chat " * 12)
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -78,7 +78,7 @@ def test_no_title_stands_on_the_heading() -> None:
         assert axes.get_tightbbox(renderer).y1 <= below.y0 + 1
 
 
-def test_the_picture_of_one_model_has_its_heads_beside_their_mean(tmp_path: Path) -> None:
+def test_the_picture_of_one_model_has_a_panel_for_each_head(tmp_path: Path) -> None:
     one = Exploration("le chat", (a_system("Transformer", TRANSFORMER),))
     titles = [panel.title for panel in panels_of(one, Choice("encoder", 2), as_subwords=False)]
     assert titles == [f"encoder self-attention, layer 2, {head}" for head in ("mean of 3 heads", *_heads(3))]
@@ -95,7 +95,7 @@ def _heads(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("source", "written"), [(FRENCH, ENGLISH), (ARABIC, FRENCH), (ENGLISH * 3, ARABIC * 3)])
-def test_no_label_is_cut_off_or_stands_on_another(source: list[str], written: list[str]) -> None:
+def test_labels_are_neither_cut_off_nor_overlapping(source: list[str], written: list[str]) -> None:
     exploration = an_exploration(source, written)
     figure, _ = maps_figure(panels_of(exploration, Choice(), as_subwords=False), exploration.source)
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -109,7 +109,7 @@ def test_no_label_is_cut_off_or_stands_on_another(source: list[str], written: li
             assert all(after[0] >= before[1] - 1 for before, after in pairwise(spans))
 
 
-def test_signs_that_no_font_has_are_told_and_drawn_as_placeholders(
+def test_characters_without_a_font_are_reported_and_drawn_as_placeholders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
@@ -119,7 +119,7 @@ def test_signs_that_no_font_has_are_told_and_drawn_as_placeholders(
     assert "起\n初" in "\n".join(texts(path)), "text stays text, for a viewer that has the font"
 
 
-def test_a_font_of_the_machine_is_found_for_what_the_usual_one_lacks() -> None:
+def test_an_installed_font_is_found_for_characters_missing_from_the_usual_one() -> None:
     families, missing = fonts_for(["le chat", "السماوات"])
     assert (families, missing) == (["DejaVu Sans"], "")
     families, missing = fonts_for(["le chat", "神", "\U0010fffd"])
@@ -141,7 +141,7 @@ def a_map(rows: tuple[str, ...], columns: tuple[str, ...], weights: list[list[fl
     return AttentionMap("cross-attention", rows, columns, np.array(weights), "translation", "source")
 
 
-def test_off_a_terminal_weights_are_tenths() -> None:
+def test_without_a_terminal_weights_are_tenths() -> None:
     one = a_map(("the", "cat"), ("le", "chat", "神"), [[0.95, 0.05, 0.0], [0.0, 0.29, 0.71]])
     assert terminal_map(one, 80, colours=False).plain.splitlines() == [
         "       c",
@@ -153,7 +153,7 @@ def test_off_a_terminal_weights_are_tenths() -> None:
     ]
 
 
-def test_on_a_terminal_the_heaviest_block_is_the_brightest() -> None:
+def test_on_a_terminal_the_largest_weight_is_the_brightest_block() -> None:
     one = a_map(("a",), ("b", "c", "d"), [[0.0, 0.3, 0.7]])
     text = terminal_map(one, 80, colours=True)
     colours = [

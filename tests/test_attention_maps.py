@@ -5,7 +5,7 @@ import pytest
 
 from seq2attn.attention.maps import Choice, SentenceAttention
 from seq2attn.errors import RunError
-from tests.explorer_samples import ENGLISH, FRENCH, RNN, TRANSFORMER, an_attention, an_exploration
+from tests.attention_samples import ENGLISH, FRENCH, RNN, TRANSFORMER, an_attention, an_exploration
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def transformer() -> SentenceAttention:
     return an_attention(FRENCH, ENGLISH, TRANSFORMER)
 
 
-def test_a_choice_is_a_head_or_the_mean_of_all(transformer: SentenceAttention) -> None:
+def test_a_choice_is_a_head_or_the_mean_of_all_heads(transformer: SentenceAttention) -> None:
     head = transformer.map(Choice("encoder", 2, 3), as_subwords=True)
     mean = transformer.map(Choice("encoder", 2), as_subwords=True)
     assert head is not None
@@ -25,7 +25,7 @@ def test_a_choice_is_a_head_or_the_mean_of_all(transformer: SentenceAttention) -
     assert head.rows == head.columns == ("▁le", "▁cha", "t", "▁noir", "▁dor", "t", ",", "⟨end⟩")
 
 
-def test_what_the_decoder_reads_is_one_behind_what_it_writes(transformer: SentenceAttention) -> None:
+def test_the_decoder_reads_one_token_behind_what_it_writes(transformer: SentenceAttention) -> None:
     one = transformer.map(Choice("decoder"), as_subwords=False)
     assert one is not None
     assert one.rows == ("the", "black", "cat", "is", "sleeping", ".", "⟨end⟩")
@@ -33,7 +33,7 @@ def test_what_the_decoder_reads_is_one_behind_what_it_writes(transformer: Senten
 
 
 @pytest.mark.parametrize(("layers", "usual"), [(1, 1), (2, 2), (3, 2), (6, 5)])
-def test_without_a_layer_it_is_the_last_but_one_and_of_two_the_last(layers: int, usual: int) -> None:
+def test_the_default_layer_is_the_second_to_last_or_of_two_the_last(layers: int, usual: int) -> None:
     attention = an_attention(FRENCH, ENGLISH, {"cross": (layers, 2)})
     assert attention.resolve(Choice()) == Choice("cross", usual, None)
 
@@ -54,22 +54,22 @@ def test_an_rnn_has_one_map_and_none_of_another_kind() -> None:
         (Choice("decoder", 1, 4), "--head 4: the decoder self-attention has 3"),
     ],
 )
-def test_a_layer_or_head_that_is_not_there_is_named(
-    choice: Choice, message: str, transformer: SentenceAttention
-) -> None:
+def test_a_missing_layer_or_head_is_named(choice: Choice, message: str, transformer: SentenceAttention) -> None:
     with pytest.raises(RunError, match=message):
         transformer.map(choice, as_subwords=False)
 
 
-def test_of_several_systems_the_one_without_the_layer_is_named() -> None:
+def test_the_system_without_the_layer_is_named() -> None:
     exploration = an_exploration()
     exploration.check(Choice("cross", 1))
     exploration.check(Choice("encoder", 2))
-    with pytest.raises(RunError, match=r"--layer 2: the cross-attention has 1, counted from 1 \(RNN, attention\)"):
+    with pytest.raises(
+        RunError, match=r"--layer 2: the cross-attention has 1 layer\(s\), counted from 1 \(RNN, attention\)"
+    ):
         exploration.check(Choice("cross", 2))
 
 
-def test_json_tells_every_map_with_the_tokens_along_it() -> None:
+def test_json_has_every_map_with_the_tokens_along_it() -> None:
     found = an_exploration().as_json(Choice("decoder"), as_subwords=False)
     assert found["source"] == "le chat noir dort,"
     fixed, rnn, transformer = found["systems"]

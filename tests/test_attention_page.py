@@ -12,8 +12,8 @@ import pytest
 from seq2attn.attention.html import write_page
 from seq2attn.attention.maps import Choice, Exploration
 from seq2attn.errors import RunError
+from tests.attention_samples import ARABIC, FRENCH, an_exploration
 from tests.browser import needs_browser, run_in_page
-from tests.explorer_samples import ARABIC, FRENCH, an_exploration
 
 CROSS = Choice()
 HOSTILE = ["▁<b>", "▁</script>", "▁&", '▁"', "▁<!--", "</s>"]
@@ -30,7 +30,7 @@ def data_of(page: Path) -> dict[str, Any]:
     return dict(json.loads(data))
 
 
-def test_the_page_holds_every_map_and_asks_no_network(tmp_path: Path) -> None:
+def test_the_page_has_every_map_and_uses_no_network(tmp_path: Path) -> None:
     exploration = an_exploration()
     page = a_page(tmp_path, exploration, Choice("encoder", 2, 3))
     data = data_of(page)
@@ -44,7 +44,7 @@ def test_the_page_holds_every_map_and_asks_no_network(tmp_path: Path) -> None:
     assert not re.findall(r"https?:|\bsrc=|\burl\(|@import", page.read_text(encoding="utf-8"))
 
 
-def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_page_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot be written .*; choose another folder"):
         write_page(an_exploration(), Choice(), False, tmp_path / "file" / "map.html")
@@ -96,7 +96,7 @@ return told;
 
 
 @needs_browser
-def test_pointing_choosing_and_the_keyboard_light_up_what_was_looked_at(tmp_path: Path) -> None:
+def test_pointing_choosing_and_the_keyboard_highlight_attention(tmp_path: Path) -> None:
     exploration = an_exploration(FRENCH, ARABIC)
     page = a_page(tmp_path, exploration)
     told = run_in_page(page, DRIVE)
@@ -111,7 +111,7 @@ def test_pointing_choosing_and_the_keyboard_light_up_what_was_looked_at(tmp_path
     assert told["buttons"] == 0
     assert told["hovered"] == roots(weights[1])
     best = max(range(len(weights[1])), key=weights[1].__getitem__)
-    assert told["readout"].startswith(f"{rnn['tokens']['written'][1]} looks at {rnn['tokens']['source'][best]}")
+    assert told["readout"].startswith(f"{rnn['tokens']['written'][1]} attends to {rnn['tokens']['source'][best]}")
     assert told["left"] == nothing
     assert told["pinned"] == roots(weights[2])
     # Arabic runs leftwards, so that the word to the right of the first is none.

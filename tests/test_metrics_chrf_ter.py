@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2attn.evaluation.metrics import Bleu, Chrf, Metric, Ter
-from tests.test_bleu import SENTENCE
+from tests.test_metrics_bleu import SENTENCE
 
 THEIRS = {
     Bleu(): sacrebleu.BLEU(),

@@ -34,7 +34,7 @@ PIECES = st.lists(
         ("▁a ▁", "a ▁"),
     ],
 )
-def test_words_end_at_blanks_and_punctuation_stands_apart(pieces: str, words: str) -> None:
+def test_words_end_at_spaces_and_punctuation_is_separate(pieces: str, words: str) -> None:
     assert group_subwords(pieces.split(" ")).words == tuple(words.split(" "))
 
 
@@ -65,7 +65,7 @@ def merged_by_loops(weights: np.ndarray, rows: Tokens, columns: Tokens) -> list[
 
 
 @given(rows=PIECES, columns=PIECES, seed=st.integers(0, 99))
-def test_merging_is_what_the_loops_say_and_keeps_each_row_whole(rows: list[str], columns: list[str], seed: int) -> None:
+def test_merging_equals_loops_and_keeps_row_sums(rows: list[str], columns: list[str], seed: int) -> None:
     row_tokens, column_tokens = group_subwords(rows), group_subwords(columns)
     weights = np.random.default_rng(seed).dirichlet(np.full(len(columns), 0.3), size=(2, len(rows)))
     merged = merge_weights(weights, row_tokens, column_tokens)

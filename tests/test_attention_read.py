@@ -1,4 +1,4 @@
-"""Attention weights as they are read from models."""
+"""Attention weights read from models."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def assert_same(one: SentenceAttention, other: SentenceAttention) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_sentence_in_a_padded_batch_is_as_alone(name: str, subwords: Subwords) -> None:
+def test_a_padded_batch_gives_the_weights_of_single_sentences(name: str, subwords: Subwords) -> None:
     model = a_model(MODELS[name], subwords)
     sources = subwords.encode_source(SENTENCES)
     written = [[*ids, EOS_ID] for ids in subwords.encode_target(list(reversed(SENTENCES)))]
@@ -63,7 +63,7 @@ def test_a_sentence_in_a_padded_batch_is_as_alone(name: str, subwords: Subwords)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_weights_are_those_of_the_model_and_every_row_is_whole(name: str, subwords: Subwords) -> None:
+def test_the_weights_are_those_of_the_model_and_every_row_sums_to_one(name: str, subwords: Subwords) -> None:
     model = a_model(MODELS[name], subwords)
     (source,), (target,) = subwords.encode_source(["ba be bi"]), subwords.encode_target(["do di"])
     (found,) = read_attention(model, subwords, [source], [[*target, EOS_ID]])
@@ -81,7 +81,7 @@ def test_the_weights_are_those_of_the_model_and_every_row_is_whole(name: str, su
 
 
 @pytest.mark.parametrize("name", WITH_ATTENTION)
-def test_feeding_a_models_own_output_shows_what_it_saw_while_writing(name: str, subwords: Subwords) -> None:
+def test_forcing_a_models_own_output_gives_its_weights_while_writing(name: str, subwords: Subwords) -> None:
     """Step by step, a model knows its words so far and no later one: the rows of each beginning are those of all."""
     model = a_model(MODELS[name], subwords)
     (source,) = subwords.encode_source(["ba be bi"])
