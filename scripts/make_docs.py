@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from seq2attn.config.models import MODEL_KINDS
-from seq2attn.config.schema import Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
+from seq2attn.config.schema import Config, DataConfig, DecodeConfig, JoinConfig, SubwordsConfig, TrainConfig
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -19,6 +19,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "data": DataConfig,
+    "data.join": JoinConfig,
     "subwords": SubwordsConfig,
     **{f"model (kind: {kind})": config for kind, config in MODEL_KINDS.items()},
     "train": TrainConfig,
@@ -55,8 +56,10 @@ def _table(properties: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _values(schema: Mapping[str, Any]) -> str:
     """What may be given: `integer > 0`, or the choices."""
-    if "anyOf" in schema:
-        return " or ".join(_values(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if choices := schema.get("anyOf", schema.get("oneOf")):
+        return " or ".join(_values(choice) for choice in choices if choice.get("type") != "null")
+    if "$ref" in schema:
+        return "the keys below"
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
@@ -69,7 +72,7 @@ def _values(schema: Mapping[str, Any]) -> str:
 
 def _default(schema: Mapping[str, Any]) -> str:
     """The default as it is written in YAML; a dash where a key may be left without a value."""
-    default = schema["default"]
+    default = schema.get("default")
     if default is None:
         return "–"
     return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from seq2attn.config.load import dump_config, load_config, parse_config, replace_budget
 from seq2attn.config.models import RnnConfig, TransformerConfig
-from seq2attn.config.schema import Config, DataConfig, DecodeConfig, SubwordsConfig, TrainConfig
+from seq2attn.config.schema import Config, DataConfig, DecodeConfig, JoinConfig, SubwordsConfig, TrainConfig
 from seq2attn.errors import ConfigError
 
 _SECTIONS = (Config, DataConfig, SubwordsConfig, RnnConfig, TransformerConfig, TrainConfig, DecodeConfig)
@@ -75,6 +75,11 @@ def test_own_files_get_absolute_paths(minimal: Path, tmp_path: Path, monkeypatch
         ("train.max_steps=", r"give at least one of max_steps"),
         ("train={max_steps: 9, best_by: bleu, validation_sentences: 0}", r"best_by: bleu needs validation_sentences"),
         ("data.train=a.tsv", r"give either corpus or train"),
+        ("data.join=0", r"data\.join: input should be greater than or equal to 1"),
+        ("data.join={sizes: 2..4}", r"data\.join\.sizes: expected 1 and larger sizes, each once"),
+        ("data.join={sizes: [1]}", r"data\.join\.sizes: list should have at least 2 items"),
+        ("data.join={sizes: 1..3, single: 2}", r"unknown key data\.join\.single, did you mean singles\?"),
+        ("data={corpus: x, split_clauses: true, join: {sizes: 1..3}}", r"split_clauses adds parts of sentences"),
         ("train", r"expected key\.path=value"),
         ("train.seed.x=1", r"train\.seed"),
         ("train.seed=[", r"not valid YAML"),
@@ -85,6 +90,14 @@ def test_a_wrong_override_is_a_one_line_error(minimal: Path, override: str, mess
         load_config(minimal, [override])
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_joining_by_sizes_survives_the_way_through_a_file(minimal: Path, tmp_path: Path) -> None:
+    config = load_config(minimal, ["data.join={sizes: 1..4, singles: 3}"])
+    assert isinstance(config.data.join, JoinConfig)
+    assert config.data.join.sizes == [1, 2, 3, 4]
+    (tmp_path / "dumped.yaml").write_text(dump_config(config), encoding="utf-8")
+    assert load_config(tmp_path / "dumped.yaml") == config
 
 
 def test_yaml_can_construct_no_objects(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seq2attn.config.schema import JoinConfig
 from seq2attn.evaluation.joined import JoinedOutputs, JoinedSystem, Segments, measure_joined
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.evaluation.metrics import Bleu
@@ -147,3 +148,22 @@ def test_text_without_documents_is_one_line(tiny_run: Path) -> None:
     done = call("eval", tiny_run, "--split", "validation", "--beam", "1", "--join", "2")
     assert done.code == 2
     assert "--join: the validation text of synthetic names no documents; give a .jsonl or .parquet" in done.stderr
+
+
+def test_a_run_trained_on_groups_learns_and_is_evaluated_over_their_lengths(tmp_path: Path) -> None:
+    """One command each from text to a curve over joined inputs, which cannot be joined again."""
+    for split, count in (("train", 120), ("validation", 60), ("test", 60)):
+        draw = random.Random(split)
+        lines = [" ".join(draw.choices(WORDS, k=3)) for _ in range(count)]
+        (tmp_path / f"{split}.tsv").write_text("".join(f"{line}\t{line}\n" for line in lines), encoding="utf-8")
+    config = make_config(tmp_path, {"kind": "rnn", "attention": "additive"}, max_steps=3)
+    join = JoinConfig.model_validate({"sizes": "1..4", "singles": 2})
+    config = config.model_copy(update={"data": config.data.model_copy(update={"join": join})})
+    train(config, tmp_path / "run", quiet=True)
+    done = call("eval", tmp_path / "run", "--bins", "0,5,8,11", "--beam", "1", "--json")
+    assert done.code == 0, done.stderr
+    (system,) = json.loads(done.stdout)["systems"]
+    assert [bucket["n"] for bucket in system["buckets"]] == [60, 30, 20, 15]
+    again = call("eval", tmp_path / "run", "--join", "1,2", "--beam", "1", "--out", tmp_path / "out")
+    assert again.code == 2
+    assert again.complaint.endswith("evaluate them without --join")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.config.schema import DataConfig
+from seq2attn.config.schema import DataConfig, JoinConfig
 from seq2attn.corpora.load import load_corpus
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_training
-from seq2attn.data.derived import consecutive_groups, join_texts
+from seq2attn.data.derived import BLOCK_SENTENCES, JoinedRow, consecutive_groups, join_split, join_texts
 from seq2attn.data.files import read_rows
 from seq2attn.data.store import Corpus, Row
 from seq2attn.errors import ConfigError, DataError
@@ -130,3 +131,100 @@ def test_documents_are_read_from_jsonl_and_parquet_and_must_be_text(tmp_path: Pa
     (tmp_path / "text.jsonl").write_text('{"fr": "a", "en": "b", "document": 7}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"text\.jsonl:1: document is int; expected text"):
         list(read_rows(str(tmp_path / "text.jsonl"), "fr", "en"))
+
+
+def joined(rows: list[Row], split: str = "test", repeat_singles: bool = False, **settings: object) -> list[JoinedRow]:
+    join = JoinConfig.model_validate({"sizes": "1..4"} | settings)
+    return list(join_split(rows, join, ("fr", "en"), split, repeat_singles))
+
+
+def numbered(documents: list[str | None]) -> list[Row]:
+    """Rows whose words are their number, so that a joined text says what is in it."""
+    return [(f"{row}", f"t{row}", document) for row, document in enumerate(documents)]
+
+
+DOCUMENT_RUNS = st.lists(
+    st.tuples(st.sampled_from([None, "a", "b", "c"]), st.integers(1, 70)), max_size=4, unique_by=lambda run: run[0]
+)
+
+
+@given(runs=DOCUMENT_RUNS, order=st.sampled_from(["random", "document"]), seed=st.integers(0, 5))
+def test_every_sentence_is_in_one_group_of_each_size(runs: list[tuple[str | None, int]], order: str, seed: int) -> None:
+    rows = numbered([document for document, length in runs for _ in range(length)])
+    found = joined(rows, order=order, seed=seed)
+    singles = [row for row in found if len(row.members) == 1]
+    assert [row.members for row in singles] == [(number,) for number in range(len(rows))]
+    for row in found:
+        assert row.source == " ".join(str(number) for number in row.members)
+        assert row.target == " ".join(f"t{number}" for number in row.members)
+        assert len(row.members) <= 4
+        assert len({rows[number][2] for number in row.members}) == 1
+        if order == "document":
+            assert list(row.members) == list(range(row.members[0], row.members[-1] + 1))
+    blocks = Counter(row.document for row in singles)
+    for size in (2, 3, 4):
+        whole = Counter(row.document for row in found if len(row.members) == size)
+        assert all(whole[block] >= length // size for block, length in blocks.items())
+    # Once alone, and in a group of each larger size; a document's last sentence may be left alone by a size.
+    times = Counter(number for row in found for number in row.members)
+    assert all(1 <= times[number] <= 4 for number in range(len(rows)))
+    assert sum(4 - count for count in times.values()) <= 3 * len(blocks)
+
+
+def test_text_without_documents_is_joined_inside_blocks() -> None:
+    found = joined(numbered([None] * (2 * BLOCK_SENTENCES + 1)), sizes="1..6")
+    assert {row.document for row in found} == {"block 0", "block 1", "block 2"}
+    for row in found:
+        assert {f"block {number // BLOCK_SENTENCES}" for number in row.members} == {row.document}
+    times = Counter(number for row in found for number in row.members)
+    assert set(times.values()) == {1, 6}, "60 is a multiple of all six sizes"
+    assert [number for number, count in times.items() if count == 1] == [2 * BLOCK_SENTENCES]
+
+
+def test_groups_depend_on_seed_split_and_size_alone() -> None:
+    rows = numbered([None] * 130)
+    assert joined(rows) == joined(rows)
+    assert joined(rows) != joined(rows, seed=2)
+    assert joined(rows) != joined(rows, split="validation")
+    # A size that is left out changes nothing of the others.
+    fewer = joined(rows, sizes=[1, 3])
+    assert [row for row in joined(rows) if len(row.members) == 3] == [row for row in fewer if len(row.members) == 3]
+
+
+def test_single_sentences_are_repeated_in_training_alone() -> None:
+    rows = numbered(["a"] * 6)
+    training = joined(rows, "train", repeat_singles=True, singles=3)
+    assert Counter(len(row.members) for row in training) == {1: 18, 2: 3 + 1, 3: 2, 4: 1}, "4 of 6 leave 2"
+    assert Counter(len(row.members) for row in joined(rows, singles=3))[1] == 6
+
+
+def test_no_group_is_longer_than_the_limit() -> None:
+    rows: list[Row] = [("a b c", "x", "d"), ("a b c d e f g", "x", "d"), ("a", "x", "d"), ("a b", "x", "d")]
+    found = joined(rows, order="document", max_words=4)
+    assert [row.members for row in found] == [(0,), (1,), (2,), (3,), (2, 3), (2, 3), (2, 3)]
+
+
+def test_all_splits_of_a_corpus_are_joined(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, join={"sizes": "1..3", "order": "document", "singles": 2})
+    test = corpus.splits["test"]
+    assert list(test["source"]) == [
+        *("test 0", "test 1", "test 2"),
+        *("test 0 test 1", "test 0 test 1 test 2"),
+    ]
+    assert list(test["members"]) == [[0], [1], [2], [0, 1], [0, 1, 2]]
+    assert list(test["document"]) == ["d"] * 5
+    train = list(corpus.splits["train"]["source"])
+    assert train.count("train 0") == 2
+    assert train.count("train 2 train 3") == 2, "once in twos, once as what a document of two leaves for threes"
+    assert corpus.counts["train"]["kept"] == len(train) == 12
+    assert corpus.counts["train"]["joined"] == 8
+    assert corpus.counts["train"]["read"] == 4
+
+
+def test_a_sentence_of_test_is_in_no_joined_training_pair(tmp_path: Path) -> None:
+    for split, lines in {"train": "a\tb\nheld out\tx\nc\td\n", "validation": "v\tw\n", "test": "held out\ty\n"}.items():
+        (tmp_path / f"{split}.tsv").write_text(lines, encoding="utf-8")
+    keys = {split: str(tmp_path / f"{split}.tsv") for split in ("train", "validation", "test")}
+    languages = {"source_language": "fr", "target_language": "en", "folder": str(tmp_path / "data")}
+    corpus = load_corpus(DataConfig.model_validate({**keys, **languages, "join": {"sizes": "1..2"}}))
+    assert not [source for source in corpus.splits["train"]["source"] if "held out" in source]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -143,6 +143,9 @@ def _location(details: dict[str, Any]) -> list[str]:
     # The union of models adds its tag ("rnn") to the path; the user did not write it.
     if len(location) > 1 and location[0] == "model" and location[1] in MODEL_KINDS:
         del location[1]
+    # So does the union of the two forms of `data.join`.
+    if location[:2] == ["data", "join"]:
+        del location[2:3]
     if details["type"].startswith("union_tag"):
         location.append("kind")
     return location
@@ -197,8 +200,15 @@ def _keys_at(location: Iterable[str], tree: Mapping[str, Any]) -> list[str]:
             model = tree.get("model")
             section = MODEL_KINDS[model["kind"] if isinstance(model, dict) else "rnn"]
             continue
-        annotation = section.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inside = _section_in(section.model_fields[part].annotation)
+        if inside is None:
             return []
-        section = annotation
+        section = inside
     return list(section.model_fields)
+
+
+def _section_in(annotation: object) -> type[BaseModel] | None:
+    """The section that a field holds, or may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_in(part)) is not None), None)

@@ -5,12 +5,52 @@ The docstring under a field is its documentation; `docs/configuration.md` is gen
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from seq2attn.config.models import ModelConfig
 from seq2attn.config.section import Count, Fraction, PositiveInt, Section
+
+
+class JoinConfig(Section):
+    """Sentences joined into longer inputs in training, validation and test alike, so that length alone varies."""
+
+    sizes: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=2)]
+    """How many sentences make one input: `1..6`, or a list. Every sentence stands once in each size."""
+    singles: Count = 1
+    """How often each single sentence stands in training."""
+    order: Literal["random", "document"] = "random"
+    """Join sentences drawn at random from a document (a block of 60 lines where the text names none), or neighbours."""
+    max_words: PositiveInt = 80
+    """A group of several sentences ends before its source has more words."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Seed of the groups; that of training is another."""
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _range(cls, value: object) -> object:
+        if isinstance(value, str) and (ends := re.fullmatch(r"(\d{1,3})\.\.(\d{1,3})", value)):
+            return list(range(int(ends[1]), int(ends[2]) + 1))
+        return value
+
+    @field_validator("sizes")
+    @classmethod
+    def _with_singles(cls, value: list[int]) -> list[int]:
+        if 1 not in value or len(set(value)) < len(value):
+            raise ValueError(f"expected 1 and larger sizes, each once, as in 1..6; found {value}")
+        return sorted(value)
+
+
+def _join_form(value: object) -> str:
+    return "groups" if isinstance(value, dict | JoinConfig) else "number"
+
+
+Join = Annotated[
+    Annotated[Annotated[int, Field(ge=1, le=64)], Tag("number")] | Annotated[JoinConfig, Tag("groups")],
+    Discriminator(_join_form),
+]
 
 
 class DataConfig(Section):
@@ -44,15 +84,23 @@ class DataConfig(Section):
     """
     split_clauses: bool = False
     """Also train on the clauses of pairs whose two sides are punctuated alike: single clauses, and two in a row."""
-    join: Annotated[int, Field(ge=1, le=64)] = 1
-    """Also train on consecutive pairs of a document joined in twos, in threes and so on up to this many (Varis and
-    Bojar 2021), if they are within the limits above and have at most 200 source words; 1 joins nothing.
+    join: Join = 1
+    """A number: also train on consecutive pairs of a document joined in twos, in threes and so on up to this many
+    (Varis and Bojar 2021), if they are within the limits above and have at most 200 source words; 1 joins nothing. Or
+    the keys `sizes` (`1..6`), `singles`, `order`, `max_words` and `seed`: training, validation and test then consist of
+    sentences joined in groups of these sizes ([more](length.md)).
     """
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
         if self.corpus is not None and self.train is not None:
             raise ValueError("give either corpus or train/validation/test, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_sentences(self) -> DataConfig:
+        if self.split_clauses and isinstance(self.join, JoinConfig):
+            raise ValueError("split_clauses adds parts of sentences, which join.sizes would join with themselves")
         return self
 
 

@@ -45,7 +45,7 @@ def _sections(config: Config) -> dict[str, BaseModel]:
 def _columns(section: str, settings: BaseModel) -> dict[str, float | str]:
     fields = type(settings).model_fields
     return {
-        f"{section}.{key}": _cell(value, is_number=_is_number(fields[key].default))
+        f"{section}.{key}": _cell(value, is_number=fields[key].annotation in (int, float))
         for key, value in settings.model_dump().items()
     }
 
@@ -55,10 +55,6 @@ def _cell(value: Any, is_number: bool) -> float | str:
     if is_number:
         return float(value)
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _is_number(default: object) -> bool:
-    return isinstance(default, int | float) and not isinstance(default, bool)
 
 
 Settings = Mapping[str, object]

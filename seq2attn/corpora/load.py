@@ -13,10 +13,11 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from seq2attn.config.schema import DataConfig
+from seq2attn.config.schema import DataConfig, JoinConfig
 from seq2attn.corpora import catalog
 from seq2attn.data.cache import build_once
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
+from seq2attn.data.derived import JoinedRow, join_split
 from seq2attn.data.files import Pair, read_rows, resolve_files
 from seq2attn.data.store import OWN, Corpus, Row, data_folder
 from seq2attn.errors import ConfigError, DataError
@@ -30,6 +31,7 @@ _LAYOUT_VERSION = 2
 _SPLITS = ("validation", "test", "train")
 _ROWS_PER_BATCH = 10_000
 _SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
+_JOINED_SCHEMA = _SCHEMA.append(pa.field("members", pa.list_(pa.int32())))
 _CARD = "card.json"
 HOW_TO_NAME_DOCUMENTS = "give a .jsonl or .parquet file with a field document"
 
@@ -120,7 +122,7 @@ def _cleaning_settings(origin: _Origin, config: DataConfig) -> dict[str, Any]:
     limits = {"max_source_words", "max_target_words", "max_length_ratio", "split_clauses"}
     languages = {"source_language": origin.source_language, "target_language": origin.target_language}
     # Without joining, keep the digest of versions that could not join.
-    join = {"join": config.join} if config.join > 1 else {}
+    join = {} if config.join == 1 else config.model_dump(include={"join"})
     return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join
 
 
@@ -140,10 +142,12 @@ def _build(folder: Path, origin: _Origin, config: DataConfig) -> None:
     digest = hashlib.sha256(json.dumps(settings).encode())
     held_out_sources: set[str] = set()
     counts = {split: SplitCounts() for split in _SPLITS}
+    groups = config.join if isinstance(config.join, JoinConfig) else None
+    consecutive = config.join if isinstance(config.join, int) else 1
     for split in _SPLITS:
         rows = origin.read(split)
         if split == "train":
-            rows = _with_documents(rows, origin) if config.join > 1 else rows
+            rows = _with_documents(rows, origin) if consecutive > 1 else rows
             rules = TrainingRules(
                 source_language=origin.source_language,
                 target_language=origin.target_language,
@@ -151,14 +155,19 @@ def _build(folder: Path, origin: _Origin, config: DataConfig) -> None:
                 max_target_words=config.max_target_words,
                 max_length_ratio=config.max_length_ratio,
                 split_clauses=config.split_clauses,
-                join=config.join,
+                join=consecutive,
                 held_out_sources=held_out_sources,
             )
             kept = clean_training(rows, rules, counts[split])
         else:
             kept = _remember_sources(clean_held_out(rows, counts[split]), held_out_sources)
         digest.update(f"{split}\n".encode())
-        _write_split(folder / f"{split}.arrow", kept, digest.update)
+        if groups is None:
+            _write_split(folder / f"{split}.arrow", kept, digest.update)
+        else:
+            languages = origin.source_language, origin.target_language
+            joined = join_split(kept, groups, languages, split, repeat_singles=split == "train")
+            _write_split(folder / f"{split}.arrow", _counted(joined, counts[split]), digest.update, _JOINED_SCHEMA)
         _check_not_empty(origin, split, counts[split])
     card = {"digest": digest.hexdigest(), "counts": {split: asdict(counts[split]) for split in _SPLITS}}
     (folder / _CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
@@ -180,14 +189,27 @@ def _with_documents(rows: Iterable[Row], origin: _Origin) -> Iterator[Row]:
         raise ConfigError(f"data.join: {origin.files['train']} names no documents; {HOW_TO_NAME_DOCUMENTS}")
 
 
-def _write_split(path: Path, rows: Iterator[Row], absorb: Callable[[bytes], object]) -> None:
+def _counted(rows: Iterable[JoinedRow], counts: SplitCounts) -> Iterator[JoinedRow]:
+    """The rows; those beyond one for each kept sentence are counted as joined when they end."""
+    written = 0
+    for row in rows:
+        written += 1
+        yield row
+    counts.joined, counts.kept = written - counts.kept, written
+
+
+def _write_split(
+    path: Path, rows: Iterator[Row | JoinedRow], absorb: Callable[[bytes], object], schema: pa.Schema = _SCHEMA
+) -> None:
     """Write `rows` as an Arrow stream, one batch in memory at a time, and pass the bytes of the text to `absorb`."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, _SCHEMA) as writer:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         while batch := list(islice(rows, _ROWS_PER_BATCH)):
             # Normalised text has neither tabs nor line ends, so different lists of pairs have different bytes.
-            absorb("".join(f"{source}\t{target}\n" for source, target, _ in batch).encode())
-            columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
-            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+            absorb("".join(f"{row[0]}\t{row[1]}\n" for row in batch).encode())
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*batch, strict=True), schema, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def _check_not_empty(origin: _Origin, split: str, counts: SplitCounts) -> None:

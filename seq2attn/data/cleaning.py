@@ -46,6 +46,7 @@ class SplitCounts:
     kept: int = 0
     clauses: int = 0
     joined: int = 0
+    """Of several sentences; with `data.join.singles`, single ones again."""
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str) -> None:

@@ -1,16 +1,36 @@
-"""Training pairs made from other pairs: the clauses of one pair, and consecutive pairs joined."""
+"""Pairs made from other pairs: the clauses of one pair, and several pairs joined."""
 
 from __future__ import annotations
 
+import hashlib
+import random
 import re
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
-from seq2attn.config.languages import is_unspaced
+from seq2attn.config.languages import count_words, is_unspaced
+from seq2attn.config.schema import JoinConfig
 from seq2attn.data.files import Pair
+from seq2attn.data.store import Row
 
 MAX_JOINED_WORDS = 200
 """Limit on the words of a joined source; a single sentence may be longer."""
+
+BLOCK_SENTENCES = 60
+"""Sentences of a text without documents that are joined with each other alone: a multiple of every size up to 6."""
+
+
+class JoinedRow(NamedTuple):
+    """A pair that is one sentence or several."""
+
+    source: str
+    target: str
+    document: str
+    """Its document, or its block: no sentence stands in two of them."""
+    members: tuple[int, ...]
+    """The sentences in their order, counted through the split from 0."""
+
 
 CountWords = Callable[[str, str], tuple[int, int]]
 """Returns the number of words of a source and of its target."""
@@ -103,3 +123,63 @@ def consecutive_groups(
 def join_texts(texts: Sequence[str], language: str) -> str:
     """The texts in one, with spaces between them if the language is written with spaces."""
     return ("" if is_unspaced(language) else " ").join(texts)
+
+
+def join_split(
+    rows: Iterable[Row], settings: JoinConfig, languages: tuple[str, str], split: str, repeat_singles: bool
+) -> Iterator[JoinedRow]:
+    """The rows of a split in groups of every size: first the single ones of a document, then the larger groups.
+
+    Every sentence stands in one group of each size. A group is smaller where its document ends or `settings.max_words`
+    are reached; one that this leaves with a single sentence is left out, because that sentence stands there already.
+
+    Args:
+        rows: cleaned pairs, those of a document next to each other.
+        settings: sizes, order and limits.
+        languages: of source and target; no blank is put between sentences of a language written without spaces.
+        split: part of the seed, so that splits are joined independently.
+        repeat_singles: write single sentences `settings.singles` times, as in training.
+    """
+    counted = 0
+    for number, (document, block) in enumerate(_blocks(rows)):
+        sources, targets, _ = zip(*block, strict=True)
+        words = [count_words(source, is_unspaced(languages[0])) for source in sources]
+        name = f"block {number}" if document is None else document
+        for size in settings.sizes:
+            order = list(range(len(block)))
+            if settings.order == "random" and size > 1:
+                _generator(settings.seed, split, number, size).shuffle(order)
+            groups = consecutive_groups([name] * len(block), [words[row] for row in order], size, settings.max_words)
+            for group in groups:
+                members = [order[place] for place in group]
+                if size > 1 and len(members) == 1:
+                    continue
+                joined = JoinedRow(
+                    join_texts([sources[row] for row in members], languages[0]),
+                    join_texts([targets[row] for row in members], languages[1]),
+                    name,
+                    tuple(counted + row for row in members),
+                )
+                yield from [joined] * (settings.singles if repeat_singles and size == 1 else 1)
+        counted += len(block)
+
+
+def _blocks(rows: Iterable[Row]) -> Iterator[tuple[str | None, list[Row]]]:
+    """The rows by document; those without one in blocks of `BLOCK_SENTENCES`."""
+    for document, of_document in groupby(rows, key=lambda row: row[2]):
+        if document is not None:
+            yield document, list(of_document)
+            continue
+        block: list[Row] = []
+        for row in of_document:
+            block.append(row)
+            if len(block) == BLOCK_SENTENCES:
+                yield None, block
+                block = []
+        if block:
+            yield None, block
+
+
+def _generator(seed: int, split: str, block: int, size: int) -> random.Random:
+    """Random numbers that depend on these four alone, whatever was drawn before."""
+    return random.Random(hashlib.sha256(f"{seed}/{split}/{block}/{size}".encode()).digest())

@@ -93,6 +93,8 @@ def write_joined(summary: JoinedSummary, folder: Path) -> dict[str, Path]:
 
 def _joined_text(text: SplitText, size: int) -> _JoinedText:
     corpus = text.corpus
+    if "members" in corpus.splits[text.split].column_names:
+        raise DataError("--join: data.join of these runs joins the sentences already; evaluate them without --join")
     documents = corpus.splits[text.split]["document"]
     if all(document is None for document in documents):
         raise DataError(f"--join: the {text.split} text of {corpus.name} names no documents; {HOW_TO_NAME_DOCUMENTS}")
