@@ -77,7 +77,7 @@ def test_the_page_adds_a_model(copy: Path, data_folder: Path) -> None:
     assert "kind: bag, attention: none" in read(copy / "runs" / "bag" / "README.md")
 
 
-def test_a_change_to_what_is_not_there_would_be_found(copy: Path) -> None:
+def test_a_change_to_missing_code_would_be_found(copy: Path) -> None:
     with pytest.raises(AssertionError, match="is there 0 times"):
         apply_change(copy, "--- seq2attn/models/build.py\n-import tensorflow\n+import torch")
 

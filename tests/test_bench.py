@@ -70,7 +70,7 @@ def test_jobs_take_turns_and_three_rounds_are_made_at_least(first_round_counts: 
     assert f"{rounds_called - 1} more take about" in listener.said[0]
 
 
-def test_more_rounds_are_made_where_there_is_time() -> None:
+def test_more_rounds_are_made_if_time_is_left() -> None:
     (results,) = alternate({"nap": lambda: time.sleep(0.005)}, 1.0, Listener()).values()
     assert 3 < len(results) <= 1.0 / 0.005
 
@@ -102,7 +102,7 @@ def test_sampled_batches_stand_for_all_lengths_within_the_budget(workload: Workl
     assert sum(batch.target_tokens for batch in every) == workload.pairs.target_lengths.sum() + PAIRS
 
 
-def test_encoding_anew_leaves_nothing_behind(workload: Workload) -> None:
+def test_encoding_again_leaves_nothing_behind(workload: Workload) -> None:
     before = sorted(workload.folder.iterdir())
     workload.encode_anew()
     assert sorted(workload.folder.iterdir()) == before
@@ -143,7 +143,7 @@ def test_a_process_of_its_own_is_charged_for_its_own_memory_alone() -> None:
     assert cost.seconds > 0
 
 
-def test_what_is_wrong_in_another_process_is_told_here() -> None:
+def test_an_error_in_another_process_is_reported_here() -> None:
     config = tiny("transformer", "model.positions=learned", "model.max_positions=8")
     with pytest.raises(DataError, match="9 subwords is longer than the model's 8 learned positions"):
         measure_steps(config, [[(9, 4)]], CPU, repeats=1)
@@ -166,7 +166,7 @@ def printed(table: object) -> str:
 
 
 @pytest.mark.usefixtures("_small_machine")
-def test_speeds_are_told_of_every_model_and_kind_of_work() -> None:
+def test_speeds_are_shown_for_every_model_and_kind_of_work() -> None:
     listener = Listener()
     configs = {name: tiny(name) for name in ("rnn_fixed", "transformer")}
     bench = measure_speed(configs, CPU, "seq2attn bench", 0.0, listener, Effort(PAIRS, updates=2, sentences=4))
@@ -192,7 +192,7 @@ def test_speeds_are_told_of_every_model_and_kind_of_work() -> None:
 
 
 @pytest.mark.usefixtures("_small_machine")
-def test_growth_is_told_of_every_length_and_drawn(tmp_path: Path) -> None:
+def test_growth_is_shown_for_every_length_and_drawn(tmp_path: Path) -> None:
     configs = {name: tiny(name) for name in ("rnn_fixed", "transformer")}
     found = measure_growth(configs, [3, 60], CPU, "seq2attn bench --lengths 3,60", 0.0, Listener())
     assert isinstance(found, Growth)
@@ -222,7 +222,7 @@ def test_models_that_ask_for_different_threads_are_not_measured_together() -> No
         measure_speed(configs, CPU, "", 0.0, Listener())
 
 
-def test_a_text_that_allows_no_such_vocabulary_is_told() -> None:
+def test_a_text_too_small_for_the_vocabulary_is_an_error() -> None:
     finished = call("bench", RNN_ATTENTION, "--set", "subwords.vocab_size=900000", "--seconds", "0")
     assert finished.code == 2
     assert "subwords.vocab_size: 900000 is more than the source and target text allows" in finished.stderr

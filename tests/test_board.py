@@ -199,7 +199,7 @@ def test_the_last_validation_has_all_pictures_whatever_they_take(text: Path, tmp
     assert [events.Images(tag)[-1].step for tag in ("bleu_by_length", "attention/1", "attention/3")] == [6, 6, 6]
 
 
-def test_a_killed_run_goes_on_without_doubling_its_lines(text: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_without_duplicate_lines(text: Path, tmp_path: Path) -> None:
     config = config_of(text, "additive", max_steps=80, validate_every_steps=40, checkpoint_every_steps=45)
     run = RunFolder(tmp_path / "run")
     process = start_training(config, run.path)
@@ -289,7 +289,7 @@ def padding_share(batches: list[Batch]) -> float:
     return sum(int((side == PAD_ID).sum()) for side in ids) / sum(side.numel() for side in ids)
 
 
-def test_a_tensorflow_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_installed_tensorflow_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("raise RuntimeError('built for another CPU')", encoding="utf-8")
     code = "import sys, seq2attn.training.board; print('tensorflow' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}

@@ -119,7 +119,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_runs(saved: Path, tmp_path: P
     assert trace.exists(), "the payload does nothing, so the test shows nothing"
 
 
-def test_weights_alone_are_no_state_to_go_on_from(tmp_path: Path) -> None:
+def test_weights_alone_are_not_a_state_to_resume_from(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "final", WEIGHTS, None, {})
     with pytest.raises(CheckpointError, match="no training state"):
         load_state(tmp_path / "final")

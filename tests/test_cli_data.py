@@ -32,7 +32,7 @@ def test_list_has_a_line_for_every_family_and_says_which_are_untried() -> None:
     assert states["wmt16-XX-YY"] == states["iwslt2017-XX-YY"] == "not yet"
 
 
-def test_list_as_json_holds_every_name() -> None:
+def test_list_as_json_has_every_name() -> None:
     families = json.loads(run("list", "--json"))
     names = [name for family in families for name in family["corpora"]]
     assert {"synthetic", "bible-fr-en", "multi30k-de-en", "wmt16-en-de"} <= set(names)
@@ -61,7 +61,7 @@ def test_show_as_json_says_whether_the_corpus_is_fetched() -> None:
     assert len(card["digest"]) == 64
 
 
-def test_show_names_what_was_not_tried() -> None:
+def test_show_says_if_a_corpus_was_not_tried() -> None:
     assert "not yet tried against the live hub" in run("show", "wmt16-de-en")
 
 

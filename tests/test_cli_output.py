@@ -1,4 +1,4 @@
-"""What the commands show on a terminal, and what they write where there is none."""
+"""Output of the commands on a terminal and without one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.evaluation_samples import ATTENTION, a_summary
 SIGNATURE = "nrefs:1|bs:10000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
 
 
-def test_off_a_terminal_no_system_and_no_score_is_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_no_system_or_score_is_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
     systems = [replace(ATTENTION, name=f"rnn_attention_{number}") for number in range(7)]
     print_scores(replace(a_summary(*systems), signature=SIGNATURE))
     lines = capsys.readouterr().out.splitlines()
@@ -45,7 +45,7 @@ def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return terminal
 
 
-def test_the_bar_of_translation_opens_at_the_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_translation_bar_starts_at_the_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     with translation_progress() as report:
         assert terminal.getvalue() == ""
@@ -55,7 +55,7 @@ def test_the_bar_of_translation_opens_at_the_first_report(monkeypatch: pytest.Mo
     assert "3/500" in terminal.getvalue()
 
 
-def test_a_bar_that_never_opened_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_that_never_started_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     with pytest.raises(KeyboardInterrupt), translation_progress():
         raise KeyboardInterrupt

@@ -23,7 +23,7 @@ def _two_systems(rng: np.random.Generator, ours_long: float) -> tuple[Statistics
     return ours[None], random_statistics(rng, LENGTHS, 0.7)[None]
 
 
-def test_a_fall_that_is_not_there_is_found_as_often_as_its_level_allows() -> None:
+def test_a_false_fall_is_found_at_the_rate_of_its_level() -> None:
     rng = np.random.default_rng(4)
     p_values = []
     for _ in range(200):
@@ -35,7 +35,7 @@ def test_a_fall_that_is_not_there_is_found_as_often_as_its_level_allows() -> Non
     assert 60 <= sum(p < 0.5 for p in p_values if p is not None) <= 140
 
 
-def test_a_fall_that_is_there_is_found_with_its_size() -> None:
+def test_a_true_fall_is_found_with_its_size() -> None:
     ours, theirs = _two_systems(np.random.default_rng(5), ours_long=0.6)
     measured = share_fall(ours, theirs, SHORT, LONG)
     assert measured is not None

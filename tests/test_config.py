@@ -27,7 +27,7 @@ def minimal(tmp_path: Path) -> Path:
     return path
 
 
-def test_name_is_taken_from_the_file_and_overrides_win(minimal: Path) -> None:
+def test_the_name_defaults_to_the_file_and_overrides_win(minimal: Path) -> None:
     config = load_config(minimal, ["train.seed=7", "model.attention=dot", "train.learning_rate=3e-4"])
     assert config.name == "rnn_small"
     assert config.train.seed == 7

@@ -63,24 +63,24 @@ def test_all_models_of_a_preset_get_the_same_text_and_time(preset: Path) -> None
     assert len({str(shared(load_config(path))) for path in preset.glob("*.yaml")}) == 1
 
 
-def test_every_preset_is_of_a_kind_that_is_checked_here() -> None:
+def test_every_preset_is_of_a_checked_kind() -> None:
     assert sorted(path for path in CONFIGS.iterdir() if path.is_dir()) == sorted([*CURVES, PAPER, POSITIONS])
 
 
 @pytest.mark.parametrize("model", ["rnn_fixed", "rnn_attention", "transformer"])
-def test_the_models_of_the_paper_differ_in_the_length_they_were_trained_on_alone(model: str) -> None:
+def test_the_models_of_the_paper_differ_only_in_training_length(model: str) -> None:
     up_to_30, up_to_50 = (load_config(PAPER / f"{model}_{cap}.yaml") for cap in (30, 50))
     assert differences(up_to_30.model_dump(), up_to_50.model_dump()) == {"name", "data.max_source_words"}
     assert (up_to_30.data.max_source_words, up_to_50.data.max_source_words) == (30, 50)
 
 
-def test_the_paper_s_two_recurrent_models_differ_in_attention_alone() -> None:
+def test_the_paper_s_two_recurrent_models_differ_only_in_attention() -> None:
     fixed, attention = (load_config(PAPER / f"{name}_30.yaml").model_dump() for name in ("rnn_fixed", "rnn_attention"))
     assert differences(fixed, attention) == {"name", "model.attention"}
     assert len(list(PAPER.glob("*.yaml"))) == 6
 
 
-def test_the_study_of_positions_has_all_schemes_and_nothing_else_differs() -> None:
+def test_the_study_of_positions_differs_only_in_positions_and_has_all() -> None:
     configs = {path.stem: load_config(path) for path in POSITIONS.glob("*.yaml")}
     schemes = get_args(TransformerConfig.model_fields["positions"].annotation)
     assert configs.keys() == set(schemes)

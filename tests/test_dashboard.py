@@ -57,7 +57,7 @@ def test_without_runs_it_says_what_makes_one(tmp_path: Path) -> None:
     assert f"{tmp_path}: no run in it has anything to show" in done.complaint
 
 
-def test_a_port_that_is_taken_is_told(tiny_run: Path) -> None:
+def test_a_taken_port_is_an_error(tiny_run: Path) -> None:
     with socket.create_server(("localhost", 0)) as other:
         port = other.getsockname()[1]
         done = spawn("dashboard", tiny_run, "--port", str(port))

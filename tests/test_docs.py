@@ -81,7 +81,7 @@ def test_every_page_is_reached_from_the_index() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
-def test_every_command_is_one_that_there_is(page: Path) -> None:
+def test_every_command_exists(page: Path) -> None:
     for line in bash_lines(page):
         if re.search(r"(^|\| )seq2attn ", line):
             assert not complaint(pages.arguments_of(line)), line
@@ -105,7 +105,7 @@ def test_every_command_is_one_that_there_is(page: Path) -> None:
         "seq2attn fly",
     ],
 )
-def test_a_command_that_there_is_not_would_be_found(line: str) -> None:
+def test_a_nonexistent_command_would_be_found(line: str) -> None:
     assert complaint(pages.arguments_of(line))
 
 
@@ -271,14 +271,14 @@ def defined_in(file: Path) -> set[str]:
     return names
 
 
-def test_the_code_beside_the_equations_is_there() -> None:
+def test_the_code_next_to_the_equations_exists() -> None:
     linked = re.findall(r"\[`([\w.]+)`\]\(\.\./(seq2attn/[\w/]+\.py)\)", read(DOCS / "models.md"))
     assert len(linked) > 30
     for name, file in linked:
         assert name in defined_in(ROOT / file), f"{name} is not in {file}"
 
 
-def test_every_way_to_attend_and_every_scheme_of_positions_is_told() -> None:
+def test_every_attention_and_every_positions_setting_is_described() -> None:
     text = read(DOCS / "models.md")
     rnn, transformer = (MODEL_KINDS[kind].model_json_schema()["properties"] for kind in ("rnn", "transformer"))
     for name in (*rnn["attention"]["enum"], *transformer["positions"]["enum"], *transformer["norm"]["enum"]):
@@ -326,5 +326,5 @@ def test_the_messages_in_troubleshooting_are_those_of_the_program() -> None:
         assert any(pattern.fullmatch(message) for pattern in patterns), message
 
 
-def test_a_message_that_there_is_not_would_be_found() -> None:
+def test_a_nonexistent_message_would_be_found() -> None:
     assert not any(pattern.fullmatch("the moon is in the wrong quarter") for pattern in messages_in_source())

@@ -53,7 +53,7 @@ def test_translations_are_kept_with_the_run_and_reused(run: Path) -> None:
 @pytest.mark.parametrize(
     "setting", ["decode.length_penalty=0.5", "decode.max_length_ratio=1.5", "data.max_length_ratio=3.5"]
 )
-def test_another_search_or_text_is_translated_anew(run: Path, setting: str) -> None:
+def test_another_search_or_text_is_translated_again(run: Path, setting: str) -> None:
     evaluate(run)
     change(run, setting)
     assert evaluate(run)[1]
@@ -66,7 +66,7 @@ def test_the_size_of_a_batch_changes_no_translation(run: Path) -> None:
     assert not evaluate(run)[1]
 
 
-def test_other_weights_are_translated_anew_and_a_run_in_training_says_so(run: Path) -> None:
+def test_other_weights_are_translated_again_and_a_run_in_training_says_so(run: Path) -> None:
     finished, _ = evaluate(run)
     checkpoints = run / "checkpoints"
     for name in ("final", "step_30"):
@@ -106,14 +106,14 @@ def test_runs_on_different_text_share_no_curve(run: Path, tiny_run: Path) -> Non
         evaluate(tiny_run, run)
 
 
-def test_two_runs_of_one_name_are_told_apart_by_their_folders(run: Path, tiny_run: Path) -> None:
+def test_two_runs_of_one_name_are_distinguished_by_folder(run: Path, tiny_run: Path) -> None:
     evaluation, _ = evaluate(tiny_run, run)
     names = [f"RNN, attention ({folder})" for folder in (tiny_run, run)]
     assert [system.name for system in evaluation.summary.systems] == names
     assert evaluation.translations[names[0]] == evaluation.translations[names[1]]
 
 
-def test_two_runs_of_one_name_and_other_seeds_are_told_apart_by_these(run: Path, tiny_run: Path) -> None:
+def test_two_runs_of_one_name_are_distinguished_by_seed(run: Path, tiny_run: Path) -> None:
     change(run, "train.seed=2")
     evaluation, _ = evaluate(tiny_run, run)
     assert [system.name for system in evaluation.summary.systems] == [

@@ -154,7 +154,7 @@ def test_an_encoder_with_alibi_is_refused(text: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "exported").exists()
 
 
-def test_a_folder_that_is_there_is_left_alone(learned: TrainedRun, tmp_path: Path) -> None:
+def test_an_existing_folder_is_left_alone(learned: TrainedRun, tmp_path: Path) -> None:
     done = call("export", learned.folder.path, "--to", "ctranslate2", "--out", tmp_path)
     assert done.code == 2
     assert done.complaint == f"seq2attn: {tmp_path}: is there already; name a new folder, or delete it"

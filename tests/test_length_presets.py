@@ -65,7 +65,7 @@ def test_the_paper_s_figure_has_six_models_two_caps_and_its_relations_tested(tex
     )
 
 
-def test_the_study_of_positions_goes_on_beyond_the_sentence(text: Path, tmp_path: Path) -> None:
+def test_the_study_of_positions_goes_beyond_the_sentence(text: Path, tmp_path: Path) -> None:
     summary = reproduce("positions", text, tmp_path)
     names = ["ALiBi", "Learned", "No positions", "Rotary", "Sinusoidal"]
     assert [system["name"] for system in summary["systems"]] == names

@@ -107,8 +107,8 @@ def test_a_training_of_an_earlier_version_is_respected(tmp_path: Path) -> None:
     try_to_lock(tmp_path)
 
 
-def test_whoever_asks_is_not_taken_for_a_training(tmp_path: Path) -> None:
-    """Asking locks the file for an instant, which neither another who asks nor a training takes for a training."""
+def test_a_query_of_the_lock_is_not_mistaken_for_a_training(tmp_path: Path) -> None:
+    """A query locks the file for an instant, which neither another query nor a training mistakes for a training."""
     (tmp_path / ".lock").touch()
     descriptor = os.open(tmp_path / ".lock", os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Mistakes that users make: each gives one line that says what to do, and the exit code of bad input."""
+"""Mistakes of users: each gives a one-line error that says what to do, and exit code 2."""
 
 import os
 import sys

@@ -38,7 +38,7 @@ def commands(folder: RunFolder) -> list[list[str]]:
     return [shlex.split(line)[1:] for fence, line in itertools.pairwise(lines) if fence == "```" and line]
 
 
-def test_it_tells_model_data_budget_and_limits(run: RunFolder) -> None:
+def test_it_states_model_data_budget_and_limits(run: RunFolder) -> None:
     text, env, final = card(run), run.read_env(), read_manifest(run.final)
     for fact in (
         "# RNN, attention",
@@ -79,7 +79,7 @@ def test_evaluation_adds_its_scores_with_signature_and_interval(run: RunFolder) 
     assert "Not evaluated" not in card(run)
 
 
-def test_the_same_evaluation_twice_stands_once_and_another_beam_beside_it(run: RunFolder) -> None:
+def test_a_repeated_evaluation_is_listed_once_and_another_beam_separately(run: RunFolder) -> None:
     for options in (["--beam", "1"], ["--beam", "1", "--bins", "0,20"], ["--beam", "2"]):
         assert call("eval", run.path, "--split", "validation", *options).code == 0
     scores = json.loads(run.scores_file.read_text(encoding="utf-8"))

@@ -62,7 +62,7 @@ def test_every_source_token_matters(model: Seq2Seq) -> None:
         assert not torch.allclose(model(dataclasses.replace(batch, source_ids=changed)), outputs), position
 
 
-def test_selected_rows_go_on_as_they_would_alone(model: Seq2Seq) -> None:
+def test_selected_rows_continue_as_they_would_alone(model: Seq2Seq) -> None:
     batch = make_batch([5, 3, 7], [4, 4, 4])
     state = model.start(model.encode(batch.source_ids, batch.source_valid))
     _, state = model.advance(batch.target_input[:, 0], state)

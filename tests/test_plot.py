@@ -117,7 +117,7 @@ def test_labels_with_room_stay_where_they_are() -> None:
     assert spread_apart([20.0, 80.0, 50.0], [10.0, 10.0, 10.0], 0.0, 100.0) == [20.0, 80.0, 50.0]
 
 
-def test_a_smoothed_curve_is_dotted_beside_the_buckets(tmp_path: Path) -> None:
+def test_a_smoothed_curve_is_dotted_next_to_the_buckets(tmp_path: Path) -> None:
     smoothed = tuple(SmoothedPoint(length, 100, 20.0) for length in range(5, 60))
     texts = _texts(draw_length_curve(a_summary(replace(FIXED, smoothed=smoothed)), tmp_path / "curve")[1])
     assert "dotted: windows of 10 lengths" in texts

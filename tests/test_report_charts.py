@@ -86,7 +86,7 @@ def test_the_figure_stands_where_its_numbers_say(size: Size) -> None:
 
 
 @SIZES
-def test_strips_cover_the_chart_and_tell_every_system(size: Size) -> None:
+def test_strips_cover_the_chart_and_describe_every_system(size: Size) -> None:
     for chart in (bleu_chart(SUMMARY, size), ratio_chart(SUMMARY, size)):
         ends = [(column.x, column.x + column.width) for column in chart.columns]
         assert ends[0][0] == pytest.approx(chart.plane.x.start)
@@ -119,7 +119,7 @@ def test_the_table_has_every_score_and_what_it_differs_by() -> None:
     assert [cell.value for cell in rows[3].cells] == ["–", "–"]
 
 
-def test_training_is_drawn_for_each_run_and_told_at_each_validation() -> None:
+def test_training_is_drawn_for_each_run_and_described_at_each_validation() -> None:
     content = a_content()
     perplexity, bleu = training_charts(content.summary, content.runs, WIDE)
     assert [column.tip for column in perplexity.columns] == [

@@ -29,7 +29,7 @@ def content_of(run: Path) -> ReportContent:
     return report_content(evaluation, ReportDetails())
 
 
-def test_a_run_is_told_with_its_figures_digests_and_attention(run: Path) -> None:
+def test_a_run_is_described_with_its_numbers_digests_and_attention(run: Path) -> None:
     content = content_of(run)
     (record,) = content.runs
     assert (record.name, record.system) == ("RNN, attention", "RNN, attention")

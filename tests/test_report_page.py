@@ -126,7 +126,7 @@ def test_no_text_is_markup() -> None:
     assert elements.text.count(HOSTILE) > 10
 
 
-def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_page_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot be written .*; choose another folder"):
         write_page(a_content(), tmp_path / "file")
@@ -187,7 +187,7 @@ return told;
 
 
 @needs_browser
-def test_pointing_tapping_and_the_keyboard_tell_the_values(tmp_path: Path) -> None:
+def test_pointing_tapping_and_the_keyboard_show_the_values(tmp_path: Path) -> None:
     told = run_in_page(write_page(a_content(), tmp_path), DRIVE)
     assert (told["before"], told["left"], told["escaped"]) == (None, None, None)
     assert told["column"][:2] == ["10–19 words: 640 sentences", "● rnn_fixed: 12.2 (11.0–13.4), length ×0.97"]

@@ -27,7 +27,7 @@ def test_settings_of_one_kind_of_model_are_listed_with_the_model() -> None:
     assert all(setting.meaning for setting in found)
 
 
-def test_a_setting_that_nobody_set_does_not_differ() -> None:
+def test_a_setting_that_is_never_set_does_not_differ() -> None:
     runs = [a_run("transformer"), a_run("rnn_fixed")]
     assert (runs[0]["model.d_ff"], runs[1].get("model.d_ff")) == (None, None)
     assert "model.d_ff" not in [setting.key for setting in differing_settings(runs)]
@@ -39,6 +39,6 @@ def test_unset_and_nonexistent_settings_are_distinct() -> None:
     assert values == ("not set", "512", "–")
 
 
-def test_runs_that_are_alike_differ_in_nothing() -> None:
+def test_identical_runs_have_no_differing_settings() -> None:
     assert differing_settings([a_run("rnn_fixed"), a_run("rnn_fixed")]) == []
     assert differing_settings([]) == []

@@ -92,7 +92,7 @@ def test_another_setting_in_the_same_folder_is_refused(reproduced: Path, data_fo
     assert times_of_change(reproduced) == before
 
 
-def test_an_interrupted_experiment_goes_on(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
+def test_an_interrupted_experiment_resumes(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     # One model is there already; the signal comes while the second is in training.
     shutil.copytree(reproduced / "runs" / "rnn_attention", out / "runs" / "rnn_attention")
@@ -121,7 +121,7 @@ def test_presets_are_found_in_an_installed_package(tmp_path: Path, monkeypatch: 
     assert "smoke" in presets.preset_names()
 
 
-def test_presets_are_found_beside_the_source() -> None:
+def test_presets_are_found_next_to_the_source() -> None:
     assert presets.presets_folder() == CONFIGS
     assert [path.stem for path in presets.preset_files("smoke")] == ["rnn_attention", "rnn_fixed", "transformer"]
 

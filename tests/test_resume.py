@@ -180,7 +180,7 @@ def test_resume_without_a_run_begins_one(text: Path, tmp_path: Path) -> None:
     assert train(config, tmp_path / "run", "cpu", resume=True, quiet=True).steps == 2
 
 
-def test_a_run_does_not_go_on_with_other_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_does_not_resume_with_other_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = write_copy_task(tmp_path / "text", pairs=180)
     run, config = tmp_path / "run", config_of(text, "fixed", max_epochs=1)
     with monkeypatch.context() as patch:

@@ -80,7 +80,7 @@ def test_an_account_is_what_the_folder_holds(runs: Path) -> None:
     assert found.settings["train.batch_tokens"] == 60
 
 
-def test_before_the_end_it_tells_of_the_last_validation(runs: Path) -> None:
+def test_before_the_end_it_shows_the_last_validation(runs: Path) -> None:
     run = RunFolder(runs / "first")
     shutil.rmtree(run.final)
     found = account(run.path)
@@ -172,7 +172,7 @@ def test_what_is_not_needed_may_be_damaged(runs: Path, file: str, content: bytes
     assert "first" in done.stdout
 
 
-def test_a_folder_without_runs_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     assert call("runs", tmp_path / "none").complaint.startswith(f"seq2attn: {tmp_path / 'none'}: no such folder")
     done = call("runs", tmp_path)
     assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}: no run in it; `seq2attn train` makes one")
@@ -184,7 +184,7 @@ def row(shown: str, name: str) -> list[str]:
     return line.split()[len(name.split()) :]
 
 
-def test_a_comparison_tells_settings_and_what_became_of_them(runs: Path) -> None:
+def test_a_comparison_shows_settings_and_results(runs: Path) -> None:
     paths = [runs / "first", runs / "more/second"]
     first, second = map(read_account, paths)
     comparison = compare_runs(paths)
@@ -208,7 +208,7 @@ def test_a_comparison_tells_settings_and_what_became_of_them(runs: Path) -> None
     assert {setting["key"] for setting in told["settings"]} == set(values)
 
 
-def test_runs_that_are_alike_differ_in_nothing(runs: Path) -> None:
+def test_identical_runs_have_no_differing_settings(runs: Path) -> None:
     done = call("compare", runs / "first", runs / "first")
     assert "No setting differs." in done.stdout
     assert "(×1.00)" in done.stdout
@@ -218,7 +218,7 @@ def change_env(run: RunFolder, **values: Any) -> None:
     run.write_env(run.read_env() | values)
 
 
-def test_what_the_figures_must_be_read_with_is_told(runs: Path) -> None:
+def test_caveats_about_the_numbers_are_stated(runs: Path) -> None:
     first, second = RunFolder(runs / "first"), RunFolder(runs / "more/second")
     change_env(second, corpus_digest="another", machine="a faster one")
     shutil.rmtree(second.final)

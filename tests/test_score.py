@@ -188,7 +188,7 @@ def test_without_a_source_the_reference_is_measured() -> None:
     assert "--source FILE, or --length-of reference" in call(*words, "--by-length").complaint
 
 
-def test_a_better_tokenizer_that_is_not_installed_is_told_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_better_tokenizer_that_is_not_installed_is_named_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seq2attn.evaluation.tokenizers.find_spec", lambda package: None)
     done = score("good.txt", "--target-language", "ja", "--json")
     assert done.stderr == "seq2attn: scored with char; for ja-mecab, pip install 'sacrebleu[ja]'\n"

@@ -123,7 +123,7 @@ def test_the_terminal_table_says_what_its_signs_mean() -> None:
     assert "×: length against the reference" in " ".join(console.export_text().split())
 
 
-def test_one_bucket_over_everything_is_not_told_twice() -> None:
+def test_a_single_bucket_is_not_listed_twice() -> None:
     everything = a_bucket(0, None, 2923, 15.0, 14.2, 15.8, 0.97)
     summary = a_summary(replace(ATTENTION, buckets=(everything,)))
     assert [row[0] for row in score_table(summary).rows] == ["all"]

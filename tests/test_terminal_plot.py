@@ -86,7 +86,7 @@ def test_buckets_without_sentences_are_gaps_and_those_with_few_are_hollow() -> N
     assert "hollow: fewer than 30 sentences" in plot.plain
 
 
-def test_the_axis_ends_at_the_highest_score_that_there_is() -> None:
+def test_the_axis_ends_at_the_highest_score() -> None:
     assert terminal_plot(a_summary(a_system("one", [100.0] * 7)), 60).plain.splitlines()[1].startswith(" 100┤")
 
 
@@ -111,7 +111,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, summary: Summary, columns: int, plo
     return re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
 
 
-def test_it_stands_beside_the_table_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_next_to_the_table_if_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     wide, narrow = (printed(monkeypatch, a_summary(), columns).splitlines() for columns in (140, 80))
     (beside,) = (line for line in wide if PLOT in line)
     assert "BLEU by source words" in beside

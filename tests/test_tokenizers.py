@@ -47,6 +47,6 @@ def test_what_to_install_is_sacrebleus_own_extra() -> None:
             assert what_is_missing(tokenizer) == f"pip install 'sacrebleu[{tokenizer[:2]}]'"
 
 
-def test_an_unknown_tokenizer_is_told_which_there_are() -> None:
+def test_an_unknown_tokenizer_error_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"tokenizer 14a: expected one of .*13a"):
         Bleu("14a")

@@ -196,7 +196,7 @@ def test_a_run_folder_that_cannot_be_made_is_one_clear_error(text: Path, tmp_pat
         train(small(text), tmp_path / "file" / "run", "cpu", quiet=True)
 
 
-def test_a_run_without_a_checkpoint_says_how_to_go_on(text: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_says_how_to_continue(text: Path, tmp_path: Path) -> None:
     config, run = small(text), RunFolder(tmp_path / "run")
     run.make()
     prepare_text(config, run, resume=False)

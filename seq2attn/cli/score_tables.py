@@ -1,4 +1,4 @@
-"""The scores of an evaluation on stdout."""
+"""Prints the scores of an evaluation to stdout."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _GAP = 3
 
 
 def print_scores(summary: Summary, plot: bool | None = None) -> None:
-    """Print the tables, fitted to a terminal and whole anywhere else, and sacreBLEU's signatures, each on its line.
+    """Print the tables (fitted to a terminal; elsewhere in full width) and sacreBLEU's signatures, one per line.
 
-    With `plot`, the curve beside or below the first table; None: on a terminal.
+    `plot`: whether to draw the curve next to or below the first table; None: only on a terminal.
     """
     from seq2attn.report import tables
 
@@ -35,7 +35,7 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
         console.print(tables.rich_table(tables.score_table(summary, metric), tables.metric_title(summary, metric)))
     if any(system.slope for system in summary.systems):
         console.print(tables.rich_table(tables.slope_table(summary), "BLEU lost as sentences grow"))
-    for metric in dict.fromkeys(one.metric for one in summary.differences):
+    for metric in dict.fromkeys(difference.metric for difference in summary.differences):
         title = f"{metric} against {summary.differences[0].baseline}, p-values corrected for their number (Holm)"
         console.print(tables.rich_table(tables.difference_table(summary, metric), title))
     for signature in (summary.signature, *summary.signatures.values()):
@@ -43,7 +43,7 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
 
 
 def print_verdict(summary: Summary) -> None:
-    """Print in two sentences whether the figure shows the bottleneck, and what each system keeps."""
+    """Print in two sentences whether the figure shows the bottleneck, and how well each system keeps its BLEU."""
     from seq2attn.report.wording import three_sentences
 
     for sentence in three_sentences(summary)[1:]:
@@ -52,7 +52,7 @@ def print_verdict(summary: Summary) -> None:
 
 
 def _print_curve(summary: Summary, console: Console) -> None:
-    """Print the first table and the curve, beside each other where there is room."""
+    """Print the first table and the curve, side by side if there is room."""
     from rich.table import Table
 
     from seq2attn.report.tables import terminal_table
@@ -61,9 +61,9 @@ def _print_curve(summary: Summary, console: Console) -> None:
     table, plain = terminal_table(summary), console.options.ascii_only
     room = console.width - console.measure(table).maximum - _GAP if console.is_terminal else 0
     if room >= FEWEST_COLUMNS:
-        beside = Table.grid(padding=(0, _GAP, 0, 0))
-        beside.add_row(table, terminal_plot(summary, room, plain))
-        console.print(beside)
+        side_by_side = Table.grid(padding=(0, _GAP, 0, 0))
+        side_by_side.add_row(table, terminal_plot(summary, room, plain))
+        console.print(side_by_side)
     else:
         console.print(table)
         console.print(terminal_plot(summary, min(console.width, _COLUMNS_OF_A_PAGE), plain), crop=False)

@@ -100,9 +100,9 @@ class Fuzzer:
         save_checkpoint(folder / "step_1", {"weight": torch.arange(6.0)}, {"step": 1, "ranking": [(0.5, 1)]}, {})
         self.targets: tuple[Callable[[random.Random], None], ...] = (
             self.lines_are_kept,
-            self.pairs_are_read_or_told,
-            self.a_configuration_is_taken_or_told,
-            self.a_checkpoint_is_whole_or_told,
+            self.pairs_are_read_or_an_error,
+            self.a_configuration_is_accepted_or_an_error,
+            self.a_checkpoint_is_intact_or_an_error,
             self.translate_gives_one_line_for_one,
         )
 
@@ -131,7 +131,7 @@ class Fuzzer:
         assert len(lines) == content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
         assert not any("\n" in line for line in lines)
 
-    def pairs_are_read_or_told(self, draw: random.Random) -> None:
+    def pairs_are_read_or_an_error(self, draw: random.Random) -> None:
         kind = draw.choice((".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz", ".parquet"))
         content = some_bytes(draw, PIECES if "tsv" in kind else JSON_PIECES + PIECES)
         if kind.endswith(".gz"):
@@ -148,7 +148,7 @@ class Fuzzer:
             added = counts.clauses + counts.joined
             assert counts.read == len(rows) == len(kept) - added + sum(counts.dropped.values())
 
-    def a_configuration_is_taken_or_told(self, draw: random.Random) -> None:
+    def a_configuration_is_accepted_or_an_error(self, draw: random.Random) -> None:
         if draw.random() < 0.5:
             content = mutated(draw, draw.choice(sorted(CONFIGS.rglob("*.yaml"))).read_bytes())
         else:
@@ -156,7 +156,7 @@ class Fuzzer:
         config = load_config(self.write("any.yaml", content))
         assert YAML(typ="safe", pure=True).load(dump_config(config)) == config.model_dump()
 
-    def a_checkpoint_is_whole_or_told(self, draw: random.Random) -> None:
+    def a_checkpoint_is_intact_or_an_error(self, draw: random.Random) -> None:
         path = self.folder / "step_1" / draw.choice(("model.safetensors", "state.pt", "manifest.json"))
         whole = path.read_bytes()
         path.write_bytes(mutated(draw, whole))

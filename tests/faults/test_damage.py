@@ -103,7 +103,7 @@ def test_a_best_checkpoint_that_is_damaged_is_left_out_of_the_final_weights(run:
         assert run.finished
 
 
-def test_damaged_final_weights_are_told_and_the_newest_taken(whole: Path, tmp_path: Path, fault: Fault) -> None:
+def test_damaged_final_weights_are_reported_and_the_newest_used(whole: Path, tmp_path: Path, fault: Fault) -> None:
     run = RunFolder(shutil.copytree(whole, tmp_path / "run"))
     with fault():
         truncate(run.final / "model.safetensors")

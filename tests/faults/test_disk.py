@@ -65,7 +65,7 @@ def test_a_disk_that_fills_up_while_training(text: Path, tmp_path: Path, small_d
 
 
 @pytest.mark.parametrize("size", ["400k", "1m"])
-def test_a_disk_that_is_too_small_is_told_before_the_first_step(
+def test_a_disk_that_is_too_small_is_reported_before_the_first_step(
     size: str, text: Path, tmp_path: Path, small_disk: SmallDisk, fault: Fault
 ) -> None:
     """At 400 KB the checkpoints would not fit, at 1 MB they would, and nothing else."""

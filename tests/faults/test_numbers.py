@@ -183,7 +183,7 @@ def test_batches_that_memory_does_not_hold_are_split(
 
 @pytest.mark.slow
 @needs_limits
-def test_memory_that_suffices_for_nothing(
+def test_memory_too_small_for_any_batch(
     large_batches: list[str | Path], enough: int, tmp_path: Path, fault: Fault
 ) -> None:
     with fault():

@@ -37,7 +37,7 @@ def test_the_second_is_refused_until_the_first_dies(text: Path, tmp_path: Path, 
         assert done.code == 0, done.stderr
 
 
-def test_the_lock_is_told_apart_from_a_file_of_its_name(text: Path, tmp_path: Path, fault: Fault) -> None:
+def test_the_lock_is_distinguished_from_a_file_of_its_name(text: Path, tmp_path: Path, fault: Fault) -> None:
     """A lock file that a dead process left, or somebody copied with the folder, locks nothing."""
     run = RunFolder(tmp_path / "run")
     run.make()
