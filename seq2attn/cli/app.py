@@ -11,12 +11,11 @@ import typer
 import seq2attn
 from seq2attn.cli.attention import attention
 from seq2attn.cli.bench import bench
-from seq2attn.cli.dashboard import dashboard
 from seq2attn.cli.data import data_app
 from seq2attn.cli.eval import evaluate
 from seq2attn.cli.export import export
 from seq2attn.cli.reproduce import reproduce
-from seq2attn.cli.runs import compare, runs
+from seq2attn.cli.runs import compare, dashboard, runs
 from seq2attn.cli.score import score
 from seq2attn.cli.train import train
 from seq2attn.cli.translate import translate
