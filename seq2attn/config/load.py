@@ -200,15 +200,15 @@ def _keys_at(location: Iterable[str], tree: Mapping[str, Any]) -> list[str]:
             model = tree.get("model")
             section = MODEL_KINDS[model["kind"] if isinstance(model, dict) else "rnn"]
             continue
-        inside = _section_in(section.model_fields[part].annotation)
-        if inside is None:
+        subsection = _section_in(section.model_fields[part].annotation)
+        if subsection is None:
             return []
-        section = inside
+        section = subsection
     return list(section.model_fields)
 
 
 def _section_in(annotation: object) -> type[BaseModel] | None:
-    """The section that a field holds, or may hold."""
+    """The section in the annotation of a field, if any."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _section_in(part)) is not None), None)

@@ -18,15 +18,15 @@ class JoinConfig(Section):
     """Sentences joined into longer inputs in training, validation and test alike, so that length alone varies."""
 
     sizes: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=2)]
-    """How many sentences make one input: `1..6`, or a list. Every sentence stands once in each size."""
+    """Numbers of sentences per input: `1..6`, or a list. Every sentence occurs once in each size."""
     singles: Count = 1
-    """How often each single sentence stands in training."""
+    """Number of times that each single sentence occurs in training."""
     order: Literal["random", "document"] = "random"
-    """Join sentences drawn at random from a document (a block of 60 lines where the text names none), or neighbours."""
+    """Join random sentences of a document, or neighbours. Text without documents is divided into blocks of 60 lines."""
     max_words: PositiveInt = 80
-    """A group of several sentences ends before its source has more words."""
+    """Limit on the words of a joined source; a group ends before it exceeds this."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Seed of the groups; that of training is another."""
+    """Seed of the random groups; independent of the seed of training."""
 
     @field_validator("sizes", mode="before")
     @classmethod

@@ -190,7 +190,7 @@ def _with_documents(rows: Iterable[Row], origin: _Origin) -> Iterator[Row]:
 
 
 def _counted(rows: Iterable[JoinedRow], counts: SplitCounts) -> Iterator[JoinedRow]:
-    """The rows; those beyond one for each kept sentence are counted as joined when they end."""
+    """The rows. After the last, counts all but one row for each kept sentence as joined."""
     written = 0
     for row in rows:
         written += 1

@@ -46,7 +46,7 @@ class SplitCounts:
     kept: int = 0
     clauses: int = 0
     joined: int = 0
-    """Of several sentences; with `data.join.singles`, single ones again."""
+    """Inputs of several sentences and, with `data.join.singles`, repeated single ones."""
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str) -> None:

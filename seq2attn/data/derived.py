@@ -18,18 +18,18 @@ MAX_JOINED_WORDS = 200
 """Limit on the words of a joined source; a single sentence may be longer."""
 
 BLOCK_SENTENCES = 60
-"""Sentences of a text without documents that are joined with each other alone: a multiple of every size up to 6."""
+"""Text without documents is joined within blocks of this many sentences, a multiple of every size up to 6."""
 
 
 class JoinedRow(NamedTuple):
-    """A pair that is one sentence or several."""
+    """A pair of one sentence or of several joined ones."""
 
     source: str
     target: str
     document: str
-    """Its document, or its block: no sentence stands in two of them."""
+    """Its document or block; every sentence belongs to exactly one."""
     members: tuple[int, ...]
-    """The sentences in their order, counted through the split from 0."""
+    """Indices of its sentences in the split, in their order."""
 
 
 CountWords = Callable[[str, str], tuple[int, int]]
@@ -128,15 +128,15 @@ def join_texts(texts: Sequence[str], language: str) -> str:
 def join_split(
     rows: Iterable[Row], settings: JoinConfig, languages: tuple[str, str], split: str, repeat_singles: bool
 ) -> Iterator[JoinedRow]:
-    """The rows of a split in groups of every size: first the single ones of a document, then the larger groups.
+    """The rows of a split in groups of every size: for each document the single rows, then the larger groups.
 
-    Every sentence stands in one group of each size. A group is smaller where its document ends or `settings.max_words`
-    are reached; one that this leaves with a single sentence is left out, because that sentence stands there already.
+    Every sentence is in one group of each size. A group is smaller at the end of its document or if it reaches
+    `settings.max_words`; if only one sentence is left in it, it is dropped, because single sentences are included.
 
     Args:
-        rows: cleaned pairs, those of a document next to each other.
+        rows: cleaned pairs; those of a document are consecutive.
         settings: sizes, order and limits.
-        languages: of source and target; no blank is put between sentences of a language written without spaces.
+        languages: of source and target; sentences are joined with spaces if the language is written with spaces.
         split: part of the seed, so that splits are joined independently.
         repeat_singles: write single sentences `settings.singles` times, as in training.
     """
@@ -151,7 +151,7 @@ def join_split(
                 _generator(settings.seed, split, number, size).shuffle(order)
             groups = consecutive_groups([name] * len(block), [words[row] for row in order], size, settings.max_words)
             for group in groups:
-                members = [order[place] for place in group]
+                members = [order[position] for position in group]
                 if size > 1 and len(members) == 1:
                     continue
                 joined = JoinedRow(
@@ -165,13 +165,13 @@ def join_split(
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[tuple[str | None, list[Row]]]:
-    """The rows by document; those without one in blocks of `BLOCK_SENTENCES`."""
-    for document, of_document in groupby(rows, key=lambda row: row[2]):
+    """The rows of each document; rows without one in blocks of `BLOCK_SENTENCES`."""
+    for document, document_rows in groupby(rows, key=lambda row: row[2]):
         if document is not None:
-            yield document, list(of_document)
+            yield document, list(document_rows)
             continue
         block: list[Row] = []
-        for row in of_document:
+        for row in document_rows:
             block.append(row)
             if len(block) == BLOCK_SENTENCES:
                 yield None, block
@@ -181,5 +181,5 @@ def _blocks(rows: Iterable[Row]) -> Iterator[tuple[str | None, list[Row]]]:
 
 
 def _generator(seed: int, split: str, block: int, size: int) -> random.Random:
-    """Random numbers that depend on these four alone, whatever was drawn before."""
+    """A random generator that depends on nothing but these four values."""
     return random.Random(hashlib.sha256(f"{seed}/{split}/{block}/{size}".encode()).digest())
