@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from seq2attn.experiment.pictures import Pictures
 from seq2attn.training.train import train
 from tests.browser import needs_browser, open_tab
 from tests.command_line import PROGRAM, call, spawn
@@ -71,7 +72,7 @@ def runs(tmp_path: Path) -> Path:
     """A folder with a run that has something to show on every page."""
     text = write_copy_task(tmp_path / "text", pairs=120)
     config = make_config(text, FAMILIES["transformer"], max_steps=50, validation_sentences=40, histograms=True)
-    train(config, tmp_path / "runs" / "copy", "cpu", quiet=True)
+    train(config, tmp_path / "runs" / "copy", "cpu", quiet=True, observer=Pictures())
     return tmp_path / "runs"
 
 
