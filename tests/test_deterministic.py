@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,19 @@ import torch
 
 from seq2attn.runs.checkpoint import load_weights
 from seq2attn.runs.folder import RunFolder
+from seq2attn.training.loop import Validated
 from seq2attn.training.train import train
 from tests.training_samples import FAMILIES, make_config, write_copy_task
 
 
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    yield
-    torch.use_deterministic_algorithms(False)
+class Flag:
+    """Observes whether deterministic algorithms are enabled during a training."""
+
+    def __init__(self) -> None:
+        self.seen: set[bool] = set()
+
+    def validated(self, event: Validated) -> None:
+        self.seen.add(torch.are_deterministic_algorithms_enabled())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -26,7 +30,9 @@ def test_it_changes_no_bit_where_everything_is_deterministic_already(family: str
     weights = []
     for deterministic in (False, True):
         config = make_config(text, FAMILIES[family] | {"dropout": 0.2}, max_steps=4, deterministic=deterministic)
-        train(config, tmp_path / f"run_{deterministic}", "cpu", quiet=True)
-        assert torch.are_deterministic_algorithms_enabled() is deterministic
+        flag = Flag()
+        train(config, tmp_path / f"run_{deterministic}", "cpu", quiet=True, observer=flag)
+        assert flag.seen == {deterministic}
+        assert not torch.are_deterministic_algorithms_enabled(), "a training restores the flag"
         weights.append(load_weights(RunFolder(tmp_path / f"run_{deterministic}").final))
     assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())

@@ -80,7 +80,7 @@ def dashboard(
     """Show runs in TensorBoard, including those still training. Stop it with Ctrl-C."""
     from seq2attn.experiment.dashboard import start_dashboard
     from seq2attn.runs.folder import RUNS
-    from seq2attn.training.signals import StopRequest
+    from seq2attn.training.process import StopRequest
 
     with StopRequest() as stop:
         typer.echo(start_dashboard(runs or RUNS, port))

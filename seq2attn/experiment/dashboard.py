@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tensorboard import program
-
 from seq2attn.errors import ConfigError, RunError
 from seq2attn.runs.listing import require_folder
+from seq2attn.training.process import without_tensorflow
+
+with without_tensorflow():
+    from tensorboard import program
 
 _EVENT_FILES = "events.out.tfevents.*"
 # Validations of a run that can be gone through; TensorBoard's own 10 would be a sample of them.

@@ -9,7 +9,6 @@ from pathlib import Path
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
-from torch.utils.tensorboard import SummaryWriter
 
 from seq2attn.config.schema import Config
 from seq2attn.config.settings import all_hyperparameters, hyperparameters
@@ -17,7 +16,11 @@ from seq2attn.data.subwords import Side, Subwords
 from seq2attn.models.embedding import ScaledEmbedding
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.log import Backend, Pixels
+from seq2attn.training.process import without_tensorflow
 from seq2attn.training.validation import BLEU_BY_LENGTH, FINAL_METRICS
+
+with without_tensorflow():
+    from torch.utils.tensorboard import SummaryWriter
 
 # Metrics that share a plot, as regular expressions.
 _LAYOUT = {

@@ -26,8 +26,8 @@ from seq2attn.runs.folder import RunFolder
 from seq2attn.training.divergence import DivergenceMonitor
 from seq2attn.training.log import MetricsWindow, TrainingLog
 from seq2attn.training.prepare import PreparedText
+from seq2attn.training.process import StopRequest
 from seq2attn.training.schedule import Spent, Stopwatch, build_optimizer, learning_rate, progress
-from seq2attn.training.signals import StopRequest
 from seq2attn.training.update import FailedUpdateError, update_weights
 from seq2attn.training.validation import RankedStep, ValidationResult, Validator, choose_final_weights, rank
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import seq2attn
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
 from seq2attn.config.settings import flat_settings
-from seq2attn.device import allow_tf32, choose_device, describe_machine
+from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, RunError, disk_errors
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
@@ -25,6 +24,7 @@ from seq2attn.training.board import Board
 from seq2attn.training.log import Display, JsonLines, LogFile, TrainingLog
 from seq2attn.training.loop import Observer, Trainer, TrainingResult
 from seq2attn.training.prepare import PreparedText, prepare_text
+from seq2attn.training.process import training_process
 
 # What a resumed run may change: how long it trains and how often it saves, never what it computes.
 _FREE_ON_RESUME = {
@@ -52,18 +52,9 @@ def train(
     FetchError, CheckpointError, TrainingError.
     """
     device = choose_device(device_name)
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
-    if config.train.deterministic:
-        # cuBLAS reads this when it is first used.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # To ask for what is so already would load torch's compiler, which takes a second.
-    if config.train.deterministic != torch.are_deterministic_algorithms_enabled():
-        torch.use_deterministic_algorithms(config.train.deterministic)
-    allow_tf32(device)
     folder = RunFolder(path)
     folder.make()
-    with locked(path), disk_errors(path):
+    with training_process(config.train, device), locked(path), disk_errors(path):
         return _train(config, folder, device, _check_folder(folder, config, resume), quiet, observer)
 
 
