@@ -1,4 +1,4 @@
-"""The device and precision that models compute in, a description of the machine, and peak memory."""
+"""Device and precision, a description of the machine, and peak memory"""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def test_the_frame_is_high_enough(run: seq2attn.Run, tmp_path: Path) -> None:
         (lambda run: run.translate(5), seq2attn.DataError, "sentences: found int; expected a list"),
         (lambda run: run.translate(["a", None]), seq2attn.DataError, "sentences, sentence 2: found NoneType"),
         (lambda run: run.translate(SENTENCE, beam_size=0), seq2attn.ConfigError, "beam_size 0: expected a whole"),
-        (lambda run: run.attention("  "), seq2attn.DataError, "there is no word in it"),
+        (lambda run: run.attention("  "), seq2attn.DataError, "contains no word"),
         (lambda run: run.attention(SENTENCE).map("side"), seq2attn.ConfigError, "kind side: expected one of cross"),
         (lambda run: run.attention(SENTENCE).map(layer=9), seq2attn.RunError, "--layer 9"),
         (lambda run: run.attention(SENTENCE).plot("side"), seq2attn.ConfigError, "kind side"),

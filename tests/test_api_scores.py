@@ -139,7 +139,7 @@ def test_files_of_one_name_are_called_by_their_paths(tmp_path: Path) -> None:
             "metric bleurt: expected one of bleu",
         ),
         ((GOOD, REFERENCES), {"bins": "ten"}, seq2attn.ConfigError, "bins ten: expected first lengths"),
-        ((GOOD, REFERENCES), {"bins": [5, 10]}, seq2attn.ConfigError, "whole numbers that rise from 0"),
+        ((GOOD, REFERENCES), {"bins": [5, 10]}, seq2attn.ConfigError, "increasing whole numbers from 0 on"),
         ((GOOD, REFERENCES), {"bins": ["x"]}, seq2attn.ConfigError, "bins x"),
         ((GOOD, REFERENCES), {"length_of": "source"}, seq2attn.ConfigError, "length_of source: give sources"),
         ((GOOD, REFERENCES), {"length_of": "sauce"}, seq2attn.ConfigError, "length_of sauce: expected one of source"),

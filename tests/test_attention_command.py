@@ -93,7 +93,7 @@ def test_a_models_own_translation_given_back_to_it_has_the_same_maps(tiny_run: P
             "--head 3: the decoder self-attention has 2 head(s), counted from 1 (Transformer)",
         ),
         (["--out", "map.pdf"], "--out map.pdf: expected a file name ending in .png, .svg or .html"),
-        (["--target", " "], "--target: there is no word in it; give a sentence"),
+        (["--target", " "], "--target: contains no word; give a sentence"),
     ],
 )
 def test_a_mistake_is_a_one_line_error_without_output(options: list[str], message: str, transformer: Path) -> None:
@@ -130,5 +130,5 @@ def test_the_commands_of_the_document_run(
 def test_a_folder_without_a_run_and_a_source_without_words_are_errors(tiny_run: Path, tmp_path: Path) -> None:
     assert "not a run folder" in call("attention", tmp_path, "--source", SOURCE).complaint
     assert call("attention", tiny_run, "--source", " ").complaint == (
-        "seq2attn: --source: there is no word in it; give a sentence"
+        "seq2attn: --source: contains no word; give a sentence"
     )

@@ -104,7 +104,7 @@ def test_sampled_batches_stand_for_all_lengths_within_the_budget(workload: Workl
 
 def test_encoding_again_leaves_nothing_behind(workload: Workload) -> None:
     before = sorted(workload.folder.iterdir())
-    workload.encode_anew()
+    workload.encode_again()
     assert sorted(workload.folder.iterdir()) == before
 
 
@@ -188,7 +188,7 @@ def test_speeds_are_shown_for_every_model_and_kind_of_work() -> None:
     read: Mapping[str, object] = json.loads(bench.to_json())
     assert read["setting"]["command"] == "seq2attn bench"
     assert read["models"][1]["works"]["beam"]["tokens_per_second"]["count"] == 3
-    assert listener.said[0].startswith(f"making up {PAIRS} sentence pairs")
+    assert listener.said[0].startswith(f"generating {PAIRS} sentence pairs")
 
 
 @pytest.mark.usefixtures("_small_machine")
@@ -218,7 +218,7 @@ def test_lengths_that_are_none(lengths: str) -> None:
 
 def test_models_that_ask_for_different_threads_are_not_measured_together() -> None:
     configs = {"one": tiny("rnn_fixed", "train.threads=1"), "two": tiny("rnn_fixed")}
-    with pytest.raises(ConfigError, match=r"differ \(1, none\); make them one, as in --set train.threads=2"):
+    with pytest.raises(ConfigError, match=r"differ \(1, none\); use the same value, as in --set train.threads=2"):
         measure_speed(configs, CPU, "", 0.0, Listener())
 
 

@@ -84,7 +84,7 @@ def test_a_missing_or_broken_manifest_is_no_checkpoint(saved: Path, manifest: st
     (saved / "manifest.json").unlink()
     if manifest is not None:
         (saved / "manifest.json").write_text(manifest)
-    with pytest.raises(CheckpointError, match="step_7: not a whole checkpoint"):
+    with pytest.raises(CheckpointError, match="step_7: not a complete checkpoint"):
         load_weights(saved)
 
 
@@ -136,7 +136,7 @@ def test_weights_alone_are_not_a_state_to_resume_from(tmp_path: Path) -> None:
 def test_weights_of_another_model_are_named_and_change_nothing(other: str, named: str) -> None:
     model = make_model(MODELS["dot_lstm"])
     before = {name: value.clone() for name, value in weights_of(model).items()}
-    with pytest.raises(MismatchError, match=f"step_3: its weights are of another model.*{named}"):
+    with pytest.raises(MismatchError, match=f"step_3: its weights belong to another model.*{named}"):
         set_weights(model, weights_of(make_model(MODELS[other])), "step_3")
     assert_same_weights(weights_of(model), before)
 

@@ -51,11 +51,11 @@ def test_without_runs_it_says_what_makes_one(tmp_path: Path) -> None:
     done = call("dashboard", tmp_path / "runs")
     assert (done.code, done.stdout) == (2, "")
     assert done.complaint == (
-        f"seq2attn: {tmp_path / 'runs'}: no such folder; expected one with runs in it, which `seq2attn train` makes"
+        f"seq2attn: {tmp_path / 'runs'}: no such folder; expected a folder of runs, which `seq2attn train` creates"
     )
     done = call("dashboard", tmp_path)
     assert done.code == 2
-    assert f"{tmp_path}: no run in it has anything to show" in done.complaint
+    assert f"{tmp_path}: has no run with TensorBoard data" in done.complaint
 
 
 def test_a_taken_port_is_an_error(tiny_run: Path) -> None:
@@ -63,8 +63,8 @@ def test_a_taken_port_is_an_error(tiny_run: Path) -> None:
         port = other.getsockname()[1]
         done = spawn("dashboard", tiny_run, "--port", str(port))
         assert done.code == 2
-        assert f"--port {port}: cannot be had" in done.complaint
-        assert done.complaint.endswith("give another --port, or 0 for any that is free")
+        assert f"--port {port}: not available" in done.complaint
+        assert done.complaint.endswith("give another --port, or 0 for any free port")
 
 
 @pytest.fixture

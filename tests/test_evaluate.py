@@ -102,7 +102,7 @@ def test_runs_on_different_text_share_no_curve(run: Path, tiny_run: Path) -> Non
     assert config.data.source_language is None
     languages = f"data.source_language={corpus.target_language}", f"data.target_language={corpus.source_language}"
     change(run, *languages)
-    with pytest.raises(DataError, match="its validation sentences are not those of"):
+    with pytest.raises(DataError, match="its validation sentences differ from those of"):
         evaluate(tiny_run, run)
 
 

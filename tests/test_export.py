@@ -157,7 +157,7 @@ def test_an_encoder_with_alibi_is_refused(text: Path, tmp_path: Path) -> None:
 def test_an_existing_folder_is_left_alone(learned: TrainedRun, tmp_path: Path) -> None:
     done = call("export", learned.folder.path, "--to", "ctranslate2", "--out", tmp_path)
     assert done.code == 2
-    assert done.complaint == f"seq2attn: {tmp_path}: is there already; name a new folder, or delete it"
+    assert done.complaint == f"seq2attn: {tmp_path}: already exists; name a new folder, or delete it"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -147,7 +147,7 @@ def test_join_sizes_that_are_none_are_one_line(run: Path, sizes: str) -> None:
 def test_text_without_documents_is_one_line(tiny_run: Path) -> None:
     done = call("eval", tiny_run, "--split", "validation", "--beam", "1", "--join", "2")
     assert done.code == 2
-    assert "--join: the validation text of synthetic names no documents; give a .jsonl or .parquet" in done.stderr
+    assert "--join: the validation text of synthetic has no document names; give a .jsonl or .parquet" in done.stderr
 
 
 def test_a_run_trained_on_groups_learns_and_is_evaluated_over_their_lengths(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_an_index_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_folder_that_is_not_a_run(command: str, tmp_path: Path) -> None:
     done = call(command, tmp_path)
     assert done.code == 2
-    assert "not a run folder, it has no config.yaml; `seq2attn train` makes one" in done.complaint
+    assert "not a run folder, it has no config.yaml; `seq2attn train` creates one" in done.complaint
 
 
 def test_a_misspelt_run_and_a_folder_of_runs_get_suggestions(tmp_path: Path) -> None:

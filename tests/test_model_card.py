@@ -50,20 +50,20 @@ def test_it_states_model_data_budget_and_limits(run: RunFolder) -> None:
         "| licence | as this package |",
         f"| sha256 of the pairs after cleaning | {env['corpus_digest']} |",
         "| budget | max_steps 30 |",
-        "| updates made | 30 |",
+        "| updates | 30 |",
         f"| final weights | {final['weights']} |",
         f"{final['validation_loss']:.3f}",
-        "no translator to rely on",
+        "Do not rely on its translations",
         env["machine"],
     ):
         assert fact in text, fact
-    assert "had not ended" not in text
+    assert "not finished yet" not in text
 
 
 def test_it_follows_what_the_folder_holds(run: RunFolder) -> None:
     run.config_file.write_text(dump_config(load_config(run.config_file, ["data.max_source_words=8"])), encoding="utf-8")
     write_card(run)
-    assert "at most 8 words and is worse beyond" in card(run)
+    assert "at most 8 words and is worse on longer ones" in card(run)
 
 
 def test_evaluation_adds_its_scores_with_signature_and_interval(run: RunFolder) -> None:
@@ -98,7 +98,7 @@ def test_a_seed_among_several_keeps_its_own_score(run: RunFolder, tmp_path: Path
     assert [one["low"] for one in kept] == [None, None]
 
 
-def test_its_command_makes_the_same_weights_again(run: RunFolder) -> None:
+def test_its_command_reproduces_the_weights(run: RunFolder) -> None:
     evaluate, again = commands(run)
     assert evaluate == ["eval", str(run.path), "--by-length"]
     done = call(*again)
@@ -114,15 +114,15 @@ def test_a_training_without_end_says_so_and_own_files_are_named(tmp_path: Path) 
     assert f"| train | {text / 'train.tsv'} |" in card(folder)
     assert folder.read_env()["corpus_digest"] in card(folder)
     assert "licence | that of the files" in card(folder)
-    assert "the numbers will differ" in card(folder)
-    assert "had not ended" not in card(folder)
+    assert "the scores will differ" in card(folder)
+    assert "not finished yet" not in card(folder)
     shutil.rmtree(folder.final)
     write_card(folder)
-    assert "had not ended" in card(folder)
-    assert "updates made" not in card(folder)
+    assert "not finished yet" in card(folder)
+    assert "| updates |" not in card(folder)
 
 
-def test_a_card_that_is_right_is_not_written_again(run: RunFolder) -> None:
+def test_a_card_that_has_not_changed_is_not_written(run: RunFolder) -> None:
     before = run.card_file.stat().st_mtime_ns
     write_card(run)
     assert run.card_file.stat().st_mtime_ns == before

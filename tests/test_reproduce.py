@@ -88,13 +88,13 @@ def test_another_setting_in_the_same_folder_is_refused(reproduced: Path, data_fo
     before = times_of_change(reproduced)
     done = call("reproduce", "--preset", "smoke", "--out", reproduced, *tiny(data_folder), *other)
     assert done.code == 2
-    assert "holds a run of other settings; choose another --out" in done.complaint
+    assert "holds a run with other settings; choose another --out" in done.complaint
     assert times_of_change(reproduced) == before
 
 
 def test_an_interrupted_experiment_resumes(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    # One model is there already; the signal comes while the second is in training.
+    # One model is finished; the signal comes while the second is in training.
     shutil.copytree(reproduced / "runs" / "rnn_attention", out / "runs" / "rnn_attention")
     second = out / "runs" / "rnn_fixed"
     words = ["reproduce", "--preset", "smoke", "--out", str(out), *tiny(data_folder)]

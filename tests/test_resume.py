@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_named_on_resume(text: Path, tmp_path: Path, mon
         train(config, run, "cpu", quiet=True)
     for step in RunFolder(run).steps():
         (RunFolder(run).step(step) / "model.safetensors").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"step_5/model\.safetensors: damaged.*no other checkpoint is whole"):
+    with pytest.raises(CheckpointError, match=r"step_5/model\.safetensors: damaged.*no other checkpoint is intact"):
         train(config, run, "cpu", resume=True, quiet=True)
 
 

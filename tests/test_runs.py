@@ -175,7 +175,7 @@ def test_what_is_not_needed_may_be_damaged(runs: Path, file: str, content: bytes
 def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     assert call("runs", tmp_path / "none").complaint.startswith(f"seq2attn: {tmp_path / 'none'}: no such folder")
     done = call("runs", tmp_path)
-    assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}: no run in it; `seq2attn train` makes one")
+    assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}: contains no run; `seq2attn train` creates one")
 
 
 def row(shown: str, name: str) -> list[str]:
@@ -226,7 +226,7 @@ def test_caveats_about_the_numbers_are_stated(runs: Path) -> None:
     keep_scores(second, [KeptScore("BLEU", "test", 1, 40, 60.0, None, None, "nrefs:1", "seq2attn eval")])
     notes = call("compare", first.path, second.path).stderr.splitlines()
     assert len(notes) == 4
-    for note, words in zip(notes, ("not finished", "same text", "same machine", "evaluated alike"), strict=True):
+    for note, words in zip(notes, ("not finished", "same text", "same machine", "different settings"), strict=True):
         assert words in note
 
 

@@ -200,7 +200,7 @@ def test_a_better_tokenizer_that_is_not_installed_is_named_on_stderr(monkeypatch
     [
         (["missing.txt"], "missing.txt: cannot be read"),
         (["short.txt"], "short.txt: 2 line(s) where reference.txt has 240"),
-        (["good.txt", "good.txt"], "good.txt: a system called good.txt is there already; give it a name"),
+        (["good.txt", "good.txt"], "good.txt: another system is already called good.txt; give it a name"),
         (["good.txt", "--baseline", "best"], "baseline best: no such system; expected one of good"),
         (["good.txt", "--bins", "width:wide"], "bins width:wide: expected first lengths"),
         (["good.txt", "--tokenizer", "14a"], "tokenizer 14a: expected one of"),

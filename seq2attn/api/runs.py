@@ -258,7 +258,7 @@ def evaluate(
         command=_command(folders, split, by_length),
         length_unit=None if length_unit is None else as_unit(length_unit, None),
         subwords_model=None if subwords_model is None else Path(subwords_model),
-        beside=metrics_named([metrics] if isinstance(metrics, str) else metrics),
+        further_metrics=metrics_named([metrics] if isinstance(metrics, str) else metrics),
         baseline=baseline,
         names={path: name for path, name in folders if name is not None},
     )

@@ -1,1 +1,1 @@
-"""How fast the models train and translate on this machine, beside what its matrix products allow."""
+"""Speed and memory of training and translation on this machine"""

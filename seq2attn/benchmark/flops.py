@@ -1,9 +1,9 @@
-"""The arithmetic that a model needs, from its configuration: the count behind "model FLOP/s".
+"""Floating-point operations that a model needs, from its configuration
 
-A multiplication with the addition that follows it counts as two operations. Counted are the products of matrices and
-vectors over real tokens, and over pairs of tokens that may see each other. Padding, what a causal mask hides,
-element-wise work, softmax, the optimizer, and whatever an implementation computes twice count nothing: the figure says
-how much of the machine's rate arrives where it is needed, and does not grow with waste.
+A multiplication with the addition that follows it counts as two operations. The count includes products of matrices and
+vectors over real tokens, and over pairs of tokens that may attend to each other. It excludes padding, masked positions,
+element-wise operations, softmax, the optimizer, and anything that an implementation computes twice. So model FLOP/s
+measure the useful part of the machine's rate and do not increase with waste.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PASSES_OF_TRAINING = 3
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much text passes a model: sums over sentence pairs."""
+    """The amount of text that a model processes: sums over sentence pairs."""
 
     sentences: int
     source_tokens: int

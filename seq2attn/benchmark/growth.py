@@ -1,4 +1,4 @@
-"""How the cost of a training step grows with the length of the sentences: `seq2attn bench --lengths`."""
+"""Cost of a training step by sentence length: `seq2attn bench --lengths`"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GrowthPoint:
     """Subwords of the source, EOS included, and as many of the target."""
     seconds: Spread
     added_bytes: Spread
-    """Memory that the step needs beyond what an update on two tokens does."""
+    """Memory that the step needs in addition to that of an update on two tokens."""
     peak_bytes: Spread
     """Memory of the whole process."""
 
@@ -50,9 +50,9 @@ class Growth:
     sentences: int
     """In the batch, all of the same length."""
     rounds: int
-    """Measurements of each model and length; what they found is spread in the points."""
+    """Measurements of each model and length."""
     steps: int
-    """In each measurement, whose median is its time."""
+    """Steps in each measurement, whose time is their median."""
     models: tuple[ModelGrowth, ...]
 
     def to_json(self) -> str:
@@ -79,12 +79,12 @@ def measure_growth(
     seconds: float,
     audience: Audience,
 ) -> Growth:
-    """Measure a training step of each model at each length, each time in a process of its own if not on CUDA.
+    """Measure a training step of each model at each length, each time in a new process unless on CUDA.
 
     Raises: ConfigError, DataError, TrainingError.
     """
     use_threads(list(configs.values()))
-    # Torch's peak on CUDA starts anew when told to, and a process takes seconds to get hold of the device.
+    # On CUDA, torch can reset its peak, and a new process takes seconds to initialise the device.
     here = device.type == "cuda"
     measure = measure_steps_here if here else measure_steps
     where = "measurements" if here else "new processes"

@@ -1,4 +1,4 @@
-"""What this machine can do: its rate of matrix products, the start of the command; and what it is."""
+"""Timing in turns, this machine's rate of matrix products, start-up times"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 import seq2attn
 from seq2attn.device import describe_machine
 
-# Below it a median is no better than a single measurement.
+# With fewer rounds, a median is no better than a single measurement.
 _FEWEST_ROUNDS = 3
 
 _Key = TypeVar("_Key")
@@ -24,10 +24,10 @@ _Result = TypeVar("_Result")
 
 
 class Audience(Protocol):
-    """Who is told how far a benchmark is."""
+    """Receives the progress of a benchmark."""
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Show a permanent line."""
 
     def report(self, name: str, finished: int, total: int) -> None:
         """`finished` jobs of `total` are done in the part called `name`."""
@@ -35,13 +35,13 @@ class Audience(Protocol):
 
 @dataclass(frozen=True)
 class Spread:
-    """Repeated measurements in short."""
+    """Median and range of repeated measurements."""
 
     median: float
     lowest: float
     highest: float
     count: int
-    """Of how many measurements this is the median."""
+    """The number of measurements."""
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
@@ -52,7 +52,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Timing:
-    """One measurement: how long some work took, and how much it was."""
+    """One measurement: the time and the amount of some work."""
 
     seconds: float
     tokens: int = 0
@@ -61,7 +61,7 @@ class Timing:
 
     @property
     def tokens_per_second(self) -> float:
-        """Real tokens; padding is none."""
+        """Tokens without padding."""
         return self.tokens / self.seconds
 
     @property
@@ -73,10 +73,10 @@ class Timing:
 def alternate(
     jobs: Mapping[_Key, Callable[[], _Result]], seconds: float, audience: Audience, first_round_counts: bool = False
 ) -> dict[_Key, list[_Result]]:
-    """The results of every job, called in turn (A B C A B C), so that what slows the machine down meets all of them.
+    """The results of every job, called in turn (A B C A B C), so that a slower machine affects all of them alike.
 
-    The first round warms up and tells how many fit into `seconds`; at least three are measured. With
-    `first_round_counts` it is one of them: for jobs that warm up by themselves.
+    The first round warms up and estimates how many rounds fit into `seconds`; at least three are measured. With
+    `first_round_counts` the first round is also measured, for jobs that warm up by themselves.
     """
     results: dict[_Key, list[_Result]] = {key: [] for key in jobs}
 
@@ -104,14 +104,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
-# Large enough that memory is no limit, small enough for a fraction of a second on one CPU core.
+# Large enough not to be limited by memory, small enough for a fraction of a second on one CPU core.
 _PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}
 _PRODUCTS = 2
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how figures were measured."""
+    """Where and how the benchmark was run."""
 
     machine: str
     device: str
@@ -127,7 +127,7 @@ class Setting:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until `device` has done what it was given, without which a clock measures nothing on an accelerator."""
+    """Wait until `device` has finished its work, which runs asynchronously on an accelerator."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -135,7 +135,7 @@ def synchronize(device: torch.device) -> None:
 
 
 class MatrixProducts:
-    """Products of two square matrices in float32: the rate that no model on this machine can be above."""
+    """Products of two square float32 matrices: an upper bound for the rate of any model on this machine."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

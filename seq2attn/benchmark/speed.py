@@ -1,4 +1,4 @@
-"""How fast models train and translate on this machine: `seq2attn bench`."""
+"""Speed of training and translation on this machine: `seq2attn bench`"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _START_UP: Mapping[str, _Job] = {"seq2attn --help": start_help, "imports of seq2
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a round is."""
+    """The amount of work in a round."""
 
     pairs: int = 10_000
     """Sentence pairs of the text."""
@@ -51,7 +51,7 @@ class WorkSpeed:
     """The speed of one kind of work."""
 
     tokens_per_second: Spread
-    """Source tokens for encoding, target tokens for all else; padding is none."""
+    """Source tokens for encoding, target tokens otherwise, without padding."""
     flops_per_second: Spread
     """By the count of `flops.py`."""
     share_of_products: Spread
@@ -70,7 +70,7 @@ class ModelSpeed:
     beam_size: int
     works: Mapping[Work, WorkSpeed]
     peak_memory_bytes: int
-    """Of a process that trains on the same batches and does nothing else; measured once."""
+    """Of a process that only trains on the same batches; measured once."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Bench:
 def use_threads(configs: Sequence[Config]) -> None:
     """Use as many CPU threads as the configurations ask for.
 
-    Raises: ConfigError where they do not agree: in one process they share them.
+    Raises: ConfigError where they differ, because all models share one process.
     """
     asked = {config.train.threads for config in configs}
     if len(asked) > 1:
         found = ", ".join(sorted("none" if number is None else str(number) for number in asked))
         raise ConfigError(
-            f"train.threads: the configurations differ ({found}); make them one, as in --set train.threads=2"
+            f"train.threads: the configurations differ ({found}); use the same value, as in --set train.threads=2"
         )
     for threads in asked:
         if threads is not None:
@@ -114,14 +114,14 @@ def measure_speed(
     audience: Audience,
     effort: Effort | None = None,
 ) -> Bench:
-    """Measure the models of `configs`, by what they are to be called, for about `seconds`.
+    """Measure the models of `configs`, by their names, for about `seconds`.
 
     Raises: ConfigError where they cannot be measured together; DataError where a sentence is too long for a model.
     """
     effort = effort or Effort()
     use_threads(list(configs.values()))
     with TemporaryDirectory() as folder:
-        audience.say(f"making up {effort.pairs:,} sentence pairs and their subwords")
+        audience.say(f"generating {effort.pairs:,} sentence pairs and their subwords")
         workloads = _prepare_workloads(list(configs.values()), effort, Path(folder))
         subjects = {
             name: Subject(config, workloads[config.subwords], effort.updates, effort.sentences, device)
@@ -130,7 +130,7 @@ def measure_speed(
         start_up = {("start-up", what): job for what, job in _START_UP.items()}
         pipeline = {("pipeline", what): job for what, job in _pipeline_jobs(configs, workloads).items()}
         timings = alternate(start_up | pipeline | _model_jobs(subjects, device), seconds, audience)
-    audience.say("peak memory of training, each model in a process of its own")
+    audience.say("measuring the peak memory of training, each model in a new process")
     return Bench(
         setting=Setting.here(device, command),
         rounds=len(timings[_PRODUCTS, WORKS[0]]),
@@ -154,7 +154,7 @@ def _prepare_workloads(configs: Sequence[Config], effort: Effort, folder: Path) 
 
 
 def _model_jobs(subjects: Mapping[str, Subject], device: torch.device) -> dict[_Key, _Job]:
-    """Each kind of work by all models in turn, and matrix products before it, so that both meet the same machine."""
+    """Each kind of work by all models in turn, and matrix products before it, under the same conditions."""
     products = MatrixProducts(device)
     jobs: dict[_Key, _Job] = {}
     for work in WORKS:
@@ -164,7 +164,7 @@ def _model_jobs(subjects: Mapping[str, Subject], device: torch.device) -> dict[_
 
 
 def _pipeline_jobs(configs: Mapping[str, Config], workloads: Mapping[SubwordsConfig, Workload]) -> dict[str, _Job]:
-    """What lies between text and model, once for all configurations that have the same of it."""
+    """The steps between text and model, once for all configurations that share them."""
     jobs: dict[str, _Job] = {}
     for config in configs.values():
         subwords, settings = config.subwords, config.train
@@ -177,7 +177,7 @@ def _pipeline_jobs(configs: Mapping[str, Config], workloads: Mapping[SubwordsCon
 
 def _time_encoding(workload: Workload) -> Timing:
     started = time.perf_counter()
-    workload.encode_anew()
+    workload.encode_again()
     return Timing(time.perf_counter() - started, workload.tokens)
 
 

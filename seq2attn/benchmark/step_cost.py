@@ -1,4 +1,4 @@
-"""Time and memory of training steps in a process of their own, whose peak is theirs alone."""
+"""Time and peak memory of training steps, measured in a new process"""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LEARNING_RATE = 1e-6
 
 @dataclass(frozen=True)
 class StepCost:
-    """What training steps cost."""
+    """The cost of training steps."""
 
     seconds: float
     """Of all steps once; the median where they were repeated."""
     peak_bytes: int
     """The most memory that the process held: Python, torch, model, optimizer and steps. On CUDA: that torch held."""
     added_bytes: int
-    """By how much the steps raised the peak that an update on a single pair of two tokens had left."""
+    """By how much the steps raised the peak of an update on a single pair of two tokens."""
 
 
 def measure_steps(config: Config, batches: Sequence[Lengths], device: torch.device, repeats: int) -> StepCost:
@@ -47,20 +47,20 @@ def measure_steps(config: Config, batches: Sequence[Lengths], device: torch.devi
     Raises: TrainingError where the process is killed; DataError where the model cannot take a sentence so long.
     """
     new_process = multiprocessing.get_context("spawn")
-    # A Ctrl-C reaches the new process too, which has nothing to say about it.
+    # Ctrl-C also reaches the new process, which should not print a traceback.
     silent = (signal.SIGINT, signal.SIG_DFL)
     with ProcessPoolExecutor(1, new_process, initializer=signal.signal, initargs=silent) as pool:
         try:
             return pool.submit(measure_steps_here, config, batches, device, repeats).result()
         except BrokenProcessPool as error:
             raise TrainingError(
-                f"{config.name}: the process that measured its training step was killed, most likely for want of "
-                "memory; take shorter --lengths, or --set train.batch_tokens to less"
+                f"{config.name}: the process that measured its training step was killed, most likely for lack of "
+                "memory; use shorter --lengths, or a smaller --set train.batch_tokens"
             ) from error
 
 
 def measure_steps_here(config: Config, batches: Sequence[Lengths], device: torch.device, repeats: int) -> StepCost:
-    """The same in this process, whose peak may be older than the steps if it is not that of CUDA."""
+    """The same in this process, whose peak may be from before the steps unless on CUDA."""
     forget_peak_memory(device)
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)

@@ -1,4 +1,4 @@
-"""One configuration under measurement: a model that trains and a model that translates."""
+"""The models of one configuration under measurement, and their work"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seq2attn.training.update import update_weights
 Work = Literal["training", "encoding", "greedy", "beam"]
 WORKS: tuple[Work, ...] = get_args(Work)
 
-# Of the source's subwords, beside the few that every translation may have: about as long as the references.
+# Target subwords per source subword, in addition to the few always allowed: about as long as the references.
 _TRANSLATION_RATIO = 0.75
 
 
@@ -43,7 +43,7 @@ class Subject:
         self.trained = self._build().train()
         self.optimizer = build_optimizer(self.trained, config.train)
         self.translating = self._build().eval()
-        # A new model ends its sentences anywhere. Without an end mark all come to the largest length.
+        # A new model would end sentences anywhere. Without EOS, all reach the maximum length.
         self.translating.output_bias.data[EOS_ID] = float("-inf")
 
     def measure(self, work: Work) -> Timing:

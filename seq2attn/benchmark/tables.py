@@ -1,4 +1,4 @@
-"""A benchmark as tables for a terminal."""
+"""A benchmark as terminal tables and as a figure"""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _GIGA, _MEGA, _MILLI = 1e9, 1e6, 1e-3
 
 
 def speed_tables(bench: Bench) -> RenderableType:
-    """The models, then what lies around them, then how to read it."""
+    """The models, then everything around them, then how to read the tables."""
     models = _table("model", "tokens/s", "GFLOP/s", "share", "memory")
     for model in bench.models:
         _add_model(models, model)
         models.add_section()
-    around = _table("beside the models", "")
+    around = _table("around the models", "")
     around.add_row("matrix products, float32", f"{_text(bench.products_flops_per_second, 1 / _GIGA)} GFLOP/s")
     for what, spread in bench.pipeline_tokens_per_second.items():
         around.add_row(what, f"{_text(spread)} tokens/s")
@@ -37,8 +37,8 @@ def speed_tables(bench: Bench) -> RenderableType:
         around.add_row(what, f"{_text(spread, digits=2)} s")
     note = (
         f"Median (lowest–highest) of {bench.rounds} rounds, of {bench.products_flops_per_second.count} for the matrix "
-        "products. Tokens are source tokens for encoding and target tokens for all else, without padding. Share: model "
-        "FLOP/s over the rate of matrix products in the same round. Memory: the peak of one process that trains."
+        "products. Tokens are source tokens for encoding and target tokens otherwise, without padding. Share: model "
+        "FLOP/s divided by the rate of matrix products in the same round. Memory: peak of a process that only trains."
     )
     return Group(models, around, _footer(bench.setting, note))
 
@@ -58,8 +58,8 @@ def growth_table(growth: Growth) -> RenderableType:
         table.add_section()
     note = (
         f"A training step on {growth.sentences} sentence pairs, source and target of as many tokens each. Median "
-        f"(lowest–highest) of {growth.rounds} measurements, each the median of {growth.steps} steps. Added: what these "
-        "raise the peak by in a process that has trained on two tokens."
+        f"(lowest–highest) of {growth.rounds} measurements, each the median of {growth.steps} steps. Added: by how "
+        "much these raise the peak of a process that has trained on two tokens."
     )
     return Group(table, _footer(growth.setting, note))
 

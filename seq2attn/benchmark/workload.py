@@ -1,9 +1,9 @@
-"""The text that a benchmark trains on and translates: made up from a seed, so that it is the same everywhere.
+"""Synthetic text for benchmarks, the same on every machine
 
 Words of two made-up languages follow Zipf's law (Mandelbrot 1953: frequency ∝ 1 / (rank + 2.7)), frequent ones are
 short, and sentences are as long as those of `bible-fr-en`: the words of a source follow a gamma distribution of mean
-23.4 and standard deviation 10.2, a target has exp(N(0.15, 0.21)) times as many. What a model makes of the text is of no
-interest here; how long its sentences are, and into how many subwords its words fall, decides over speed.
+23.4 and standard deviation 10.2, a target has exp(N(0.15, 0.21)) times as many. Speed depends only on the lengths of
+sentences and on the number of subwords, not on what a model learns from the text.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Workload:
         """Subwords of both sides."""
         return int(self.pairs.source_lengths.sum() + self.pairs.target_lengths.sum())
 
-    def encode_anew(self) -> None:
+    def encode_again(self) -> None:
         """Text to ids in a file, as before the first epoch of a training."""
         with TemporaryDirectory(dir=self.folder) as fresh:
             encode_split(self.corpus, _SPLIT, self.subwords, Path(fresh))

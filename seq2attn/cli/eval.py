@@ -74,7 +74,7 @@ def evaluate(
         command=shlex.join(["seq2attn", *sys.argv[1:]]),
         length_unit=None if length_unit is None else length_unit.value,
         subwords_model=subwords_model,
-        beside=further_metrics(metric),
+        further_metrics=further_metrics(metric),
         baseline=baseline,
         names={path: name for name, path in named if name is not None},
     )

@@ -1,1 +1,1 @@
-"""Scores, intervals and pictures from strings and numbers; torch is never imported here."""
+"""Scores, intervals and tests from strings and numbers, without torch"""

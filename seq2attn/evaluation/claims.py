@@ -1,7 +1,7 @@
-"""The claims that a curve is expected to bear out, each measured, and tested by paired bootstrap (Koehn 2004).
+"""Claims about the curves, measured and tested by paired bootstrap (Koehn 2004)
 
-Where two systems are compared, both are given the same resample; where two selections of sentences are, each is
-resampled within itself. Intervals are percentiles. The one-sided p-value of a claim is
+Two systems are compared on the same resamples; two selections of sentences are resampled independently. Intervals are
+percentiles. The one-sided p-value of a claim is
 (1 + resamples in which it does not hold) / (1 + resamples).
 
 Statistics are `(n_seeds, n_sentences, N_STATISTICS)`; a system of several seeds has the mean BLEU of its outputs.
@@ -37,13 +37,13 @@ LEVEL_UNTIL = 60
 APART_FROM = 20
 """From this length up a model with attention is expected to be above one without."""
 MIN_RETENTION = 0.85
-"""Share of its BLEU on middling sentences that a model without a bottleneck keeps on long ones."""
+"""Fraction of its BLEU on middling sentences that a model without a bottleneck keeps on long ones."""
 MIN_BLEU = 5.0
-"""A model with less on middling sentences has hardly learned to translate: what it keeps of that shows nothing."""
+"""A model with less BLEU on middling sentences has hardly learned to translate: its retention shows nothing."""
 MAX_WIDTH = 2 * (1 - MIN_RETENTION)
-"""A wider interval that holds `MIN_RETENTION` does not show on which side of it a model is."""
+"""A wider interval that contains `MIN_RETENTION` does not show on which side of it a model is."""
 MAX_P_VALUE = 0.01
-"""A tested claim is found where its p-value is below this."""
+"""A tested claim is supported where its p-value is below this."""
 
 NO_ATTENTION = "none"
 """The value of `attention` that names a fixed context."""
@@ -53,17 +53,17 @@ ClaimKind = Literal["retention", "share_fall", "above", "apart", "level", "past_
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim about one system, or about one against another, with what was measured and whether it was found.
+    """A claim about one system, or about one against another, with the measured values and the verdict.
 
-    By kind, what is claimed of `system`, and what `first`, `second` and `value` are:
+    By kind, the claim about `system`, and the meaning of `first`, `second` and `value`:
 
     - retention: it keeps its BLEU on long sentences; BLEU on middling ones, BLEU on long ones, second / first.
-    - share_fall: its share of the BLEU of `against` is lower on long sentences than on short ones; the share on short
-      ones, the share on long ones, second - first.
+    - share_fall: it reaches a smaller share of the BLEU of `against` on long sentences than on short ones; the share on
+      short ones, the share on long ones, second - first.
     - above: its BLEU is above that of `against`; the BLEU of `against`, its own, second - first.
     - apart: its intervals do not touch those of `against`; none, none, the smallest gap between them.
     - level: its BLEU does not fall on long sentences (of up to 60 words); BLEU on middling ones, on long ones, second -
-      first, where a significant fall would be the finding against it.
+      first. A significant fall refutes it.
     - past_cap: its BLEU falls on sentences of more than `beyond` words, where its training ended; BLEU on middling ones
       up to there, on those beyond, second - first.
     - longer_cap: on sentences of more than `beyond` words, where the training of `against` ended, its BLEU is above
@@ -82,7 +82,7 @@ class Claim:
     high: float | None
     p_value: float | None
     found: bool | None
-    """None where it cannot be told."""
+    """Whether the scores support the claim; None where they are inconclusive."""
     beyond: int | None = None
     """The words after which a training ended, where the claim is about longer sentences."""
 
@@ -99,12 +99,12 @@ class EvaluatedModel:
     max_source_words: int | None = None
     """The longest source sentence it was trained on, where there was a cap."""
     model: str = ""
-    """Systems of one model differ in what they were trained on alone."""
+    """Systems of the same model differ only in their training text."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two quantities, what lies between them with its interval, and the p-value of the claim that was tested."""
+    """Two quantities, their difference or ratio with its interval, and the p-value of the tested claim."""
 
     first: float
     second: float
@@ -115,11 +115,11 @@ class Comparison:
 
 
 def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Claim, ...]:
-    """Retention of each model with attention, and each model without it against each with it that was trained alike.
+    """Retention of each model with attention, and each model without attention against each comparable one with it.
 
-    Of models that were trained up to a length only, also whether those with attention stay level, what all of them do
-    past that length, and what the same model does that was trained further. A claim that cannot be measured (no
-    sentence of a length it speaks of, or no BLEU at all) is left out.
+    Models trained only up to some length have further claims: whether those with attention stay level, how all of them
+    score beyond that length, and how the same model trained on longer sentences compares. A claim that cannot be
+    measured (no sentences of that length, or no BLEU at all) is left out.
 
     Args:
         models: their translations of the same sentences, in the same order.
@@ -166,7 +166,7 @@ def _apart(attending: EvaluatedModel, fixed: EvaluatedModel) -> Claim | None:
 
 
 def _gap(upper: Score | None, lower: Score | None) -> float | None:
-    """The room between two intervals, below 0 where they overlap; None without both."""
+    """The gap between two intervals, negative where they overlap; None where either is missing."""
     if upper is None or lower is None or upper.low is None or lower.high is None:
         return None
     return upper.low - lower.high
@@ -189,7 +189,7 @@ def _judged(
     measured: Comparison | None,
     beyond: int | None = None,
 ) -> Claim | None:
-    """The claim: found where it is significant, or where nothing was tested, enough is kept."""
+    """The claim with its verdict: whether it is significant or, without a test, whether retention is high enough."""
     if measured is None:
         return None
     found = _keeps_enough(measured) if measured.p_value is None else measured.p_value < MAX_P_VALUE
@@ -198,7 +198,7 @@ def _judged(
 
 
 def _keeps_enough(measured: Comparison) -> bool | None:
-    """Whether the share that is kept is enough; None where the scores do not show it."""
+    """Whether retention is high enough; None where the scores are inconclusive."""
     is_vague = measured.low < MIN_RETENTION <= measured.high and measured.high - measured.low > MAX_WIDTH
     return None if is_vague or measured.first < MIN_BLEU else measured.value >= MIN_RETENTION
 
@@ -211,8 +211,8 @@ def bleu_difference(
 ) -> Comparison | None:
     """BLEU of `system` minus that of `baseline` on the same sentences; the claim is that it is above 0.
 
-    `first` is the baseline's BLEU, `second` the system's. `same_trainings`: both are of the same trainings, in the same
-    order. None where there are no sentences.
+    `first` is the baseline's BLEU, `second` the system's. `same_trainings`: both come from the same trainings, in the
+    same order. None without sentences.
     """
     table = StatisticsTable(Bleu(), [system, baseline])
     everything = np.ones(table.n_sentences, dtype=np.bool_)
@@ -228,9 +228,9 @@ def share_fall(
 ) -> Comparison | None:
     """The share of `baseline`'s BLEU that `system` reaches on `long` minus that on `short`; the claim: it is below 0.
 
-    `first` is the share on short sentences, `second` that on long ones. A resample in which the baseline has no BLEU,
-    and so no share is defined, counts against the claim. None where a selection is empty or the baseline's BLEU on it
-    is 0.
+    `first` is the share on short sentences, `second` that on long ones. A resample in which the baseline's BLEU is 0,
+    so that the share is undefined, counts against the claim. None where a selection is empty or the baseline's BLEU on
+    it is 0.
     """
     table = StatisticsTable(Bleu(), [system, baseline])
     bootstrap = Bootstrap(table, n_resamples)
@@ -251,7 +251,7 @@ def share_fall(
 def retention(
     statistics: Statistics, base: Selection, long: Selection, n_resamples: int = N_PAIRED_RESAMPLES
 ) -> Comparison | None:
-    """BLEU on `long` as a share of BLEU on `base`, for one system; an estimate without a claim.
+    """BLEU on `long` divided by BLEU on `base`, for one system; an estimate without a test.
 
     `first` is the BLEU on `base`, `second` that on `long`. None where a selection is empty or the first is 0.
     """

@@ -1,4 +1,4 @@
-"""Every system against a baseline, length by length: differences with intervals, two paired tests, and a correction."""
+"""Differences from a baseline by length, with intervals and paired tests"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seq2attn.evaluation.lengths import Range
 from seq2attn.evaluation.metrics import Scores
 from seq2attn.evaluation.resampling import Bootstrap, Selection, StatisticsTable, expanded_interval, halves_sums
 
-# Scores of equal sums can differ in their last bits; no difference that anyone speaks of is as small as this.
+# Scores of equal sums can differ in their last bits; every difference of interest is larger than this.
 _SAME = 1e-9
 
 
@@ -24,7 +24,7 @@ class Difference:
     baseline: str
     low: int
     high: int | None
-    """The range of length; from 0 without end it is all sentences."""
+    """The range of length; all sentences if from 0 without end."""
     n: int
     value: float
     value_low: float
@@ -33,8 +33,8 @@ class Difference:
     p_bootstrap: float
     """Paired bootstrap, two-sided."""
     p_randomisation: float | None
-    """Paired approximate randomisation, two-sided; none where a system has several outputs: swapping sentences between
-    them says nothing about training again."""
+    """Paired approximate randomisation, two-sided; None where a system has several outputs, because swapping sentences
+    does not account for the variation between trainings."""
     p_bootstrap_corrected: float
     p_randomisation_corrected: float | None
     """Corrected for the number of differences under one metric (Holm 1979)."""
@@ -53,8 +53,8 @@ def find_differences(
     Args:
         table: the systems' statistics.
         names: of the systems.
-        baseline: which of them all others are held against.
-        groups: the ranges of length with the sentences in them, each with enough sentences to be compared on.
+        baseline: the index of the one that all others are compared with.
+        groups: the ranges of length with their sentences, each with enough sentences for a comparison.
         n_trials: resamples, and random swaps, behind each p-value.
         seed: of both.
     """
@@ -71,7 +71,7 @@ def find_differences(
             value, differences = scores[place] - scores[baseline], resampled[place] - resampled[baseline]
             n = int(np.count_nonzero(group))
             low, high = expanded_interval(differences, n)
-            # Without a true difference these lie around 0 as the resampled ones do around their middle (of two
+            # Without a true difference these lie around 0 as the resampled ones do around their median (with two
             # trainings they have no mean).
             p_bootstrap = _two_sided(differences - np.median(differences), value)
             p_swaps = _two_sided(swapped[place], value) if place in swapped else None
@@ -83,8 +83,8 @@ def find_differences(
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values corrected for their number, in their order (Holm 1979).
 
-    The chance of one false finding or more among all of them is then at most the level, however they depend on each
-    other, as those of neighbouring lengths and of one baseline do.
+    The chance of at least one false positive among them is then at most the level, however they depend on each other
+    (neighbouring lengths do, and all share one baseline).
     """
     corrected = [0.0] * len(p_values)
     highest = 0.0
@@ -95,26 +95,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
-    by_bootstrap = holm([one.p_bootstrap for one in found])
-    p_values = {place: one.p_randomisation for place, one in enumerate(found) if one.p_randomisation is not None}
+    by_bootstrap = holm([difference.p_bootstrap for difference in found])
+    p_values = {
+        place: difference.p_randomisation
+        for place, difference in enumerate(found)
+        if difference.p_randomisation is not None
+    }
     by_swaps = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     return tuple(
-        replace(one, p_bootstrap_corrected=by_bootstrap[place], p_randomisation_corrected=by_swaps.get(place))
-        for place, one in enumerate(found)
+        replace(difference, p_bootstrap_corrected=by_bootstrap[place], p_randomisation_corrected=by_swaps.get(place))
+        for place, difference in enumerate(found)
     )
 
 
 def _two_sided(under_null: Scores, value: float) -> float:
-    """The share of differences `under_null` that are as far from 0 as `value`, with one added to both counts."""
+    """The fraction of `under_null` at least as far from 0 as `value`, with one added to both counts."""
     return (1 + int(np.count_nonzero(np.abs(under_null) >= abs(value) - _SAME))) / (1 + len(under_null))
 
 
 def _swapped_differences(
     table: StatisticsTable, group: Selection, baseline: int, n_trials: int, rng: np.random.Generator
 ) -> dict[int, Scores]:
-    """By system, its score minus the baseline's where each sentence's two outputs change places by a coin.
+    """By system, its score minus the baseline's where each sentence's two outputs are swapped at random.
 
-    (Riezler and Maxwell 2005.) Without those systems that have several outputs; empty where the baseline has.
+    (Riezler and Maxwell 2005.) Systems with several outputs are left out; empty where the baseline has several.
     """
     single = [place for place, n_seeds in enumerate(table.n_seeds) if n_seeds == 1]
     if baseline not in single or len(single) == 1:
@@ -122,7 +126,7 @@ def _swapped_differences(
     rows = table.rows[group]
     n_columns = table.metric.n_columns
     total = rows.sum(axis=0).reshape(-1, n_columns)
-    # The half that changes places, of every output; what stays is the total without it.
+    # The half of every output that is swapped; the rest is the total minus that half.
     moved = halves_sums(rows, n_trials, rng).reshape(n_trials, -1, n_columns)
     first_outputs = np.cumsum([0, *table.n_seeds])
     theirs = first_outputs[baseline]

@@ -1,7 +1,7 @@
-"""The same sentences joined into one input and one at a time: what length costs, apart from what is said.
+"""BLEU of joined sentences against the same sentences one at a time
 
-Each join size uses every sentence once, so that one sentence is part of several segments. Intervals and tests therefore
-draw whole documents, in which all segments of a sentence lie, and not segments.
+This separates the effect of length from that of content. Each join size uses every sentence once, so a sentence is part
+of several segments. Intervals and tests therefore resample whole documents, which contain all segments of a sentence.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ JOINED_BINS = Bins((0, 20, 40, 60, 80, 100, 120, 140, 160))
 
 @dataclass(frozen=True)
 class Segments:
-    """Consecutive sentences joined, those of all join sizes one after the other."""
+    """Segments of consecutive sentences, for all join sizes in turn."""
 
     sizes: tuple[int, ...]
-    """The join size of each; the last segments of documents hold fewer sentences."""
+    """The join size of each; the last segment of a document may have fewer sentences."""
     lengths: Lengths
     """Of each joined source, `(n_segments,)`."""
     documents: NDArray[np.int64]
@@ -37,13 +37,13 @@ class Segments:
 
     @property
     def n_documents(self) -> int:
-        """Documents in all."""
+        """The number of documents."""
         return len(np.unique(self.documents))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """BLEU that is lost by joining: that of the sentences one at a time less that of the same sentences joined."""
+    """BLEU lost by joining: that of the sentences one at a time minus that of the same sentences joined."""
 
     value: float
     low: float
@@ -56,7 +56,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class JoinedGroup:
-    """The segments of one join size, or of one range of lengths; without scores where there are none."""
+    """The segments of one join size, or of one range of lengths; without scores if it is empty."""
 
     size: int | None
     low: int
@@ -69,7 +69,7 @@ class JoinedGroup:
     alone: Score | None
     """Of the translations of its sentences, one after the other."""
     cost: Cost | None
-    """None too where a group has too few segments, or no segment of several sentences."""
+    """Also None where a group has too few segments, or no segment of several sentences."""
 
     @property
     def label(self) -> str:
@@ -90,7 +90,7 @@ class JoinedSystem:
 
 @dataclass(frozen=True)
 class JoinedOutputs:
-    """What a system made of the segments: the statistics of each, `(n_seeds, n_segments, n_columns)`."""
+    """A system's translations of the segments as their statistics, `(n_seeds, n_segments, n_columns)`."""
 
     name: str
     max_source_words: int | None
@@ -109,7 +109,7 @@ class JoinedSummary:
     signature: str
     length_unit: LengthUnit
     longest: int
-    """Words that were joined at most."""
+    """The most words in a joined segment."""
     systems: tuple[JoinedSystem, ...]
 
     def to_json(self) -> str:
@@ -121,7 +121,7 @@ class JoinedSummary:
 
 
 def _with_score_keys(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A record's fields; of a score those of `joined.json`."""
+    """A record's fields; those of a score under the keys of `joined.json`."""
     names = [name for name, _ in fields]
     if "lower_is_better" not in names:
         return dict(fields)
@@ -136,18 +136,18 @@ def measure_joined(systems: Sequence[JoinedOutputs], segments: Segments, bins: B
         (size, Range(0, None), sizes == size) for size in dict.fromkeys(segments.sizes)
     ]
     chosen += [(None, span, bins.assign(segments.lengths) == place) for place, span in enumerate(bins.ranges())]
-    measured = [[_measure(one, segments, *where) for where in chosen] for one in systems]
+    measured = [[_measure(system, segments, *where) for where in chosen] for system in systems]
     costs = [group.cost.p_value for groups in measured for group in groups if group.cost is not None]
     corrected = iter(holm(costs))
     found = []
-    for one, groups in zip(systems, measured, strict=True):
+    for system, groups in zip(systems, measured, strict=True):
         groups = [
             group if group.cost is None else replace(group, cost=replace(group.cost, p_corrected=next(corrected)))
             for group in groups
         ]
         by_size = tuple(group for group in groups if group.size is not None)
         by_length = tuple(group for group in groups if group.size is None)
-        found.append(JoinedSystem(one.name, one.max_source_words, by_size, by_length))
+        found.append(JoinedSystem(system.name, system.max_source_words, by_size, by_length))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""The length of sentences, and the ranges of it that make the buckets of a curve."""
+"""Sentence lengths, and the bins that make the buckets of a curve"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Range(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The lengths, both ends included, as people read them: `10–19`, `60+`."""
+        """The lengths with both ends included: `10–19`, `60+`."""
         if self.high is None:
             return f"{self.low}+"
         return f"{self.low}–{self.high - 1}" if self.high - self.low > 1 else f"{self.low}"
@@ -43,22 +43,22 @@ EVERY_LENGTH = Range(0, None)
 class Bins:
     """Ranges of length: from each edge up to, but not including, the next; the last has no end.
 
-    A sentence of 10 words is therefore in 10–19, not in 0–9. The first edge is 0, so that every sentence has its place.
+    A sentence of 10 words is therefore in 10–19, not in 0–9. The first edge is 0, so that every sentence is in a bin.
     """
 
     edges: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Raises: ConfigError where the edges do not rise from 0."""
+        """Raises: ConfigError where the edges do not increase from 0."""
         if self.edges[:1] != (0,) or any(high <= low for low, high in pairwise(self.edges)):
-            raise ConfigError(f"bins {self}: expected whole numbers that rise from 0, as in {DEFAULT_BINS}")
+            raise ConfigError(f"bins {self}: expected increasing whole numbers from 0 on, as in {DEFAULT_BINS}")
 
     def __str__(self) -> str:
         """The edges as `parse_binning` reads them."""
         return ",".join(map(str, self.edges))
 
     def fit(self, lengths: Lengths) -> Bins:
-        """These bins, whatever the lengths."""
+        """These bins, for any lengths."""
         return self
 
     def ranges(self) -> list[Range]:
@@ -83,7 +83,7 @@ class EqualWidth:
 
 @dataclass(frozen=True)
 class EqualCount:
-    """At most `n_bins` bins with about as many sentences in each; sentences of one length are never parted."""
+    """At most `n_bins` bins with about as many sentences in each; sentences of equal length share a bin."""
 
     n_bins: int
 
@@ -117,22 +117,22 @@ def parse_binning(text: str) -> Binning:
 
 
 def length_unit(language: str) -> LengthUnit:
-    """What the length of a sentence in `language` is counted in."""
+    """The unit that lengths of sentences in `language` are counted in."""
     return "characters" if is_unspaced(language) else "words"
 
 
 def sentence_lengths(sentences: Iterable[str], unit: LengthUnit, subwords_model: Path | None = None) -> Lengths:
     """The length of each raw sentence, `(n_sentences,)`.
 
-    Words between white space, characters without it, or pieces of the SentencePiece model in the file
-    `subwords_model`.
+    Words are separated by white space; characters are counted without it; subwords are pieces of the SentencePiece
+    model in the file `subwords_model`.
 
-    Raises: ConfigError where subwords are to be counted without a model; DataError where the file is none.
+    Raises: ConfigError for subwords without a model; DataError where the file is not a SentencePiece model.
     """
     if unit != "subwords":
         return np.fromiter((count_words(sentence, unit == "characters") for sentence in sentences), dtype=np.int64)
     if subwords_model is None:
-        raise ConfigError("lengths in subwords: give the SentencePiece model that makes them, --subwords-model FILE")
+        raise ConfigError("lengths in subwords: give the SentencePiece model to count with, --subwords-model FILE")
     return np.fromiter(_subword_counts(sentences, subwords_model), dtype=np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Translations to all that is measured of them: scores by length with intervals, slopes, and differences."""
+"""Scores by length with intervals, slopes and differences of several systems"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from seq2attn.evaluation.slope import Slope, SmoothedPoint, find_slopes, smoothe
 
 @dataclass(frozen=True)
 class SystemOutputs:
-    """A system's translations: one output, or one for each seed that it was trained with."""
+    """A system's translations: a single output, or an output for each training seed."""
 
     name: str
     outputs: tuple[Sequence[str], ...]
@@ -38,20 +38,20 @@ class MeasureSettings:
 
     binning: Binning = DEFAULT_BINS
     bleu: Bleu = field(default_factory=Bleu)
-    beside: tuple[Metric, ...] = ()
-    """Metrics beside BLEU."""
+    further_metrics: tuple[Metric, ...] = ()
+    """Metrics in addition to BLEU."""
     baseline: str | None = None
-    """The system that all others are held against; none: the first."""
+    """The system that all others are compared with; None: the first."""
     n_resamples: int = N_RESAMPLES
-    """Behind each interval of a score."""
+    """Resamples for each interval of a score."""
     n_trials: int = N_PAIRED_RESAMPLES
-    """Behind each p-value."""
+    """Resamples, or random swaps, for each p-value."""
     seed: int = SEED
 
 
 @dataclass(frozen=True)
 class MeasuredSystem:
-    """All that was measured of one system."""
+    """All measurements of one system."""
 
     name: str
     statistics: Statistics
@@ -60,14 +60,14 @@ class MeasuredSystem:
     """All sentences."""
     buckets: tuple[Bucket, ...]
     output_bleu: tuple[float, ...]
-    """Of each output on all sentences."""
+    """The BLEU of each output on all sentences."""
     slope: Slope | None
     smoothed: tuple[SmoothedPoint, ...]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """All systems, and each against the baseline."""
+    """All systems, and the difference of each from the baseline."""
 
     systems: tuple[MeasuredSystem, ...]
     differences: tuple[Difference, ...]
@@ -105,7 +105,7 @@ class _SelectionScores:
 
 @dataclass(frozen=True)
 class _MeasuredMetric:
-    """All that was measured under one metric."""
+    """All measurements under one metric."""
 
     table: StatisticsTable
     overall: _SelectionScores | None
@@ -126,11 +126,11 @@ def measure(
         systems: each output is as long as every reference.
         references: one sequence or more, each a whole translation.
         lengths: of each sentence, `(n_sentences,)`.
-        settings: how.
+        settings: how to score them.
 
     Raises: ConfigError where the baseline is none of the systems.
     """
-    metrics = (settings.bleu, *settings.beside)
+    metrics = (settings.bleu, *settings.further_metrics)
     tables = [_table(metric, systems, references) for metric in metrics]
     return measure_tables([system.name for system in systems], tables, lengths, settings)
 
@@ -194,7 +194,7 @@ def _measure_metric(
     places = bins.assign(lengths)
     bootstrap = Bootstrap(table, settings.n_resamples, settings.seed)
     overall = _score(table, bootstrap, EVERY_LENGTH, np.ones(len(lengths), dtype=np.bool_))
-    # One bucket over everything has the scores of all sentences.
+    # A single bucket over all lengths has the scores of all sentences.
     spans = [span for span in bins.ranges() if span != EVERY_LENGTH]
     parts = [_score(table, bootstrap, span, places == place) for place, span in enumerate(spans)]
     compared = [(scored.span, scored.selection) for scored in (overall, *parts) if scored is not None and scored.enough]

@@ -1,4 +1,4 @@
-"""What every metric can do: sacreBLEU's statistics of each sentence, and the score of any sum of them."""
+"""BLEU, chrF and TER: sacreBLEU's statistics by sentence, and scores of their sums"""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Metric(ABC):
     """A corpus metric whose score follows from a sum over sentences, as sacreBLEU computes it."""
 
     name: str
-    """As people write it, and as sacreBLEU's signature goes with it."""
+    """Its usual name, such as BLEU or chrF2++."""
     n_columns: int
-    """Statistics of one sentence."""
+    """The number of statistics of a sentence."""
     lower_is_better = False
 
     @abstractmethod
@@ -73,7 +73,7 @@ class Metric(ABC):
 
     @cached_property
     def _arithmetic(self) -> sacrebleu.metrics.base.Metric:
-        """Kept, because some tokenizers take their time to be made."""
+        """Cached, because some tokenizers are slow to create."""
         return self.scorer()
 
 
@@ -85,9 +85,9 @@ N_STATISTICS = 2 + 2 * MAX_ORDER
 
 @dataclass(frozen=True)
 class Bleu(Metric):
-    """BLEU (Papineni et al. 2002) with sacreBLEU's defaults; words as `tokenizer` makes them.
+    """BLEU (Papineni et al. 2002) with sacreBLEU's defaults and `tokenizer`.
 
-    Raises: ConfigError where there is no such tokenizer here.
+    Raises: ConfigError where this tokenizer is unknown or not installed.
     """
 
     tokenizer: str = DEFAULT_TOKENIZER
@@ -184,7 +184,7 @@ class Ter(Metric):
         return sacrebleu.metrics.TER(references=references)
 
     def score_each(self, totals: Statistics) -> Scores:
-        """TER of each row; without reference words 100 where something was said, else 0."""
+        """TER of each row; without reference words, 100 for a nonempty translation and 0 for an empty one."""
         edits, words = totals[:, 0], totals[:, 1]
         return 100.0 * np.divide(edits, words, out=(edits > 0).astype(np.float64), where=words > 0)
 
@@ -193,9 +193,9 @@ _BY_NAME: dict[str, Callable[[], Metric]] = {"chrf": Chrf, "chrf++": lambda: Chr
 
 
 def metrics_named(names: Iterable[str]) -> tuple[Metric, ...]:
-    """The metrics with these names besides BLEU, which is always computed; each once, in order.
+    """The metrics with these names, each once, in order; without BLEU, which is always computed.
 
-    Raises: ConfigError for a name that no metric has.
+    Raises: ConfigError for an unknown name.
     """
     wanted = [name for name in dict.fromkeys(name.lower() for name in names) if name != "bleu"]
     for name in wanted:

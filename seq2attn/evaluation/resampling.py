@@ -1,9 +1,9 @@
-"""Resamples of test sentences, and of training runs, for all systems at once and by matrix products.
+"""Bootstrap resamples of test sentences and training runs, for all systems at once
 
-A resample draws as many sentences as there are, with replacement, the same ones for every system. Where a system was
-trained several times (seeds), its score is the mean over its outputs, and each resample also weighs the outputs anew,
-so that the mean varies as Student's t says of so few. They are weighed alike for all lengths, because one training
-stands behind all of them.
+A resample draws n of the n sentences with replacement, the same ones for every system. Where a system was trained
+several times (seeds), its score is the mean over its outputs, and each resample also draws random weights of the
+outputs, so that the mean varies as Student's t distribution for this number of seeds. The weights are the same for all
+lengths, because one training stands behind all of them. Sums over resamples are matrix products.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from seq2attn.evaluation.metrics import Metric, Scores, Statistics
 
 N_RESAMPLES = 1_000
-"""Resamples behind an interval."""
+"""Resamples for an interval."""
 N_PAIRED_RESAMPLES = 10_000
-"""Resamples behind a p-value; the smallest that it can be is then 0.0001."""
+"""Resamples for a p-value, which is then at least 0.0001."""
 SEED = 12345
-"""Seed of every bootstrap; sacreBLEU's own."""
+"""Seed of every bootstrap, the same as sacreBLEU's."""
 CONFIDENCE = 0.95
 """Coverage of every interval."""
 
@@ -41,7 +41,7 @@ class StatisticsTable:
         self.n_seeds = tuple(len(system) for system in systems)
         self.n_sentences = systems[0].shape[1]
         self._firsts = np.concatenate([[0], np.cumsum(self.n_seeds)])
-        # A sentence a row, the columns of every output side by side: one product serves all of them.
+        # One row for each sentence, with the columns of all outputs: a single product sums all of them.
         self.rows = np.concatenate([np.hstack(list(system)) for system in systems], axis=1)
 
     def statistics(self, system: int) -> Statistics:
@@ -66,7 +66,7 @@ class StatisticsTable:
     def mean_over_outputs(self, scores: Scores, weights: Sequence[Scores] | None = None) -> Scores:
         """Each system's mean over its outputs, `(n_systems, n_rows)`, from `(n_outputs, n_rows)`.
 
-        `weights`: for each system `(its outputs, n_rows)`, adding up to 1 over the outputs; none: all count the same.
+        `weights`: for each system `(its outputs, n_rows)`, which add up to 1 over the outputs; None: equal weights.
         """
         by_system = [scores[chosen] for chosen in self._outputs_of_systems()]
         if weights is None:
@@ -78,12 +78,12 @@ class StatisticsTable:
 
 
 class Bootstrap:
-    """Scores of all systems of a table on resamples; one after the other they are independent in their sentences."""
+    """Scores of all systems of a table on resamples; each call draws new, independent resamples of sentences."""
 
     def __init__(
         self, table: StatisticsTable, n_resamples: int, seed: int = SEED, same_trainings: bool = False
     ) -> None:
-        """`same_trainings`: the systems are the same trainings on other input, and are weighed alike."""
+        """`same_trainings`: the systems are the same trainings on other input, and get the same weights."""
         self.table = table
         self.n_resamples = n_resamples
         self._rng = np.random.default_rng(seed)
@@ -97,16 +97,16 @@ class Bootstrap:
         """The score of each system on each resample of the group's sentences, `(n_systems, n_resamples)`."""
         sums = resample_sums(self.table.rows[group], self.n_resamples, self._rng)
         means = self.table.mean_over_outputs(self.table.score_sums(sums), self._weights)
-        # Two outputs far apart can be weighed to below what any score can be.
+        # Negative weights on outputs that are far apart can push the mean below 0.
         return np.maximum(means, 0.0)
 
 
 def weigh_outputs(n_outputs: int, n_resamples: int, rng: np.random.Generator) -> Scores:
     """Weights of a system's outputs for each resample, `(n_outputs, n_resamples)`, which add up to 1.
 
-    With them the mean of n scores x lies around their plain mean as s / sqrt(n) times Student's t with n - 1 degrees,
-    where s is their standard deviation: as far as the mean of all possible trainings may lie from it, if trainings come
-    out normally. To draw some of the n again, as is done with sentences, would take s for known.
+    The weighted mean of n scores is then distributed around their plain mean as s / sqrt(n) times Student's t with
+    n - 1 degrees of freedom, where s is their standard deviation: the distribution of the mean over all possible
+    trainings, if their scores are normal. Resampling the n scores, as is done with sentences, would treat s as known.
     """
     if n_outputs == 1:
         return np.ones((1, n_resamples))
@@ -117,7 +117,7 @@ def weigh_outputs(n_outputs: int, n_resamples: int, rng: np.random.Generator) ->
 
 
 def resample_sums(statistics: Statistics, n_resamples: int, rng: np.random.Generator) -> Scores:
-    """Sums of `statistics` over resamples of its rows, `(n_resamples, n_columns)`; memory does not grow with them."""
+    """Sums of `statistics` over resamples of its rows, `(n_resamples, n_columns)`, in chunks of bounded memory."""
     n_sentences, n_columns = statistics.shape
     sums = np.empty((n_resamples, n_columns))
     for start, rows in _chunks(n_resamples, n_sentences):
@@ -130,7 +130,7 @@ def resample_sums(statistics: Statistics, n_resamples: int, rng: np.random.Gener
 
 
 def halves_sums(statistics: Statistics, n_trials: int, rng: np.random.Generator) -> Scores:
-    """Sums of `statistics` over random halves of its rows, each in or out by a coin, `(n_trials, n_columns)`."""
+    """Sums of `statistics` over rows that are each drawn with probability 1/2, `(n_trials, n_columns)`."""
     n_sentences, n_columns = statistics.shape
     sums = np.empty((n_trials, n_columns))
     for start, rows in _chunks(n_trials, n_sentences):
@@ -141,22 +141,22 @@ def halves_sums(statistics: Statistics, n_trials: int, rng: np.random.Generator)
 
 
 def percentile_interval(values: Scores) -> tuple[float, float]:
-    """The middle `CONFIDENCE` of `values`; undefined ones (NaN) are left out."""
+    """The central `CONFIDENCE` of `values`, ignoring NaN."""
     return _quantiles(values, (1.0 - CONFIDENCE) / 2.0)
 
 
 def expanded_interval(values: Scores, n_sentences: int) -> tuple[float, float]:
-    """The percentile interval of a score that rests on few sentences.
+    """The percentile interval of a score, expanded for a small number of sentences.
 
-    A bootstrap's spread is too small by sqrt((n - 1) / n), and it takes its own variance for known: both are made good
-    by going further out, to where Student's t stands with n - 1 degrees (Hesterberg 2015, section 5.3.1). For many
-    sentences it is the percentile interval itself.
+    A bootstrap's standard deviation is too small by sqrt((n - 1) / n), and it treats its variance as known. Percentiles
+    further out, those of Student's t with n - 1 degrees of freedom, correct both (Hesterberg 2015, section 5.3.1). For
+    many sentences this is the percentile interval.
     """
     if n_sentences < 2:
         return _quantiles(values, 0.0)
     degrees = n_sentences - 1
     z = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
-    # Cornish and Fisher's expansion; from 10 sentences up it is right to three digits.
+    # Cornish and Fisher's expansion; accurate to three digits from 10 sentences on.
     t = z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
     return _quantiles(values, NormalDist().cdf(-t * sqrt(n_sentences / degrees)))
 
@@ -167,6 +167,6 @@ def _quantiles(values: Scores, tail: float) -> tuple[float, float]:
 
 
 def _chunks(n_rows: int, n_sentences: int) -> list[tuple[int, int]]:
-    """First row and number of rows of pieces whose matrices of `n_sentences` columns fit into memory."""
+    """Start and size of chunks of rows whose matrices of `n_sentences` columns fit into memory."""
     size = max(1, _CHUNK_BYTES // (8 * n_sentences))
     return [(start, min(size, n_rows - start)) for start in range(0, n_rows, size)]

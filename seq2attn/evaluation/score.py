@@ -1,4 +1,4 @@
-"""A score under any metric, and the scores of one system on the sentences of one range of length."""
+"""A score under any metric, and a bucket of scores"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seq2attn.evaluation.lengths import Range
 
 FEW_SENTENCES = 30
-"""On fewer, a score is shown and marked as such: it has no interval, and nothing is tested on it."""
+"""A score on fewer sentences is marked, has no interval, and is not tested."""
 
 BLEU = "BLEU"
 """The metric that every bucket is scored by."""
@@ -16,7 +16,7 @@ BLEU = "BLEU"
 
 @dataclass(frozen=True)
 class Score:
-    """A score on `n` sentences, with its 95 % interval where they are enough to claim one."""
+    """A score on `n` sentences, with its 95 % interval if they are enough."""
 
     value: float
     low: float | None
@@ -27,7 +27,7 @@ class Score:
     lower_is_better: bool = False
 
     def __post_init__(self) -> None:
-        """Drops the interval where there are too few sentences, so that no reader of a score has to."""
+        """Drop the interval where there are too few sentences."""
         if not self.enough:
             object.__setattr__(self, "low", None)
             object.__setattr__(self, "high", None)
@@ -40,7 +40,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Bucket:
-    """The sentences of one range of length with the system's score under each metric; none where it is empty."""
+    """The sentences of one range of length with the system's score under each metric; no scores if it is empty."""
 
     low: int
     high: int | None
@@ -57,7 +57,7 @@ class Bucket:
 
     @property
     def label(self) -> str:
-        """The lengths in the bucket, as people read them."""
+        """The lengths in the bucket, as in `10–19`."""
         return Range(self.low, self.high).label
 
     @property

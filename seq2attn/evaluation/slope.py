@@ -1,4 +1,4 @@
-"""How much BLEU a system loses as sentences grow: one number, with its interval."""
+"""BLEU lost with length: a slope with its interval, and smoothed curves"""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from seq2attn.evaluation.metrics import Scores
 from seq2attn.evaluation.resampling import Selection, StatisticsTable, percentile_interval
 
 WORDS = 10
-"""The loss is told for so many words (or whatever lengths are counted in)."""
+"""The loss is given for this many words (or other units of length)."""
 
 
 @dataclass(frozen=True)
 class Slope:
-    """BLEU that is lost for each `WORDS` more words of length, with its 95 % interval; below 0 where BLEU rises."""
+    """BLEU lost per `WORDS` words of length, with its 95 % interval; negative where BLEU rises."""
 
     loss: float
     loss_low: float
     loss_high: float
     share: float | None
-    """The same as a share of the mean BLEU of the buckets: a weak system has little to lose."""
+    """The same divided by the mean BLEU of the buckets, because a weak system has little to lose."""
     share_low: float | None
     share_high: float | None
 
 
 def line_weights(lengths: Lengths, groups: Sequence[Selection]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two rows of weights, one weight a bucket: the products with the buckets' BLEU are the loss, and the mean BLEU.
+    """Two rows of weights, one weight for each bucket; their products with the buckets' BLEU are loss and mean BLEU.
 
-    The loss is the falling slope of the line through the buckets' BLEU at the mean length of their sentences, by least
-    squares, each bucket weighted by its number of sentences.
+    The loss is the negative slope of a least-squares line through the buckets' BLEU at the mean length of their
+    sentences, each bucket weighted by its number of sentences.
     """
     sizes = np.array([np.count_nonzero(group) for group in groups], dtype=np.float64)
     places = np.array([lengths[group].mean() for group in groups])
@@ -45,7 +45,7 @@ def line_weights(lengths: Lengths, groups: Sequence[Selection]) -> tuple[NDArray
 def find_slopes(
     lengths: Lengths, groups: Sequence[Selection], scores: Sequence[Sequence[float]], resampled: Sequence[Scores]
 ) -> list[Slope | None]:
-    """The slope of each system; None where fewer than two buckets can be leant on.
+    """The slope of each system; None with fewer than two buckets.
 
     Args:
         lengths: of all sentences.
@@ -59,7 +59,7 @@ def find_slopes(
     measured, drawn = np.array(scores), np.stack(resampled)
     losses, means = to_loss @ measured, to_mean @ measured
     drawn_losses, drawn_means = (np.tensordot(weights, drawn, axes=1) for weights in (to_loss, to_mean))
-    return [_slope(*one) for one in zip(losses, means, drawn_losses, drawn_means, strict=True)]
+    return [_slope(*of_system) for of_system in zip(losses, means, drawn_losses, drawn_means, strict=True)]
 
 
 def _slope(loss: float, mean: float, losses: Scores, means: Scores) -> Slope:

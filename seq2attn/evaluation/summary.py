@@ -1,4 +1,4 @@
-"""The result of an evaluation as plain records."""
+"""The result of an evaluation as plain records"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seq2attn.evaluation.slope import Slope, SmoothedPoint
 
 @dataclass(frozen=True)
 class Training:
-    """What a system's training cost, and the best validation figures it reached."""
+    """The cost of a system's training, and its validation scores."""
 
     minutes: float
     steps: int
@@ -28,7 +28,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Output:
-    """One of several outputs of a system, as a rule of one seed, and its BLEU on all sentences."""
+    """One of several outputs of a system, usually a seed, and its BLEU on all sentences."""
 
     run: str
     bleu: float
@@ -36,7 +36,7 @@ class Output:
 
 @dataclass(frozen=True)
 class SystemFacts:
-    """What is known of a system besides its translations; of translations in files, where they are."""
+    """What is known about a system in addition to its translations; for translations in files, only their paths."""
 
     runs: Sequence[str]
     """The folders of its runs, or the files of its translations: one for each output."""
@@ -52,31 +52,31 @@ class SystemFacts:
 class System:
     """One system and its scores.
 
-    Of translations that came in a file, only the name and the scores are known.
+    For translations from a file, only the name and the scores are known.
     """
 
     name: str
     run: str
-    """The folder of the run, or the file of translations; of several, the first."""
+    """The folder of the run, or the file of translations; the first if there are several."""
     kind: str | None
     attention: str | None
     parameters: int | None
     overall: Bucket
-    """All sentences; their length ratio is not kept."""
+    """All sentences, without their length ratio."""
     buckets: tuple[Bucket, ...]
     max_source_words: int | None = None
     """The longest source sentence it was trained on, where there was a cap."""
     training: Training | None = None
     outputs: tuple[Output, ...] = ()
-    """Empty where there is but one."""
+    """Empty for a single output."""
     slope: Slope | None = None
-    """BLEU lost as sentences grow."""
+    """BLEU lost with length."""
     smoothed: tuple[SmoothedPoint, ...] = ()
     """BLEU over a window around each length."""
 
     @classmethod
     def of(cls, measured: MeasuredSystem, facts: SystemFacts) -> System:
-        """The system as it was measured, with what else is known of it."""
+        """The measured system with the other facts about it."""
         outputs = [Output(run, bleu) for run, bleu in zip(facts.runs, measured.output_bleu, strict=False)]
         return cls(
             name=measured.name,
@@ -96,7 +96,7 @@ class System:
 
 @dataclass(frozen=True)
 class EvaluatedText:
-    """What was translated, and how the length of its sentences is counted."""
+    """The translated text, and how the length of its sentences is counted."""
 
     corpus: str
     split: str
@@ -117,14 +117,14 @@ class Summary:
     machine: str
     command: str
     signature: str
-    """SacreBLEU's, of BLEU."""
+    """SacreBLEU's signature of BLEU."""
     systems: tuple[System, ...]
     claims: tuple[Claim, ...] = ()
     length_unit: LengthUnit = "words"
     differences: tuple[Difference, ...] = ()
     """Each system against a baseline, on all sentences and in each bucket."""
     signatures: Mapping[str, str] = field(default_factory=dict)
-    """SacreBLEU's signature of each metric beside BLEU."""
+    """SacreBLEU's signature of each further metric."""
 
     @classmethod
     def of(
@@ -137,16 +137,16 @@ class Summary:
         machine: str = "",
         command: str = "",
     ) -> Summary:
-        """The summary of what was measured.
+        """The summary of a measurement.
 
         Args:
             measurement: all systems.
             settings: how they were measured.
             text: what they translated.
             facts: of each system, in the same order.
-            claims: what was found of the systems' curves.
+            claims: about the systems' curves.
             machine: where they were translated.
-            command: the one that gives the same result.
+            command: reproduces the result.
         """
 
         def signature(metric: Metric) -> str:
@@ -163,12 +163,12 @@ class Summary:
             claims=claims,
             length_unit=text.length_unit,
             differences=measurement.differences,
-            signatures={metric.name: signature(metric) for metric in settings.beside},
+            signatures={metric.name: signature(metric) for metric in settings.further_metrics},
         )
 
     @property
     def text_name(self) -> str:
-        """What was translated."""
+        """The name of the translated text."""
         return f"{self.corpus}, {self.split}" if self.split else self.corpus
 
     @property

@@ -1,4 +1,4 @@
-"""A summary to and from `summary.json`, whose keys other programs rely on."""
+"""Reading and writing `summary.json`, whose keys other programs rely on"""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Bucket:
 
 @dataclass(frozen=True)
 class _Metric:
-    """One system's scores under a metric beside BLEU, in the same buckets."""
+    """One system's scores under a further metric, in the same buckets."""
 
     metric: str
     lower_is_better: bool
@@ -201,11 +201,11 @@ def _read_system(system: _System) -> System:
     )
 
 
-def _read_bucket(bucket: _Bucket, beside: Sequence[tuple[_Metric, _Score | None]]) -> Bucket:
+def _read_bucket(bucket: _Bucket, further: Sequence[tuple[_Metric, _Score | None]]) -> Bucket:
     scores = {}
     if bucket.bleu is not None:
         scores[BLEU] = Score(bucket.bleu, bucket.bleu_low, bucket.bleu_high, bucket.n, bucket.bleu_spread)
-    for metric, score in beside:
+    for metric, score in further:
         if score is not None:
             scores[metric.metric] = Score(
                 score.value, score.low, score.high, bucket.n, score.spread, metric.lower_is_better

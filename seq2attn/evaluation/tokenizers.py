@@ -1,4 +1,4 @@
-"""SacreBLEU's tokenizers: which suits a language, and whether it can be used here."""
+"""SacreBLEU's tokenizers: which suits a language, and which are installed"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def best_tokenizer(language: str) -> str:
 
 
 def tokenizer_for(language: str) -> str:
-    """The tokenizer for text in `language`: the best one, or where that is not installed, one that needs nothing."""
+    """The tokenizer for text in `language`: the best one, or if it is not installed, one that is always available."""
     best = best_tokenizer(language)
     if what_is_missing(best) is None:
         return best
@@ -39,7 +39,7 @@ def tokenizer_for(language: str) -> str:
 
 
 def what_is_missing(tokenizer: str) -> str | None:
-    """What to do before `tokenizer` can be used here; None where nothing is missing."""
+    """The command that installs what `tokenizer` needs; None where nothing is missing."""
     if not all(find_spec(package) for package in _PACKAGES.get(tokenizer, ())):
         return f"pip install '{_EXTRAS[tokenizer]}'"
     if tokenizer in _MODELS:
@@ -53,7 +53,7 @@ def what_is_missing(tokenizer: str) -> str | None:
 
 
 def check_tokenizer(tokenizer: str) -> None:
-    """Raises: ConfigError where there is no such tokenizer, or what it needs is not installed."""
+    """Raises: ConfigError where the tokenizer is unknown or not installed."""
     if tokenizer not in BLEU.TOKENIZERS:
         raise ConfigError(f"tokenizer {tokenizer}: expected one of {', '.join(BLEU.TOKENIZERS)}")
     if (missing := what_is_missing(tokenizer)) is not None:

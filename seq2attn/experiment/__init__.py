@@ -1,1 +1,1 @@
-"""Several runs to one result: presets, evaluation of runs, the reproduction of the curve."""
+"""From several runs to one result: presets, evaluation, reproduction"""

@@ -1,4 +1,4 @@
-"""Trained runs to scores by sentence length."""
+"""Scores of trained runs by sentence length"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seq2attn.evaluation.metrics import Bleu, Metric
 from seq2attn.evaluation.score import BLEU
 from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.experiment.translations import Report, SplitText, translations_of
+from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_of
 from seq2attn.runs.folder import TrainedRun, load_runs
 from seq2attn.runs.model_card import write_card
 from seq2attn.runs.scores import KeptScore, keep_scores
@@ -26,25 +26,25 @@ from seq2attn.runs.scores import KeptScore, keep_scores
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is evaluated, and how."""
+    """How runs are evaluated."""
 
     split: str
     bins: Binning
     length_of: LengthOf
     beam_size: int | None
-    """None: each run's own."""
+    """None: that of each run."""
     command: str
-    """The command that makes the result again."""
+    """The command that reproduces the result."""
     baseline: str | None = None
-    """The system that all others are held against; none: the first."""
+    """The system that all others are compared with; None: the first."""
     names: Mapping[Path, str] = field(default_factory=dict)
-    """What runs are called in place of their own names; those of one name are seeds of one model."""
+    """Other names for runs, by their folders; runs with the same name are seeds of one model."""
     length_unit: LengthUnit | None = None
     """None: that of the language."""
     subwords_model: Path | None = None
-    """The SentencePiece model of lengths in subwords."""
-    beside: tuple[Metric, ...] = ()
-    """Metrics beside BLEU."""
+    """The SentencePiece model for lengths in subwords."""
+    further_metrics: tuple[Metric, ...] = ()
+    """Metrics in addition to BLEU."""
 
 
 @dataclass(frozen=True)
@@ -57,29 +57,29 @@ class Evaluation:
     translations: Mapping[str, tuple[str, ...]]
     """By the run's name."""
     runs: Mapping[str, TrainedRun]
-    """The runs themselves, by the same names."""
+    """The runs, by the same names."""
     models: Mapping[str, Sequence[str]]
-    """For each system the names of its runs: one, or one for each seed."""
+    """For each system the names of its runs, one for each seed."""
 
     @property
     def first_runs(self) -> dict[str, str]:
-        """For each system the name of its first run, which stands for it where one translation or one look is shown."""
+        """For each system the name of its first run, whose translations and attention are shown."""
         return {system: members[0] for system, members in self.models.items()}
 
 
 def evaluate_runs(
-    paths: Sequence[Path], settings: EvaluationSettings, device: torch.device, report: Report
+    paths: Sequence[Path], settings: EvaluationSettings, device: torch.device, progress: TranslationProgress
 ) -> Evaluation:
     """Translate the split with every run, and score it by length.
 
-    Translations are kept in the run's folder and reused while the weights, the text and the search are the same. The
-    scores of finished runs are kept there too, and stand in its model card.
+    Translations are saved in the run's folder and reused while the weights, the text and the search are the same. The
+    scores of finished runs are also saved there and shown in the model card.
 
-    Raises: RunError where a path is no run; DataError where the runs are of different text.
+    Raises: RunError where a path is not a run; DataError where the runs have different text.
     """
     runs = load_runs(paths, device)
     text = _common_text(runs, settings.split)
-    translations = {name: translations_of(run, name, settings.beam_size, text, report) for name, run in runs.items()}
+    translations = {name: translations_of(run, name, settings.beam_size, text, progress) for name, run in runs.items()}
     evaluation = _score(runs, text, translations, settings, describe_machine(device))
     for run in runs.values():
         if run.has_final_weights:
@@ -104,7 +104,7 @@ def _score(
         SystemOutputs(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
     ]
     bleu = Bleu(tokenizer_for(corpus.target_language))
-    how = MeasureSettings(settings.bins, bleu, settings.beside, settings.baseline)
+    how = MeasureSettings(settings.bins, bleu, settings.further_metrics, settings.baseline)
     measurement = measure(systems, [text.references], lengths, how)
     members = [[runs[run_name] for run_name in names] for names in models.values()]
     evaluated = [_evaluated(system, of_model[0]) for system, of_model in zip(measurement.systems, members, strict=True)]
@@ -133,7 +133,7 @@ def _evaluated(system: MeasuredSystem, run: TrainedRun) -> EvaluatedModel:
 
 
 def _group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
-    """The names of the runs that belong to each model, a run by itself being one, in the order of the first runs."""
+    """For each model the names of its runs, in the order of the first runs; a run with a name of its own is a model."""
     models: dict[str, list[str]] = {}
     for name, run in runs.items():
         models.setdefault(names.get(run.folder.path, name), []).append(name)
@@ -150,14 +150,14 @@ def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
     for run, text in zip(runs.values(), texts, strict=True):
         if (text.sources, text.references) != (texts[0].sources, texts[0].references):
             raise DataError(
-                f"{run.folder.path}: its {split} sentences are not those of {first.folder.path}; "
-                "only runs on the same text can share a curve"
+                f"{run.folder.path}: its {split} sentences differ from those of {first.folder.path}; "
+                "only runs on the same text can be evaluated together"
             )
     return texts[0]
 
 
 def _scores_of(run: TrainedRun, evaluation: Evaluation, settings: EvaluationSettings) -> list[KeptScore]:
-    """The scores of `run` alone; where it is one seed of several, its BLEU without an interval."""
+    """The scores of `run`; if it is one seed of several, only its BLEU without an interval."""
     summary, path = evaluation.summary, str(run.folder.path)
     signatures = {BLEU: summary.signature, **summary.signatures}
 
@@ -175,11 +175,11 @@ def _scores_of(run: TrainedRun, evaluation: Evaluation, settings: EvaluationSett
 
 
 def _facts(runs: Sequence[TrainedRun]) -> SystemFacts:
-    """What is known of a model; of several seeds the first has the rest."""
+    """The facts about a model; of several seeds, those of the first."""
     run = runs[0]
     model = run.config.model
     return SystemFacts(
-        [str(one.folder.path) for one in runs],
+        [str(seed.folder.path) for seed in runs],
         kind=model.kind,
         attention=model.attention,
         parameters=run.model.count_parameters(),

@@ -1,4 +1,4 @@
-"""Runs on joined sentences: the same text in longer inputs."""
+"""Scores of runs on joined sentences: the same text as longer inputs"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.resampling import N_RESAMPLES, SEED
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings
-from seq2attn.experiment.translations import Report, SplitText, translations_of
+from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_of
 from seq2attn.report.joined import draw_joined, joined_blocks
 from seq2attn.report.markdown import to_markdown
 
@@ -42,12 +42,12 @@ def evaluate_joined(
     evaluation: Evaluation,
     sizes: Sequence[int],
     settings: EvaluationSettings,
-    report: Report,
+    progress: TranslationProgress,
     bins: Binning = JOINED_BINS,
 ) -> JoinedSummary:
-    """The evaluated runs on the same sentences joined, for each of the join `sizes`.
+    """Scores of the evaluated runs on the same sentences joined, for each of the join `sizes`.
 
-    Raises: DataError where the text names no documents.
+    Raises: DataError where the text has no document names.
     """
     corpus = evaluation.text.corpus
     texts = [_joined_text(evaluation.text, size) for size in sizes]
@@ -61,7 +61,7 @@ def evaluate_joined(
     )
     bleu = Bleu(tokenizer_for(corpus.target_language))
     systems = [
-        _outputs(evaluation, name, members, texts, bleu, settings.beam_size, report)
+        _outputs(evaluation, name, members, texts, bleu, settings.beam_size, progress)
         for name, members in evaluation.models.items()
     ]
     return JoinedSummary(
@@ -77,7 +77,7 @@ def evaluate_joined(
 
 
 def write_joined(summary: JoinedSummary, folder: Path) -> dict[str, Path]:
-    """JSON, figure and table in `folder`; the paths by what they are.
+    """Write JSON, figure and table into `folder`; returns their paths by name.
 
     Raises: DiskError where they cannot be written.
     """
@@ -97,7 +97,9 @@ def _joined_text(text: SplitText, size: int) -> _JoinedText:
         raise DataError("--join: data.join of these runs joins the sentences already; evaluate them without --join")
     documents = corpus.splits[text.split]["document"]
     if all(document is None for document in documents):
-        raise DataError(f"--join: the {text.split} text of {corpus.name} names no documents; {HOW_TO_NAME_DOCUMENTS}")
+        raise DataError(
+            f"--join: the {text.split} text of {corpus.name} has no document names; {HOW_TO_NAME_DOCUMENTS}"
+        )
     lengths = sentence_lengths(text.sources, length_unit(corpus.source_language)).tolist()
     groups = tuple(consecutive_groups(documents, lengths, size))
     sources, references = (
@@ -115,16 +117,16 @@ def _outputs(
     texts: Sequence[_JoinedText],
     bleu: Bleu,
     beam_size: int | None,
-    report: Report,
+    progress: TranslationProgress,
 ) -> JoinedOutputs:
-    """The statistics of what the runs `members`, seeds of one model, make of the segments of all join sizes."""
+    """The statistics of the translations by the runs `members`, seeds of one model, of the segments of all sizes."""
     joined, alone = [], []
     for text in texts:
         singly = [text.join(evaluation.translations[run]) for run in members]
         as_one: Sequence[Sequence[str]] = singly
         if text.size > 1:
             as_one = [
-                translations_of(evaluation.runs[run], f"{run}, by {text.size}", beam_size, text.text, report)
+                translations_of(evaluation.runs[run], f"{run}, by {text.size}", beam_size, text.text, progress)
                 for run in members
             ]
         joined.append(bleu.statistics(as_one, [text.text.references]))

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in a folder: figure, tables, JSON, reports and the translations themselves."""
+"""The files of an evaluation of runs: scores, figure, reports, translations"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EXAMPLES_EACH = 3
 
 
 def write_outputs(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
-    """Write everything into `folder`; the paths by what they are."""
+    """Write everything into `folder`; returns the paths by name."""
     with disk_errors(folder):
         return _write(evaluation, folder)
 
@@ -39,7 +39,7 @@ def _write(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 
 
 def _write_translations(evaluation: Evaluation, folder: Path) -> Path:
-    """Source, reference and each system's translations as plain text, line by line, for any other tool."""
+    """Write source, reference and each run's translations as plain text, a sentence a line."""
     folder.mkdir(exist_ok=True)
     texts = {"source": evaluation.text.sources, "reference": evaluation.text.references}
     for number, (name, lines) in enumerate(evaluation.translations.items(), start=1):
@@ -72,12 +72,12 @@ def _examples(evaluation: Evaluation) -> list[Example]:
     ]
 
 
-# A sentence to take in at a glance, and one of the usual length, whose map a screen still holds.
+# A short sentence, and one of typical length whose map still fits on a screen.
 _LOOKED_AT = (range(6, 13), range(18, 26))
 
 
 def report_content(evaluation: Evaluation, details: ReportDetails) -> ReportContent:
-    """Everything in the report on `evaluation`; the attention is that of sentences chosen by length alone."""
+    """Everything in the report on `evaluation`; the sentences for attention are chosen by length only."""
     corpus = evaluation.text.corpus
     return ReportContent(
         summary=evaluation.summary,
@@ -112,7 +112,7 @@ def _explorations(evaluation: Evaluation) -> list[Exploration]:
 
 
 def _fits(source: str, runs: Mapping[str, TrainedRun]) -> bool:
-    """Whether every run can take `source` whole, not in parts as translation does with what is too long."""
+    """Whether `source` fits every run, so that translation does not split it."""
     for run in runs.values():
         (ids,) = run.subwords.encode_source([source])
         most = run.config.decode.max_source_tokens
@@ -122,10 +122,10 @@ def _fits(source: str, runs: Mapping[str, TrainedRun]) -> bool:
 
 
 def _without_self_attention(exploration: Exploration) -> Exploration:
-    """The looks from the translation to the source alone: what the page is about, and a third of its size."""
+    """The exploration with only the cross-attention, which is a third of the size."""
     systems = [replace(system, attention=_cross_alone(system.attention)) for system in exploration.systems]
     return replace(exploration, systems=tuple(systems))
 
 
 def _cross_alone(attention: SentenceAttention) -> SentenceAttention:
-    return replace(attention, weights={kind: one for kind, one in attention.weights.items() if kind == "cross"})
+    return replace(attention, weights={"cross": attention.weights["cross"]} if "cross" in attention.weights else {})

@@ -1,4 +1,4 @@
-"""The experiment from end to end: train the models of a preset, evaluate them by length, write the result."""
+"""A preset's experiment from end to end: train, evaluate, write the result"""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluat
 from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
 from seq2attn.experiment.pictures import Pictures
-from seq2attn.experiment.translations import Report
+from seq2attn.experiment.translations import TranslationProgress
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.train import train
 
 _PACKAGE = Path(seq2attn.__file__).parent
-# Where the question is what lies past the training length, consecutive sentences are joined, beyond 120 words.
+# Presets that test beyond the training length also join consecutive sentences, to more than 120 words.
 _JOIN_SIZES: dict[str, tuple[int, ...]] = {"positions": (1, 2, 4, 6)}
 
 
 def presets_folder() -> Path:
-    """`configs/` inside the installed package, or beside the package's source."""
-    # Inside goes first: beside an installed package, a folder of this name would be somebody else's.
+    """`configs/` inside the installed package, or next to the package in a checkout."""
+    # Inside is first: next to an installed package, a folder of this name would belong to another project.
     inside = _PACKAGE / "configs"
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
@@ -42,15 +42,15 @@ def preset_names() -> list[str]:
 def preset_files(name: str) -> list[Path]:
     """The model configurations of a preset, by name.
 
-    Raises: ConfigError where there is no such preset.
+    Raises: ConfigError for an unknown preset.
     """
     if name not in preset_names():
-        raise ConfigError(f"--preset {name}: there is none of this name; choose one of {', '.join(preset_names())}")
+        raise ConfigError(f"--preset {name}: unknown; choose one of {', '.join(preset_names())}")
     return sorted((presets_folder() / name).glob("*.yaml"))
 
 
 def join_sizes(name: str) -> tuple[int, ...]:
-    """How many sentences are joined when a preset is evaluated; empty: none are."""
+    """How many sentences are joined when a preset is evaluated; empty if none are."""
     return _JOIN_SIZES.get(name, ())
 
 
@@ -60,13 +60,13 @@ class Reproduction:
 
     evaluation: Evaluation
     joined: JoinedSummary | None
-    """The same on joined sentences, for presets that ask for it."""
+    """Scores on joined sentences, for presets with join sizes."""
     paths: dict[str, Path]
     seconds: float
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
-    """A signal stopped a training; the same command goes on with it."""
+    """A signal stopped a training; the same command resumes it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
@@ -78,44 +78,45 @@ def reproduce(
     out: Path,
     device_name: str,
     command: str,
-    report: Report,
+    progress: TranslationProgress,
     minutes: float | None = None,
     overrides: Sequence[str] = (),
     n_seeds: int = 1,
 ) -> Reproduction:
-    """Run the preset's experiment in `out`; what is there already, whole or in part, is reused.
+    """Run the preset's experiment in `out`; finished runs are reused, unfinished ones resumed.
 
     Args:
         preset: its name.
         out: folder of the runs and of the result.
         device_name: where to compute.
-        command: the one that makes the result again.
-        report: is told of the translation.
+        command: reproduces the result.
+        progress: called during translation.
         minutes: budget for each training in place of the preset's.
         overrides: settings of all models, as `KEY.PATH=VALUE`.
-        n_seeds: trainings of each model, which differ in their seeds alone: its own, and those that follow it. Every
-            model is trained once before any is trained again.
+        n_seeds: trainings of each model, with its own seed and the following ones. Every model is trained once before
+            the next seed starts.
 
-    Raises: ConfigError where `out` holds runs of other settings; Interrupted; whatever training raises.
+    Raises: ConfigError where `out` holds runs with other settings; Interrupted; the errors of training.
     """
     started = time.monotonic()
     trainings = _trainings(preset, out / "runs", minutes, overrides, n_seeds)
-    for one in trainings:
-        _train_once(one.config, one.run, device_name)
-    names = {one.run: one.model for one in trainings}
+    for training in trainings:
+        _train_once(training.config, training.run, device_name)
+    names = {training.run: training.model for training in trainings}
     settings = EvaluationSettings("test", DEFAULT_BINS, "source", beam_size=None, command=command, names=names)
-    evaluation = evaluate_runs([one.run for one in trainings], settings, choose_device(device_name), report)
+    runs = [training.run for training in trainings]
+    evaluation = evaluate_runs(runs, settings, choose_device(device_name), progress)
     paths = write_outputs(evaluation, out)
     joined = None
     if sizes := join_sizes(preset):
-        joined = evaluate_joined(evaluation, sizes, settings, report)
+        joined = evaluate_joined(evaluation, sizes, settings, progress)
         paths |= write_joined(joined, out)
     return Reproduction(evaluation, joined, paths, time.monotonic() - started)
 
 
 @dataclass(frozen=True)
 class _Training:
-    """One run that is to be there, and the name of its model."""
+    """One run of the experiment, and the name of its model."""
 
     run: Path
     model: str
@@ -128,7 +129,9 @@ def _trainings(
     """Every run in the order of training."""
     configs = {file.stem: _settings(file, minutes, overrides) for file in preset_files(preset)}
     first = [_Training(folder / name, config.name or name, config) for name, config in configs.items()]
-    further = [_of_seed(one, one.config.train.seed + more) for more in range(1, n_seeds) for one in first]
+    further = [
+        _of_seed(training, training.config.train.seed + more) for more in range(1, n_seeds) for training in first
+    ]
     return [*first, *further]
 
 
@@ -146,7 +149,7 @@ def _train_once(config: Config, run: Path, device_name: str) -> None:
     folder = RunFolder(run)
     if folder.finished:
         if folder.read_config() != config:
-            raise ConfigError(f"{run}: holds a run of other settings; choose another --out, or delete the folder")
+            raise ConfigError(f"{run}: holds a run with other settings; choose another --out, or delete the folder")
         return
     result = train(config, run, device_name, resume=folder.exists, observer=Pictures())
     if result.stopped_by is not None:

@@ -1,4 +1,4 @@
-"""Translations of any system, from plain files, to scores by sentence length. Nothing here needs torch."""
+"""Scores by sentence length of any system's translations in files, without torch"""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts
 
 @dataclass(frozen=True)
 class ScoredFiles:
-    """The files of one test set: what was translated, into what, and by whom."""
+    """The files of one test set: source, references and translations."""
 
     source: Path | None
-    """Needed only where its length makes the buckets."""
+    """Needed only where buckets are by its length."""
     references: tuple[Path, ...]
     systems: tuple[tuple[str | None, Path], ...]
-    """Translations; files with one name are outputs of one system, those without are called by their files."""
+    """Translations; files with the same name are outputs of one system, files without a name are systems."""
 
 
 @dataclass(frozen=True)
 class LengthSettings:
-    """What the length of a sentence is."""
+    """How the length of a sentence is counted."""
 
     of: LengthOf
     unit: LengthUnit
     subwords_model: Path | None = None
-    """The SentencePiece model that makes subwords."""
+    """The SentencePiece model for lengths in subwords."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ScoredTexts:
     references: Sequence[Sequence[str]]
     lengths: Lengths
     systems: Mapping[str, Sequence[tuple[str, Sequence[str]]]]
-    """By name: where each output of the system comes from, and its sentences."""
+    """By name, the file or other origin of each output of the system, and its sentences."""
 
 
 def score_files(files: ScoredFiles, lengths: LengthSettings, how: MeasureSettings, command: str) -> Summary:
@@ -77,7 +77,7 @@ def score_texts(texts: ScoredTexts, lengths: LengthSettings, how: MeasureSetting
 
 
 def _lengths(files: ScoredFiles, lengths: LengthSettings, reference: Sequence[str]) -> Lengths:
-    """The length of each sentence; of the source no more than that is kept in memory."""
+    """The length of each sentence; the source itself is not kept in memory."""
     if lengths.of == "reference":
         return sentence_lengths(reference, lengths.unit, lengths.subwords_model)
     if files.source is None:
@@ -111,11 +111,11 @@ def _groups(systems: Sequence[tuple[str | None, Path]]) -> dict[str, list[int]]:
     for place, (name, path) in enumerate(systems):
         own = stems[place] if stems.count(stems[place]) == 1 else str(path)
         if name is None and own in groups:
-            raise ConfigError(f"{path}: a system called {own} is there already; give it a name, as in NAME={path}")
+            raise ConfigError(f"{path}: another system is already called {own}; give it a name, as in NAME={path}")
         groups.setdefault(name or own, []).append(place)
     return groups
 
 
 def _stem(path: Path) -> str:
-    """The file's name without the ends that tell its form and not what is in it."""
+    """The file's name without suffixes of its format."""
     return path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".txt")

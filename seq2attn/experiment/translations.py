@@ -1,4 +1,4 @@
-"""What a run makes of some sentences, kept in its folder."""
+"""Translations of a split by a run, cached in the run's folder"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from seq2attn.decoding.translate import Translator
 from seq2attn.errors import disk_errors
 from seq2attn.runs.folder import TrainedRun
 
-Report = Callable[[str, int, int], object]
-"""Told a system's name, how many sentences it has translated, and of how many."""
+TranslationProgress = Callable[[str, int, int], object]
+"""Called with a system's name, the number of sentences it has translated, and their total."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class SplitText:
 
 
 def translations_of(
-    run: TrainedRun, name: str, beam_size: int | None, text: SplitText, report: Report
+    run: TrainedRun, name: str, beam_size: int | None, text: SplitText, progress: TranslationProgress
 ) -> tuple[str, ...]:
-    """The text translated by `run`, read from its folder where that was done before.
+    """The text translated by `run`, or read from its folder if it was translated before.
 
-    `beam_size`: none: the run's own. `report` is told of `name`.
+    `beam_size`: None: that of the run. `name`: what `progress` is called with.
 
-    Raises: DiskError where the translations cannot be kept.
+    Raises: DiskError where the translations cannot be saved.
     """
     search = run.config.decode
     if beam_size is not None:
@@ -56,7 +56,7 @@ def translations_of(
     def count(sentences: int) -> None:
         nonlocal finished
         finished += sentences
-        report(name, finished, total)
+        progress(name, finished, total)
 
     translations = Translator(run.model, run.subwords, search).translate(text.sources, count)
     with disk_errors(kept.parent):

@@ -1,8 +1,8 @@
-"""A trained transformer as a model of CTranslate2, which translates faster than any training framework.
+"""A trained transformer as a CTranslate2 model, for faster translation
 
-CTranslate2 describes a model by a specification, a tree of named weights; its own classes check and write it. What they
-expect: the projections of queries, keys and values as one matrix (of keys and values in cross-attention), positions as
-a table, and each normalisation with the sub-layer that it belongs to, before or after.
+CTranslate2 describes a model by a specification, a tree of named weights, which its own classes check and write. They
+expect the projections of queries, keys and values as one matrix (keys and values in cross-attention), positions as a
+table, and each normalisation with its sub-layer.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _NEVER = -1e4
 def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
     """Write the model of `run` with its vocabularies and subwords into the new folder `folder`, in float32.
 
-    Raises: RunError where the model is no transformer or has a part that CTranslate2 lacks, or the folder is there
-    already; MissingExtraError without CTranslate2; DiskError where the folder cannot be written.
+    Raises: RunError where the model is not a transformer or has a part that CTranslate2 lacks, or the folder exists;
+    MissingExtraError without CTranslate2; DiskError where the folder cannot be written.
     """
     config, model = run.config.model, run.model
     if not isinstance(config, TransformerConfig) or not isinstance(model, TransformerSeq2Seq):
@@ -45,7 +45,7 @@ def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
             "model.positions: rotary, sinusoidal, learned or none"
         )
     if folder.exists():
-        raise RunError(f"{folder}: is there already; name a new folder, or delete it")
+        raise RunError(f"{folder}: already exists; name a new folder, or delete it")
     specification = _specify(model, config, run.subwords)
 
     def write(draft: Path) -> None:
@@ -57,7 +57,7 @@ def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
 
 @torch.no_grad()
 def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Subwords) -> Any:
-    """The specification of `model`, checked and with weights that are shared kept once."""
+    """The specification of `model`, checked, with shared weights stored once."""
     try:
         from ctranslate2.specs import Activation, TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
     except ImportError as error:
@@ -105,7 +105,7 @@ def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Sub
 
 
 def _position_table(model: TransformerSeq2Seq, d_model: int) -> Tensor:
-    """(positions, d_model) what is added to the embeddings at each position, zeros where nothing is."""
+    """(positions, d_model) vectors added to the embeddings at each position; zeros without absolute positions."""
     length = model.max_target_len or _ENDLESS_POSITIONS
     table: Tensor = model.positions(model.output_weight.new_zeros(1, length, d_model))
     return table[0].contiguous()

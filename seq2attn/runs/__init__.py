@@ -1,1 +1,1 @@
-"""What a run folder holds: its paths and lock, checkpoints, scores, model card."""
+"""The run folder: paths, lock, checkpoints, scores, model card, listing"""

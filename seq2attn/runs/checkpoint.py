@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: written aside, synced, renamed, and checked by sha256 when read."""
+"""Checkpoints, written atomically and verified by SHA-256 when read"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MODEL, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """The trainable weights by name; shared ones stand once."""
+    """The trainable weights by name; shared weights appear once."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
@@ -42,7 +42,7 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> 
     if differing:
         first = differing[0]
         raise MismatchError(
-            f"{where}: its weights are of another model: {len(differing)} differ, first {first}, "
+            f"{where}: its weights belong to another model: {len(differing)} differ, first {first}, "
             f"{found.get(first, 'missing')} in the file and {shapes.get(first, 'missing')} in the model"
         )
     with torch.no_grad():
@@ -53,9 +53,9 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> 
 def save_checkpoint(
     folder: Path, weights: Mapping[str, Tensor], state: Mapping[str, Any] | None, about: Mapping[str, Any]
 ) -> None:
-    """Write weights, training state (none for a model that only translates) and `about` as the new `folder`.
+    """Write weights, training state (None for a model that only translates) and `about` as the new `folder`.
 
-    Raises: CheckpointError where the disk is full or cannot be written; a checkpoint of that name then stays as it was.
+    Raises: CheckpointError where the disk is full or not writable; an existing checkpoint of that name is unchanged.
     """
     aside = folder.with_name(f".{folder.name}.partial")
     try:
@@ -85,7 +85,7 @@ def save_checkpoint(
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Delete a checkpoint; a kill meanwhile leaves nothing that is named like one."""
+    """Delete a checkpoint. If the process is killed, nothing named like a checkpoint is left."""
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
@@ -93,7 +93,7 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint, after its files were compared with its manifest.
+    """The weights of a checkpoint, whose files are first verified against its manifest.
 
     Raises: CheckpointError.
     """
@@ -101,18 +101,18 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     try:
         return load_file(folder / _MODEL)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / _MODEL}: refused, it is no safetensors file ({error})") from error
+        raise CheckpointError(f"{folder / _MODEL}: refused, not a safetensors file ({error})") from error
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """The training state of a checkpoint; nothing but tensors and plain values is ever unpickled.
+    """The training state of a checkpoint; only tensors and plain values are ever unpickled.
 
     Raises: CheckpointError.
     """
     if _STATE not in read_manifest(folder)["files"]:
-        raise CheckpointError(f"{folder}: holds weights alone, no training state to go on from")
+        raise CheckpointError(f"{folder}: holds only weights, no training state to resume from")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write, before it refuses them
+        with warnings.catch_warnings(action="ignore"):  # about pickles not written by torch, which it then refuses
             state = torch.load(folder / _STATE, weights_only=True, map_location="cpu")
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise CheckpointError(f"{folder / _STATE}: refused, it holds more than tensors and plain values") from error
@@ -122,44 +122,45 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the checkpoint says of itself, after its files were compared with it.
+    """The manifest of a checkpoint, after its files were verified against it.
 
-    Raises: CheckpointError where a file is missing or is not the one that was written; MismatchError where another
-    version wrote it.
+    Raises: CheckpointError where a file is missing or damaged; MismatchError where another version wrote it.
     """
     manifest = read_about(folder)
     try:
         for name, digest in manifest["files"].items():
             if _digest(folder / name) != digest:
-                raise CheckpointError(f"{folder / name}: damaged, its sha256 is not the one in the manifest")
+                raise CheckpointError(f"{folder / name}: damaged, its sha256 differs from the manifest")
     except OSError as error:
-        raise CheckpointError(f"{folder}: not a whole checkpoint ({error})") from error
+        raise CheckpointError(f"{folder}: not a complete checkpoint ({error})") from error
     return manifest
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What the checkpoint says of itself, of weights that nobody reads.
+    """The manifest of a checkpoint, without verifying its files.
 
     Raises: CheckpointError where its manifest is missing or damaged; MismatchError where another version wrote it.
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
-            raise MismatchError(f"{folder}: format is {manifest['format']}; expected {FORMAT}, as this version writes")
-        # Those of the first versions have no checksum, and do not say what they were made for.
+            raise MismatchError(
+                f"{folder}: format is {manifest['format']}; expected {FORMAT}, the format of this version"
+            )
+        # Manifests of the first versions have neither `checksum` nor `made_for`.
         if {"checksum", "made_for"} & manifest.keys() and manifest["checksum"] != _checksum(manifest):
-            raise CheckpointError(f"{folder / _MANIFEST}: damaged, its checksum is not that of its content")
+            raise CheckpointError(f"{folder / _MANIFEST}: damaged, its checksum differs from its content")
         if not {_MODEL} <= manifest["files"].keys() <= {_MODEL, _STATE}:
             raise CheckpointError(f"{folder / _MANIFEST}: lists {', '.join(manifest['files']) or 'no file'}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{folder}: not a whole checkpoint ({error})") from error
+        raise CheckpointError(f"{folder}: not a complete checkpoint ({error})") from error
     return dict(manifest)
 
 
-def newest_whole(newest_first: Iterable[Path], tell: Callable[[str], object]) -> Path | None:
-    """The first of the checkpoints that is whole, None where there is none at all; `tell` hears of the damaged ones.
+def newest_intact(newest_first: Iterable[Path], warn: Callable[[str], object]) -> Path | None:
+    """The first intact checkpoint, None for no checkpoints; `warn` receives a line on damaged ones.
 
-    Raises: CheckpointError where all are damaged; MismatchError where one is of another version.
+    Raises: CheckpointError where all are damaged; MismatchError where one is from another version.
     """
     damage = ""
     for folder in newest_first:
@@ -171,27 +172,27 @@ def newest_whole(newest_first: Iterable[Path], tell: Callable[[str], object]) ->
             damage = str(error)
         else:
             if damage:
-                tell(f"{damage}; taking {folder.name} in its place")
+                warn(f"{damage}; using {folder.name} instead")
             return folder
     if damage:
-        raise CheckpointError(f"{damage}, and no other checkpoint is whole; train anew in another --run-dir")
+        raise CheckpointError(f"{damage}, and no other checkpoint is intact; train again in another --run-dir")
     return None
 
 
 def made_for(model: ModelConfig, subwords: Subwords) -> dict[str, Any]:
-    """The architecture and the vocabulary that weights belong to, as their checkpoint says it."""
+    """The architecture and the vocabulary of weights, as recorded in their checkpoint."""
     architecture = {f"model.{key}": value for key, value in model.model_dump(exclude={"dropout"}).items()}
     sizes = {"source_size": subwords.source_size, "target_size": subwords.target_size, "digest": subwords.digest}
     return architecture | {f"subwords.{key}": value for key, value in sizes.items()}
 
 
 def check_made_for(folder: Path, now: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a checkpoint that was made for what `now` describes.
+    """The manifest of a checkpoint, after checking that it belongs to the model that `now` describes.
 
     Raises: CheckpointError where it is damaged; MismatchError naming what differs.
     """
     manifest = read_manifest(folder)
-    # Where it does not say it, its weights are still compared by name and shape.
+    # Without this record, weights are still compared by name and shape.
     if "made_for" in manifest and (differing := differences(manifest["made_for"], now)):
         raise MismatchError(f"{folder}: belongs to another model: {', '.join(differing)}")
     return manifest
@@ -204,7 +205,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _reason(error: BaseException) -> BaseException:
-    """What the disk said; over a file that is open, torch puts a complaint of its own, about positions in it."""
+    """The OSError behind `error`, if any: torch raises its own error about file positions on top of it."""
     link: BaseException | None = error
     while link is not None and not isinstance(link, OSError):
         link = link.__context__

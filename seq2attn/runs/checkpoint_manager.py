@@ -1,4 +1,4 @@
-"""The checkpoints of a run in training: saved, found, averaged, and deleted when no longer needed."""
+"""The checkpoints of a run in training: saving, finding, averaging, deleting"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seq2attn.errors import CheckpointError, DiskError
 from seq2attn.runs.checkpoint import (
     load_weights,
-    newest_whole,
+    newest_intact,
     read_manifest,
     remove_checkpoint,
     save_checkpoint,
@@ -46,17 +46,17 @@ class CheckpointManager:
                 remove_checkpoint(self.folder.step(old))
 
     def save_final(self, model: nn.Module, about: Mapping[str, Any]) -> None:
-        """Write the weights that the finished run translates with; `about` goes into their manifest."""
+        """Write the final weights, which the run translates with; `about` is part of their manifest."""
         save_checkpoint(self.folder.final, weights_of(model), None, {**about, "made_for": self.made_for})
 
     def newest(self, warn: Callable[[str], object]) -> Path | None:
-        """The newest intact checkpoint, None where there is no checkpoint; `warn` receives a line on each damaged one.
+        """The newest intact checkpoint, None without any checkpoint; `warn` receives a line on damaged ones.
 
         Newer ones that are damaged are renamed, and partial ones that a killed process left are deleted.
 
         Raises: CheckpointError where all are damaged.
         """
-        found = newest_whole(self.folder.newest_first(), warn)
+        found = newest_intact(self.folder.newest_first(), warn)
         for step in self.folder.steps():
             if found is not None and step > int(found.name.removeprefix("step_")):
                 damaged = self.folder.step(step)

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, and how a trained model is read back from it."""
+"""The folder of a run: its paths, and loading a trained model from it"""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from seq2attn.data.subwords import Subwords
 from seq2attn.errors import ConfigError, RunError, disk_errors
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.runs.checkpoint import check_made_for, load_weights, made_for, newest_whole, set_weights
+from seq2attn.runs.checkpoint import check_made_for, load_weights, made_for, newest_intact, set_weights
 
 RUNS = Path("runs")
-"""Where runs lie that are given no other folder."""
+"""The default folder of runs."""
 _LISTED_RUNS = 3
 
 
@@ -35,9 +35,9 @@ class RunFolder:
 
     @classmethod
     def named(cls, name: str) -> RunFolder:
-        """The folder of a run that is given no other.
+        """The default folder of a run called `name`.
 
-        Raises: ConfigError where `name` is no name of a folder, but leads out of the folder of runs.
+        Raises: ConfigError where `name` is not a valid folder name inside the folder of runs.
         """
         if name in ("", ".", "..") or not set(name).isdisjoint("/\\\0"):
             raise ConfigError(f"name: {name!r} cannot name a folder in {RUNS}; give one with --run-dir")
@@ -45,7 +45,7 @@ class RunFolder:
 
     @property
     def config_file(self) -> Path:
-        """The resolved configuration; its presence makes the folder a run."""
+        """The resolved configuration; a folder that has it is a run."""
         return self.path / "config.yaml"
 
     @property
@@ -55,12 +55,12 @@ class RunFolder:
 
     @property
     def metrics_file(self) -> Path:
-        """One JSON object a line."""
+        """The metrics of the training, one JSON object for each line."""
         return self.path / "metrics.jsonl"
 
     @property
     def scores_file(self) -> Path:
-        """What evaluations found, for programs."""
+        """The scores of all evaluations, for programs."""
         return self.path / "scores.json"
 
     @property
@@ -70,12 +70,12 @@ class RunFolder:
 
     @property
     def log_file(self) -> Path:
-        """What the training told the terminal."""
+        """The messages of the training, as on the terminal."""
         return self.path / "log.txt"
 
     @property
     def tensorboard(self) -> Path:
-        """Event files."""
+        """The folder of event files."""
         return self.path / "tensorboard"
 
     @property
@@ -90,17 +90,17 @@ class RunFolder:
 
     @property
     def final(self) -> Path:
-        """The weights that the finished run translates with."""
+        """The checkpoint with the final weights of a finished run."""
         return self.checkpoints / "final"
 
     @property
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether the folder is a run."""
         return self.config_file.is_file()
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the training of the run is finished."""
         return self.final.is_dir()
 
     def step(self, step: int) -> Path:
@@ -113,13 +113,13 @@ class RunFolder:
         return sorted(int(name) for name in names if name.isdigit())
 
     def newest_first(self) -> list[Path]:
-        """The checkpoints that are there, the one to prefer first."""
+        """All checkpoints, the preferred one first."""
         return [self.final] * self.finished + [self.step(step) for step in reversed(self.steps())]
 
     def read_config(self) -> Config:
         """The resolved configuration.
 
-        Raises: RunError where the folder is not one of a run.
+        Raises: RunError where the folder is not a run.
         """
         if not self.exists:
             what = "has no config.yaml" if self.path.is_dir() else "does not exist"
@@ -127,24 +127,24 @@ class RunFolder:
         return load_config(self.config_file)
 
     def read_env(self) -> dict[str, Any]:
-        """Versions, device, seed, digests; empty where there is none."""
+        """Versions, device, seed, digests; empty if missing."""
         try:
             return dict(json.loads(self.env_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The figures of the training, a line for each report; a line that is cut short or damaged is left out."""
+        """The lines of `metrics.jsonl`, without truncated or damaged ones."""
         try:
             lines = self.metrics_file.read_bytes().splitlines()
         except OSError:
             return []
-        return [figures for line in lines if (figures := _figures(line)) is not None]
+        return [metrics for line in lines if (metrics := _metrics(line)) is not None]
 
     def make(self) -> None:
-        """Make the folder, which is not a run yet.
+        """Create the folder, which is not a run yet.
 
-        Raises: RunError where that cannot be.
+        Raises: DiskError where that is not possible.
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -155,82 +155,82 @@ class RunFolder:
             write_whole(self.config_file, dump_config(config).encode())
 
     def write_env(self, env: Mapping[str, Any]) -> None:
-        """Write what the run depends on beside its configuration."""
+        """Write what the run depends on in addition to its configuration."""
         with disk_errors(self.path):
             write_whole(self.env_file, (json.dumps(env, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def _figures(line: bytes) -> dict[str, float] | None:
-    """One line of metrics; None where it is none."""
+def _metrics(line: bytes) -> dict[str, float] | None:
+    """The metrics in one line; None where it is damaged."""
     try:
-        figures = json.loads(line)
+        metrics = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(figures, dict) or "step" not in figures:
+    if not isinstance(metrics, dict) or "step" not in metrics:
         return None
-    numbers = (isinstance(value, int | float) and math.isfinite(value) for value in figures.values())
-    return figures if all(numbers) else None
+    numbers = (isinstance(value, int | float) and math.isfinite(value) for value in metrics.values())
+    return metrics if all(numbers) else None
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run read back: everything that translation and evaluation need."""
+    """A loaded run: everything that translation and evaluation need."""
 
     folder: RunFolder
     config: Config
     subwords: Subwords
     model: Seq2Seq
     about: Mapping[str, Any]
-    """What its checkpoint says of itself: step, validation figures."""
+    """The manifest of its checkpoint: step, validation scores, digests."""
 
     @property
     def name(self) -> str:
-        """What the run is called in tables and figures."""
+        """The name of the run in tables and figures."""
         return self.config.name or self.folder.path.name
 
     @property
     def has_final_weights(self) -> bool:
-        """Whether these are the weights of a finished run, whose checkpoint tells how they were chosen."""
+        """Whether these are the final weights of a finished run."""
         return "weights" in self.about
 
 
 def _other_runs(path: Path) -> str:
-    """Which runs may be meant by `path`, which is none: those in it, or one beside it that is spelt alike."""
+    """A hint at the runs that `path`, which is not a run, may mean: those in it, or a sibling with a similar name."""
     inside = sorted(config.parent for pattern in ("*", "*/*") for config in path.glob(f"{pattern}/config.yaml"))
     if inside:
         more = f" and {len(inside) - _LISTED_RUNS} more" if len(inside) > _LISTED_RUNS else ""
         return f"runs in it: {', '.join(map(str, inside[:_LISTED_RUNS]))}{more}"
-    beside = [config.parent.name for config in path.parent.glob("*/config.yaml")]
-    for name in get_close_matches(path.name, beside, n=1):
+    siblings = [config.parent.name for config in path.parent.glob("*/config.yaml")]
+    for name in get_close_matches(path.name, siblings, n=1):
         return f"did you mean {path.parent / name}?"
-    return "`seq2attn train` makes one"
+    return "`seq2attn train` creates one"
 
 
 def load_run(path: Path, device: torch.device) -> TrainedRun:
-    """The run in `path`, with its final weights, or its newest ones while it is in training.
+    """The run in `path`, with its final weights, or with its newest ones if it is not finished.
 
-    A damaged checkpoint is told on stderr, and the newest whole one taken in its place.
+    A damaged checkpoint is reported on stderr, and the newest intact one is used instead.
 
     Raises: RunError, DataError, CheckpointError.
     """
     folder = RunFolder(path)
     config = folder.read_config()
     subwords = Subwords.load(path)
-    checkpoint = newest_whole(folder.newest_first(), lambda line: print(f"seq2attn: {line}", file=sys.stderr))
+    checkpoint = newest_intact(folder.newest_first(), lambda line: print(f"seq2attn: {line}", file=sys.stderr))
     if checkpoint is None:
-        go_on = f"seq2attn train {folder.config_file} --run-dir {path} --resume"
-        raise RunError(f"{path}: has no checkpoint yet; train on with `{go_on}`")
+        resume = f"seq2attn train {folder.config_file} --run-dir {path} --resume"
+        raise RunError(f"{path}: has no checkpoint yet; resume the training with `{resume}`")
     about = check_made_for(checkpoint, made_for(config.model, subwords))
-    with torch.random.fork_rng([]):  # the first weights are drawn, to be replaced at once
+    with torch.random.fork_rng([]):  # building draws initial weights, which are replaced at once
         model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     set_weights(model, load_weights(checkpoint), str(checkpoint))
     return TrainedRun(folder, config, subwords, model.to(device).eval(), about)
 
 
 def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedRun]:
-    """The runs in `paths` by name, an unfinished one marked as such.
+    """The runs in `paths` by name; unfinished runs are marked as such.
 
-    Where several share a name they are told apart by their seeds, or where that does not do it, by their folders.
+    Runs with the same name are distinguished by their seeds or, if the seeds are also the same, by their folders.
 
     Raises: RunError, DataError, CheckpointError.
     """

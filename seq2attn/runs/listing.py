@@ -1,4 +1,4 @@
-"""Runs listed and compared from what their folders hold; no model is loaded."""
+"""Listing and comparing runs by the files in their folders, without loading models"""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SPEED = "speed/target_tokens_per_second"
 
 @dataclass(frozen=True)
 class RunAccount:
-    """What is told of one run; None where its folder does not say it."""
+    """The facts about one run; None where its folder does not have them."""
 
     path: str
     name: str
     state: State
-    """Whether it came to its end, a process trains it now, or it waits for `--resume`."""
+    """Whether it is finished, a process is training it now, or `--resume` can continue it."""
     kind: str
     attention: str
     corpus: str
@@ -40,19 +40,19 @@ class RunAccount:
     machine: str | None
     parameters: int | None
     steps: int
-    """Of the newest report or checkpoint; a training that goes on, or was killed, may be further."""
+    """Of the newest line of metrics or checkpoint; a running or killed training may be further."""
     minutes: float | None
-    """Of training, validation included; known of finished runs."""
+    """Of training, validation included; only for finished runs."""
     tokens_per_second: float | None
-    """Target tokens in training, the median of what was measured on the way."""
+    """Target tokens in training, the median over the run."""
     loss: float | None
-    """Of validation, in nats for a target token: of the final weights, before the end that of the last validation."""
+    """Validation loss in nats per target token, of the final weights or, before the end, of the last validation."""
     bleu: float | None
-    """Of validation sentences translated greedily, likewise."""
+    """BLEU of greedy translations of validation sentences, likewise."""
     test_score: KeptScore | None
-    """The newest BLEU on the test sentences, where the run was evaluated."""
+    """The newest BLEU on the test sentences, if the run was evaluated."""
     trained: datetime
-    """When its training last told something."""
+    """When its training last wrote to the log."""
     size_bytes: int
     settings: Mapping[str, object]
     """Every setting by its dotted key."""
@@ -60,7 +60,7 @@ class RunAccount:
 
 @dataclass(frozen=True)
 class BrokenRun:
-    """The folder of a run that cannot be read, and why."""
+    """A run folder that cannot be read, and the reason."""
 
     path: str
     reason: str
@@ -79,9 +79,9 @@ class RunList:
 
 
 def list_runs(folder: Path) -> RunList:
-    """The runs in `folder`, however deep, or that one run.
+    """The runs in `folder` at any depth, or the run that it is.
 
-    Raises: RunError where there is none.
+    Raises: RunError where no run is found.
     """
     require_folder(folder)
     runs, broken = [], []
@@ -93,26 +93,26 @@ def list_runs(folder: Path) -> RunList:
         except OSError as error:
             broken.append(BrokenRun(str(path), f"{error.filename}: cannot be read ({error.strerror})"))
     if not runs and not broken:
-        raise RunError(f"{folder}: no run in it; `seq2attn train` makes one")
+        raise RunError(f"{folder}: contains no run; `seq2attn train` creates one")
     return RunList(tuple(sorted(runs, key=lambda run: run.trained, reverse=True)), tuple(broken))
 
 
 def require_folder(runs: Path) -> None:
-    """Raises: RunError where there is no folder `runs`."""
+    """Raises: RunError where `runs` is not a folder."""
     if not runs.is_dir():
-        raise RunError(f"{runs}: no such folder; expected one with runs in it, which `seq2attn train` makes")
+        raise RunError(f"{runs}: no such folder; expected a folder of runs, which `seq2attn train` creates")
 
 
 def read_account(path: Path) -> RunAccount:
-    """What the run in `path` tells.
+    """The facts about the run in `path`.
 
-    Raises: RunError where it is none; ConfigError, CheckpointError where it is damaged.
+    Raises: RunError where it is not a run; ConfigError, CheckpointError where it is damaged.
     """
     folder = RunFolder(path)
     config, env, metrics = folder.read_config(), folder.read_env(), folder.read_metrics()
     final = read_about(folder.final) if folder.finished else {}
-    speeds = [figures[_SPEED] for figures in metrics if _SPEED in figures]
-    told = folder.log_file if folder.log_file.exists() else folder.config_file
+    speeds = [line[_SPEED] for line in metrics if _SPEED in line]
+    newest = folder.log_file if folder.log_file.exists() else folder.config_file
     facts = {
         "path": str(path),
         "name": config.name or path.name,
@@ -123,14 +123,14 @@ def read_account(path: Path) -> RunAccount:
         "corpus_digest": env.get("corpus_digest"),
         "machine": env.get("machine"),
         "parameters": env.get("parameters"),
-        # A training that was stopped wrote a checkpoint after its last report.
-        "steps": max([0, *(int(figures["step"]) for figures in metrics), *folder.steps()]),
+        # A stopped training writes a checkpoint after its last line of metrics.
+        "steps": max([0, *(int(line["step"]) for line in metrics), *folder.steps()]),
         "minutes": final["seconds"] / 60 if "seconds" in final else None,
         "tokens_per_second": median(speeds) if speeds else None,
-        "loss": _figure(final, metrics, "loss"),
-        "bleu": _figure(final, metrics, "bleu"),
+        "loss": _validation_score(final, metrics, "loss"),
+        "bleu": _validation_score(final, metrics, "bleu"),
         "test_score": _test_score(folder),
-        "trained": datetime.fromtimestamp(int(told.stat().st_mtime), UTC),
+        "trained": datetime.fromtimestamp(int(newest.stat().st_mtime), UTC),
         "size_bytes": _size_bytes(path),
         "settings": flat_settings(config),
     }
@@ -138,11 +138,11 @@ def read_account(path: Path) -> RunAccount:
         return _ACCOUNT.validate_python(facts)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise RunError(f"{folder.env_file}: {first['loc'][0]}: {first['msg']}; it was changed by hand") from error
+        raise RunError(f"{folder.env_file}: {first['loc'][0]}: {first['msg']}; the file was changed by hand") from error
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
-    """Folders with what a training leaves, an incomplete one too; nothing is looked for within them."""
+    """Folders with files of a training, also incomplete ones; folders within them are not searched."""
     for place, folders, files in os.walk(folder):
         if {"config.yaml", "metrics.jsonl"} & set(files) or "checkpoints" in folders:
             folders.clear()
@@ -150,7 +150,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
 
 
-def _figure(final: Mapping[str, Any], metrics: Sequence[Mapping[str, float]], name: str) -> float | None:
+def _validation_score(final: Mapping[str, Any], metrics: Sequence[Mapping[str, float]], name: str) -> float | None:
     if final:
         return final.get(f"validation_{name}")
     return next((line[key] for line in reversed(metrics) if (key := f"{name}/validation") in line), None)
@@ -162,7 +162,7 @@ def _test_score(folder: RunFolder) -> KeptScore | None:
 
 
 def _size_bytes(path: Path) -> int:
-    """The bytes of all files in `path`; a training may take one away meanwhile."""
+    """The bytes of all files in `path`; a running training may delete some of them meanwhile."""
     size = 0
     for place, _, files in os.walk(path):
         for name in files:
@@ -176,13 +176,13 @@ _ACCOUNT = TypeAdapter(RunAccount)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several runs, the first of which the others are held against."""
+    """Several runs, compared with the first."""
 
     runs: tuple[RunAccount, ...]
     settings: tuple[DifferingSetting, ...]
-    """Those that are not the same in all runs."""
+    """The settings that differ between runs."""
     notes: tuple[str, ...]
-    """What the figures must be read with."""
+    """Warnings about numbers that cannot be compared."""
 
     def to_json(self) -> str:
         """Everything as indented JSON."""
@@ -190,12 +190,13 @@ class Comparison:
 
 
 def compare_runs(paths: Sequence[Path]) -> Comparison:
-    """The runs in `paths` beside each other, in their order.
+    """The runs in `paths`, compared in this order.
 
-    Raises: RunError where there are fewer than two, or one is none; ConfigError, CheckpointError where one is damaged.
+    Raises: RunError for fewer than two paths or a path that is not a run; ConfigError, CheckpointError where a run is
+    damaged.
     """
     if len(paths) < 2:
-        raise RunError(f"{paths[0]}: one run; expected two or more to compare (`seq2attn runs` lists them)")
+        raise RunError(f"{paths[0]}: only one run; expected two or more to compare (`seq2attn runs` lists them)")
     runs = tuple(map(read_account, paths))
     return Comparison(runs, tuple(differing_settings([run.settings for run in runs])), tuple(_notes(runs)))
 
@@ -209,8 +210,8 @@ def _notes(runs: Sequence[RunAccount]) -> list[str]:
     if len({run.corpus_digest for run in runs}) > 1:
         notes.append("not trained on the same text: loss and BLEU cannot be compared")
     if len({run.machine for run in runs}) > 1:
-        notes.append("not trained on the same machine: tokens/s and minutes say little")
+        notes.append("not trained on the same machine: tokens/s and minutes are not comparable")
     scores = [run.test_score for run in runs if run.test_score is not None]
     if len({(score.beam_size, score.signature, score.sentences) for score in scores}) > 1:
-        notes.append("not evaluated alike on the test sentences: their BLEU cannot be compared")
+        notes.append("test sentences evaluated with different settings: their BLEU cannot be compared")
     return notes

@@ -1,4 +1,4 @@
-"""The lock of a run folder: one process trains in it at a time, and the system frees the lock however that one ends."""
+"""The lock of a run folder, which lets only one process train in it"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from filelock import lock_descriptor
 from seq2attn.errors import RunError, disk_errors
 
 _FILE = ".lock"
-# Asking whether a run is locked locks it for an instant. A second try tells that from a training.
+# Checking whether a run is locked locks it for an instant. Further tries distinguish this from a training.
 _TRIES, _SECONDS_BETWEEN_TRIES = 3, 0.01
 # Windows locks the first byte of the file and lets no other process read it, so the owner is written behind it.
 _LOCKED_BYTE = " "
@@ -44,7 +44,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains in `folder` now. Nothing is created, and reading rights suffice."""
+    """Whether a process trains in `folder` now. Creates nothing, and needs only read permission."""
     # Some network file systems lock only files that are open for writing.
     for flags in (os.O_RDWR, os.O_RDONLY):
         try:

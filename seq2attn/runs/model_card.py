@@ -1,7 +1,7 @@
-"""The model card of a run, `README.md` in its folder: what the model is, what it was made of, and what it is good for.
+"""The model card of a run, `README.md` in its folder
 
-It is written anew from what the folder holds, so that nothing in it is kept twice: when a training begins and ends, and
-when the run is evaluated. In outline it follows Mitchell et al. 2019, "Model Cards for Model Reporting".
+It is generated from the other files of the folder when a training starts and ends, and after each evaluation. Its
+outline follows Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class _Facts:
     folder: RunFolder
     config: Config
     env: Mapping[str, Any]
-    """As `RunFolder.read_env` gives it."""
+    """As `RunFolder.read_env` returns it."""
     final: Mapping[str, Any] | None
-    """What the final weights say of themselves; None while there are none."""
+    """The manifest of the final weights; None until the training is finished."""
     scores: list[KeptScore]
 
 
 def write_card(folder: RunFolder) -> None:
-    """Write the card of the run in `folder`, where it differs from the one that is there.
+    """Write the card of the run in `folder`, if it has changed.
 
-    Raises: CheckpointError where the final weights are damaged; DiskError where it cannot be written.
+    Raises: CheckpointError where the final weights are damaged; DiskError where the card cannot be written.
     """
     final = read_manifest(folder.final) if folder.finished else None
     card = to_markdown(_blocks(_Facts(folder, folder.read_config(), folder.read_env(), final, read_scores(folder))))
@@ -63,10 +63,10 @@ def _blocks(facts: _Facts) -> list[Block]:
         _training(facts),
         Heading("Scores", 2),
         *_scores(facts),
-        Heading("Intended use, and limits", 2),
+        Heading("Intended use and limits", 2),
         *_use(facts),
-        Heading("Make it again", 2),
-        *_again(facts),
+        Heading("How to reproduce it", 2),
+        *_reproduction(facts),
     ]
 
 
@@ -77,9 +77,7 @@ def _introduction(facts: _Facts) -> list[Block]:
     made = f"translates from {source} to {target}, trained by seq2attn {version} on {_corpus_name(facts)}"
     blocks: list[Block] = [Paragraph(f"{what} that {made}.")]
     if facts.final is None:
-        blocks.append(
-            Paragraph("Its training had not ended when this was written; this page is written again when it has.")
-        )
+        blocks.append(Paragraph("The training is not finished yet. This page is updated when it is."))
     return blocks
 
 
@@ -100,7 +98,7 @@ def _data(facts: _Facts) -> list[Block]:
     data, name = facts.config.data, str(facts.env.get("corpus", OWN))
     if name == OWN:
         files = {split: _in_yaml(getattr(data, split)) for split in ("train", "validation", "test")}
-        rows = {**files, "licence": "that of the files, which this program does not know"}
+        rows = {**files, "licence": "that of the files, which is unknown here"}
     else:
         rows = {"corpus": name, **describe_origin(name)}
     rows["sha256 of the pairs after cleaning"] = str(facts.env.get("corpus_digest", "–"))
@@ -118,15 +116,15 @@ def _training(facts: _Facts) -> Table:
     rows = {
         "budget": ", ".join(f"{key} {limit:g}" for key, limit in limits.items()),
         "seed": str(train.seed),
-        "tokens in a batch, at most": f"{train.batch_tokens:,}",
-        "peak of the learning rate": f"{train.learning_rate:g}",
+        "maximum tokens per batch": f"{train.batch_tokens:,}",
+        "peak learning rate": f"{train.learning_rate:g}",
         "machine": str(facts.env.get("machine", "–")),
     }
     if (final := facts.final) is not None:
         rows |= {
-            "updates made": f"{final['step']:,}",
-            "target tokens read": f"{final['target_tokens']:,}",
-            "minutes, validation included": f"{final['seconds'] / 60:.1f}",
+            "updates": f"{final['step']:,}",
+            "target tokens": f"{final['target_tokens']:,}",
+            "minutes, including validation": f"{final['seconds'] / 60:.1f}",
             "final weights": str(final["weights"]),
         }
     return Table(("training", ""), tuple(rows.items()), numeric=False)
@@ -149,19 +147,19 @@ def _scores(facts: _Facts) -> list[Block]:
         blocks.append(Table(("score", "of", "value", "signature"), tuple(rows), numeric=False))
     if facts.scores:
         blocks.append(
-            Paragraph("Intervals hold 95 % of bootstrap resamples of the sentences; they say nothing of other seeds.")
+            Paragraph("Intervals contain 95 % of bootstrap resamples of the sentences; they do not cover other seeds.")
         )
     else:
         blocks += [
-            Paragraph("Not evaluated on the test sentences yet. This does it, and writes the scores here:"),
+            Paragraph("Not evaluated on the test sentences yet. This command evaluates it and adds the scores here:"),
             Code(shlex.join(["seq2attn", "eval", str(facts.folder.path), "--by-length"])),
         ]
     return blocks
 
 
 def _validation_rows(facts: _Facts, final: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Loss and greedy BLEU of the final weights, as the training saw them."""
-    rows = [("loss, nats a target token", "validation, all sentences", f"{final['validation_loss']:.3f}", "–")]
+    """Validation loss and greedy BLEU of the final weights, as measured in training."""
+    rows = [("loss, nats per target token", "validation, all sentences", f"{final['validation_loss']:.3f}", "–")]
     if final["validation_bleu"] is not None:
         signature = Bleu(tokenizer_for(str(facts.env.get("target_language", "")))).signature()
         of = f"validation, up to {facts.config.train.validation_sentences:,} sentences"
@@ -174,32 +172,32 @@ def _use(facts: _Facts) -> list[Block]:
     cap = (
         ""
         if data.max_source_words is None
-        else f" It was trained on sentences of at most {data.max_source_words} words and is worse beyond."
+        else f" It was trained on sentences of at most {data.max_source_words} words and is worse on longer ones."
     )
     return [
         Paragraph(
-            "Made to be compared with other models on the same text: how translation quality depends on the length of "
-            "the sentence and on attention. It is no translator to rely on, and least of all where a mistake does harm."
+            "This model is meant for comparison with others on the same text: how translation quality depends on "
+            "sentence length and on attention. Do not rely on its translations, least of all where a mistake does harm."
         ),
         Paragraph(
-            f"It knows the text of {_corpus_name(facts)} and nothing else: its words, style, errors and bias. "
-            "Its scores say little about other text. It can leave out, repeat and invent, in fluent sentences, and the "
-            f"more so the longer the source is.{cap}"
+            f"It has learned only from {_corpus_name(facts)}, including the style, errors and bias of this text. "
+            "Its scores say little about other text. It can omit, repeat and invent content in fluent sentences, more "
+            f"often so for long sources.{cap}"
         ),
         Paragraph(
-            "One training with one seed: another seed gives another score. Nobody has read its translations for bias, "
-            "offence or private data. Whoever hands it on has to heed the licence of its data."
+            "It is one training with one seed; another seed gives another score. Its translations have not been "
+            "checked for bias, offence or private data. To share it, follow the licence of its data."
         ),
     ]
 
 
-def _again(facts: _Facts) -> list[Block]:
+def _reproduction(facts: _Facts) -> list[Block]:
     path, env = facts.folder.path, facts.env
     command = ["seq2attn", "train", str(facts.folder.config_file), "--run-dir", f"{path}-again"]
     same = (
-        "A budget in minutes buys as many updates as the machine is fast: the numbers will differ."
+        "With a budget in minutes, the number of updates depends on the machine, so the scores will differ."
         if facts.config.train.max_minutes is not None
-        else "On the same machine, with as many threads, it gives the same bits."
+        else "On the same machine with as many threads, the result is identical bit for bit."
     )
     return [
         Code(shlex.join(command)),
@@ -213,5 +211,5 @@ def _corpus_name(facts: _Facts) -> str:
 
 
 def _in_yaml(value: object) -> str:
-    """A setting as YAML shows it."""
+    """A setting in YAML's notation."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The scores of a finished run, kept in its folder: `scores.json`, to which every evaluation adds."""
+"""The scores of a finished run, `scores.json` in its folder"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seq2attn.runs.folder import RunFolder
 
 
 class _Subject(NamedTuple):
-    """What a score is of; a run keeps the newest of each."""
+    """Identifies a score; a run keeps the newest for each subject."""
 
     metric: str
     split: str
@@ -32,16 +32,16 @@ class KeptScore:
     sentences: int
     value: float
     low: float | None
-    """End of the 95 % interval, and so is `high`; None where none is claimed."""
+    """Lower end of the 95 % interval; None, like `high`, without an interval."""
     high: float | None
     signature: str
-    """SacreBLEU's."""
+    """SacreBLEU's signature."""
     command: str
-    """The command that scored it."""
+    """The command that computed it."""
 
     @property
     def subject(self) -> _Subject:
-        """What the score is of."""
+        """Metric, split and beam size."""
         return _Subject(self.metric, self.split, self.beam_size)
 
 
@@ -49,7 +49,7 @@ _SCORES = TypeAdapter(list[KeptScore])
 
 
 def read_scores(folder: RunFolder) -> list[KeptScore]:
-    """The scores that are kept, in the order in which they first came; none where no evaluation has left any."""
+    """The saved scores, oldest subject first; empty before the first evaluation."""
     try:
         return _SCORES.validate_json(folder.scores_file.read_bytes())
     except (OSError, ValidationError):
@@ -57,7 +57,7 @@ def read_scores(folder: RunFolder) -> list[KeptScore]:
 
 
 def keep_scores(folder: RunFolder, scores: Iterable[KeptScore]) -> None:
-    """Add `scores` to those that are kept, in place of older ones of the same.
+    """Save `scores`, replacing older ones of the same subjects.
 
     Raises: DiskError where they cannot be written.
     """

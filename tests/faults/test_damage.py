@@ -63,7 +63,7 @@ def resume(run: RunFolder, *options: str) -> Any:
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_the_newest_whole_checkpoint_is_taken(
+def test_the_newest_intact_checkpoint_is_used(
     damage: str, file: str, config: Config, whole: Path, run: RunFolder, fault: Fault
 ) -> None:
     with fault():
@@ -71,7 +71,7 @@ def test_the_newest_whole_checkpoint_is_taken(
             DAMAGES[damage](run.step(step) / file)
         done = resume(run)
         assert done.code == 0, done.stderr
-        assert "taking step_7 in its place" in done.stderr
+        assert "using step_7 instead" in done.stderr
         assert "step_9" in done.stderr
         assert "resumes after step 7" in done.stderr
         assert {"step_9.damaged", "step_12.damaged"} <= {path.name for path in run.checkpoints.iterdir()}
@@ -91,7 +91,7 @@ def test_none_is_left(damage: str, run: RunFolder, fault: Fault) -> None:
             DAMAGES[damage](run.step(step) / "model.safetensors")
         for done in (resume(run), call("translate", run.path, write(run.path / "text", "ba\n"))):
             assert done.code == 1
-            assert "no other checkpoint is whole; train anew in another --run-dir" in done.complaint
+            assert "no other checkpoint is intact; train again in another --run-dir" in done.complaint
 
 
 def test_a_best_checkpoint_that_is_damaged_is_left_out_of_the_final_weights(run: RunFolder, fault: Fault) -> None:
@@ -110,7 +110,7 @@ def test_damaged_final_weights_are_reported_and_the_newest_used(whole: Path, tmp
         done = call("translate", run.path, write(tmp_path / "text", "ba be\n"))
         assert (done.code, done.stdout.count("\n")) == (0, 1)
         assert "final/model.safetensors: damaged" in done.stderr
-        assert "taking step_12 in its place" in done.stderr
+        assert "using step_12 instead" in done.stderr
         scored = call("eval", run.path)
         assert scored.code == 0, scored.stderr
 
