@@ -2,7 +2,7 @@
 # The benchmark of a GPU and the preset `full` on it, in about nine minutes; JSON and figures land in one folder.
 #
 #   scripts/bench_gpu.sh [FOLDER]             results/gpu by default
-#   WHEELS=wheels scripts/bench_gpu.sh        no index at hand: installs from these wheels, beside the PyTorch that is there
+#   WHEELS=wheels scripts/bench_gpu.sh        no index at hand: installs from these wheels, next to the installed PyTorch
 #
 # The corpus must have been fetched (`seq2attn data fetch bible-fr-en`) where there is no network.
 # A rehearsal without a GPU: DEVICE=cpu PRESET=smoke BENCH_SECONDS=1 LENGTHS=10,20 MINUTES=0.02 scripts/bench_gpu.sh

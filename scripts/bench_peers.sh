@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Speed beside JoeyNMT, Marian in Hugging Face transformers, and CTranslate2: all in turn, on the same batches.
+# Speed compared with JoeyNMT, Marian in Hugging Face transformers, and CTranslate2: all in turn, on the same batches.
 # Makes an environment for the peers in .peers (another folder: PEERS=/path); the first time this needs a package index.
 #
 #   scripts/bench_peers.sh                             both models, training and translation, about half an hour

@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: goes to the project's root and makes .venv there, with the package in it.
+# Sourced by the other scripts: goes to the project's root and makes .venv there, with the package in it.
 # Usage: source scripts/venv.sh [EXTRAS], where EXTRAS is such as `test`.
 # An existing .venv is reused; pip runs again only when pyproject.toml or constraints.txt has changed.
 

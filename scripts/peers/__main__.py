@@ -1,4 +1,4 @@
-"""Speed of seq2attn beside its peers, the tools in turn on the same batches; `scripts/bench_peers.sh` starts it."""
+"""Speed of seq2attn and its peers, the tools in turn on the same batches; `scripts/bench_peers.sh` starts it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write peers.json into this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Measure training and translation of seq2attn beside JoeyNMT, Marian and CTranslate2, in turn."""
+    """Measure training and translation of seq2attn, JoeyNMT, Marian and CTranslate2, in turn."""
     torch.set_num_threads(threads or torch.get_num_threads())
     effort = Effort(updates, sentences, batch_sentences, seconds, torch.get_num_threads())
     name, text = read_text(made_up)

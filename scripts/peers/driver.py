@@ -23,7 +23,7 @@ _END_SECONDS = 10.0
 
 
 class DriverError(Seq2AttnError):
-    """A driver that ended before it was told to."""
+    """A driver that ended too early."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What every driver has in common: it reads an assignment from a file and does rounds of work when told to.
+"""What every driver has in common: it reads an assignment from a file and does rounds of work on request.
 
 A driver is a process of the tool under measurement. On standard output it writes one JSON line when it is ready and one
 for each round, on standard input it reads the name of the work to do, and it ends where that ends. Only the standard
