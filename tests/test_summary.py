@@ -120,7 +120,7 @@ def test_terminal_table_of_three_systems_fits_80_columns() -> None:
 def test_the_terminal_table_says_what_its_signs_mean() -> None:
     console = Console(width=80, file=io.StringIO(), record=True)
     console.print(terminal_table(a_summary(ATTENTION)))
-    assert "×: length against the reference" in " ".join(console.export_text().split())
+    assert "×: length relative to the reference" in " ".join(console.export_text().split())
 
 
 def test_a_single_bucket_is_not_listed_twice() -> None:
