@@ -16,8 +16,7 @@ from seq2attn.benchmark import growth, machine, speed
 from seq2attn.benchmark.growth import Growth, measure_growth
 from seq2attn.benchmark.machine import Spread, alternate
 from seq2attn.benchmark.speed import Bench, Effort, measure_speed
-from seq2attn.benchmark.step_cost import measure_steps, measure_steps_here
-from seq2attn.benchmark.subject import Subject
+from seq2attn.benchmark.subject import Subject, measure_steps, measure_steps_here
 from seq2attn.benchmark.tables import draw_growth, growth_table, speed_tables
 from seq2attn.benchmark.workload import Workload, make_up_text
 from seq2attn.config.load import load_config

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.score_tables import print_scores
+from seq2attn.cli.output import print_scores, translation_progress
 from tests.evaluation_samples import ATTENTION, a_summary
 
 SIGNATURE = "nrefs:1|bs:10000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from seq2attn.cli.score_tables import print_scores
+from seq2attn.cli.output import print_scores
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.terminal import FEWEST_COLUMNS, terminal_plot
 from seq2attn.style import LINE_STYLES, SIGNS

@@ -16,7 +16,7 @@ from scripts.peers.measure import Environments, measure_model
 from scripts.peers.ratios import Comparison
 from seq2attn.benchmark.machine import Setting
 from seq2attn.benchmark.workload import Workload
-from seq2attn.cli.progress import Report, named_progress, results_console
+from seq2attn.cli.output import Report, named_progress, results_console
 from seq2attn.errors import Seq2AttnError, disk_errors
 
 

@@ -11,7 +11,7 @@ import torch
 
 from seq2attn.benchmark.machine import Audience, Setting, Spread, alternate
 from seq2attn.benchmark.speed import use_threads
-from seq2attn.benchmark.step_cost import StepCost, measure_steps, measure_steps_here
+from seq2attn.benchmark.subject import StepCost, measure_steps, measure_steps_here
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError
 

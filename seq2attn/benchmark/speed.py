@@ -22,8 +22,7 @@ from seq2attn.benchmark.machine import (
     start_help,
     start_training,
 )
-from seq2attn.benchmark.step_cost import measure_steps
-from seq2attn.benchmark.subject import WORKS, Subject, Work, lengths_of
+from seq2attn.benchmark.subject import WORKS, Subject, Work, lengths_of, measure_steps
 from seq2attn.benchmark.workload import Workload, make_up_text
 from seq2attn.config.schema import Config, SubwordsConfig, TrainConfig
 from seq2attn.errors import ConfigError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2attn.cli.options import Device, DeviceOption, JsonOption, OverridesOption
-from seq2attn.cli.progress import ReportProgress, named_progress, results_console
+from seq2attn.cli.output import ReportProgress, named_progress, results_console
 
 if TYPE_CHECKING:
     from seq2attn.benchmark.growth import Growth

@@ -29,8 +29,7 @@ from seq2attn.cli.options import (
     parse_join_sizes,
     parse_system,
 )
-from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.score_tables import print_joined, print_scores
+from seq2attn.cli.output import print_joined, print_scores, translation_progress
 
 
 class Split(StrEnum):

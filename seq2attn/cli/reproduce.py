@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from seq2attn.cli.options import Device, DeviceOption, OverridesOption
-from seq2attn.cli.progress import translation_progress
-from seq2attn.cli.score_tables import print_joined, print_scores, print_verdict
+from seq2attn.cli.output import print_joined, print_scores, print_verdict, translation_progress
 
 
 def reproduce(

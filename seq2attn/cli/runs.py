@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2attn.cli.options import JsonOption
-from seq2attn.cli.progress import results_console
+from seq2attn.cli.output import results_console
 
 if TYPE_CHECKING:
     import rich.table

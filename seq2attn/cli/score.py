@@ -24,7 +24,7 @@ from seq2attn.cli.options import (
     further_metrics,
     parse_system,
 )
-from seq2attn.cli.score_tables import print_scores
+from seq2attn.cli.output import print_scores
 
 
 def score(

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from seq2attn.cli.options import Device, DeviceOption
-from seq2attn.cli.progress import line_progress
+from seq2attn.cli.output import line_progress
 
 
 def translate(
