@@ -56,7 +56,7 @@ def test_memory_that_holds_no_pair_changes_nothing() -> None:
     model = make_model(MODELS["fixed_gru"])
     before = [parameter.clone() for parameter in model.parameters()]
     Narrow(model, most_pairs=0)
-    with pytest.raises(FailedUpdateError, match="update 5: memory does not suffice even for single pairs"):
+    with pytest.raises(FailedUpdateError, match="update 5: out of memory even for single pairs"):
         update_weights(model, build_optimizer(model, SETTINGS), [BATCH], SETTINGS, 5, 0.01)
     assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
     assert all(parameter.grad is None for parameter in model.parameters())

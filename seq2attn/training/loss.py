@@ -30,9 +30,9 @@ def cross_entropy_sum(model: Seq2Seq, hidden: Tensor, target_output: Tensor, lab
 def cross_entropy_sums(
     model: Seq2Seq, hidden: Tensor, target_output: Tensor, label_smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """What `cross_entropy_sum` gives, to be trained on, and beside it the same without label smoothing.
+    """The loss to train on (`cross_entropy_sum`), and the loss without label smoothing.
 
-    The second falls out on the way to the first and has no gradient; its mean is the logarithm of the perplexity.
+    The second is a by-product of the first and has no gradient; its mean is the logarithm of the perplexity.
     """
     apply: Callable[..., tuple[Tensor, Tensor]] = _FusedCrossEntropy.apply
     return apply(hidden.flatten(0, 1), model.output_weight, model.output_bias, target_output.flatten(), label_smoothing)

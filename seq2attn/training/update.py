@@ -80,7 +80,7 @@ def update_weights(
 ) -> Update:
     """Update the weights with the gradient of the loss, averaged over all target tokens of `batches`.
 
-    Where memory does not suffice, the batches are halved until they fit; the gradient is the same.
+    Where memory runs out, the batches are halved until they fit; the gradient is the same.
 
     Raises: FailedUpdateError where the loss or the gradient is not finite, or memory does not hold a single pair.
     """
@@ -90,7 +90,7 @@ def update_weights(
         optimizer.zero_grad(set_to_none=True)  # they hold the sum of an unknown part of the batches
         if agreement.anywhere(own is None and all(len(part.source_ids) == 1 for part in parts)):
             raise FailedUpdateError(
-                f"update {step}: memory does not suffice even for single pairs; free some, or set data.max_source_words"
+                f"update {step}: out of memory even for single pairs; free some, or set data.max_source_words"
             )
         parts = [half for part in parts for half in (part.halves() if len(part.source_ids) > 1 else (part,))]
         was_split = True
@@ -113,7 +113,7 @@ def update_weights(
 def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], tokens: int, settings: TrainConfig) -> Losses | None:
     """Add the gradients of the loss of `batches`, their sum divided by `tokens`, to those of `model`.
 
-    Returns: that loss; None where memory does not suffice.
+    Returns: that loss; None where memory runs out.
     """
     device = batches[0].source_ids.device
     total = torch.zeros(2, device=device)
