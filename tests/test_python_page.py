@@ -13,7 +13,7 @@ import pytest
 import seq2attn
 import seq2attn.api.runs
 from seq2attn.config.load import dump_config, load_config
-from tests.command_line import RNN_ATTENTION, write
+from tests.command_line import RNN_ATTENTION, call, write
 from tests.pages import ROOT, blocks, read
 
 PAGE = ROOT / "docs" / "python.md"
@@ -87,6 +87,7 @@ def test_the_notebook_shows_attention_and_the_curve(
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("SEQ2ATTN_DATA", str(data_folder))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert call("data", "fetch", "synthetic").code == 0
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
