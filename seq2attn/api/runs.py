@@ -33,7 +33,7 @@ from seq2attn.training.train import train as run_training
 RunLike: TypeAlias = "Run | str | Path"
 Overrides: TypeAlias = Mapping[str, object] | Iterable[str]
 
-_SPLITS = ("test", "validation")
+_SPLITS = ("test", "validation", "confirm")
 
 
 class Run:
@@ -242,7 +242,7 @@ def evaluate(
 
     Args:
         runs: folders or runs; a mapping names them, and several under one name are seeds of one model.
-        split: `test` or `validation`.
+        split: `test`, `validation`, or `confirm` if the runs were trained with `data.confirm`.
         beam_size: without it, each run's own.
         device: `auto`, `cpu`, `cuda` or `mps`.
 

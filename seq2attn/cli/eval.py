@@ -37,6 +37,7 @@ class Split(StrEnum):
 
     test = "test"
     validation = "validation"
+    confirm = "confirm"
 
 
 def evaluate(

@@ -25,6 +25,14 @@ class JoinConfig(Section):
     """Join random sentences of a document, or neighbours. Text without documents is divided into blocks of 60 lines."""
     max_words: PositiveInt = 80
     """Limit on the words of a joined source; a group ends before it exceeds this."""
+    max_sentence_words: PositiveInt | None = None
+    """Join only sentences of up to this many source words. Validation and test have no longer ones; in training they
+    stay single.
+    """
+    min_word_count: PositiveInt = 1
+    """Leave out held-out sentences with a word or punctuation mark that fewer training pairs contain, on either side:
+    rare words are a difficulty of their own (Cho et al. 2014 leave out sentences with unknown words).
+    """
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of the random groups; independent of the seed of training."""
 
@@ -89,6 +97,10 @@ class DataConfig(Section):
     (Varis and Bojar 2021), if they are within the limits above and have at most 200 source words; 1 joins nothing. Or
     the keys `sizes` (`1..6`), `singles`, `order`, `max_words` and `seed`: training, validation and test then consist of
     sentences joined in groups of these sizes ([more](length.md)).
+    """
+    confirm: PositiveInt | None = None
+    """Draw this many training pairs as one more held-out split, `confirm`, to look at once when nothing will be changed
+    any more. Documents are drawn whole; every language pair of a corpus draws the same ones.
     """
 
     @model_validator(mode="after")

@@ -13,11 +13,13 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
+from seq2attn.config.languages import count_words, is_unspaced
 from seq2attn.config.schema import DataConfig, JoinConfig
 from seq2attn.corpora import catalog
+from seq2attn.corpora.held_out import WordCounts, draw_rows
 from seq2attn.data.cache import build_once
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
-from seq2attn.data.derived import JoinedRow, join_split
+from seq2attn.data.derived import JoinedRow, is_joinable, join_split
 from seq2attn.data.files import Pair, read_rows, resolve_files
 from seq2attn.data.store import OWN, Corpus, Row, data_folder
 from seq2attn.errors import ConfigError, DataError
@@ -27,8 +29,6 @@ _FORMAT_VERSION = 3
 # Part of every cache key: raise it when the layout of the cache changes.
 _LAYOUT_VERSION = 2
 
-# Training comes last, because its cleaning needs the held-out sentences.
-_SPLITS = ("validation", "test", "train")
 _ROWS_PER_BATCH = 10_000
 _SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
 _JOINED_SCHEMA = _SCHEMA.append(pa.field("members", pa.list_(pa.int32())))
@@ -47,9 +47,12 @@ class _Origin:
     swapped: bool = False
 
     @property
+    def languages(self) -> Pair:
+        return self.source_language, self.target_language
+
+    @property
     def file_languages(self) -> Pair:
-        pair = self.source_language, self.target_language
-        return pair[::-1] if self.swapped else pair
+        return self.languages[::-1] if self.swapped else self.languages
 
     def read(self, split: str) -> Iterator[Row]:
         rows = read_rows(self.files[split], *self.file_languages)
@@ -72,7 +75,7 @@ def load_corpus(config: DataConfig) -> Corpus:
     build_once(folder, lambda draft: _build(draft, origin, config))
     try:
         card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-        splits = {split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")) for split in _SPLITS}
+        splits = {split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")) for split in _splits(config)}
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{folder}: damaged cache; delete the folder and run the command again") from error
     return Corpus(
@@ -121,15 +124,16 @@ def _catalogue_origin(config: DataConfig, name: str) -> _Origin:
 def _cleaning_settings(origin: _Origin, config: DataConfig) -> dict[str, Any]:
     limits = {"max_source_words", "max_target_words", "max_length_ratio", "split_clauses"}
     languages = {"source_language": origin.source_language, "target_language": origin.target_language}
-    # Without joining, keep the digest of versions that could not join.
+    # A setting that is not used keeps the digest of versions that did not have it.
     join = {} if config.join == 1 else config.model_dump(include={"join"})
-    return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join
+    confirm = {} if config.confirm is None else config.model_dump(include={"confirm"})
+    return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join | confirm
 
 
 def _cache_key(origin: _Origin, config: DataConfig) -> str:
     """A digest of everything that affects the cleaned text; a file counts as its path, size and modification time."""
     files = []
-    for split in _SPLITS:
+    for split in origin.files:
         for path in resolve_files(origin.files[split], *origin.file_languages):
             status = path.stat()
             files.append([split, str(path.resolve()), status.st_size, status.st_mtime_ns])
@@ -138,45 +142,108 @@ def _cache_key(origin: _Origin, config: DataConfig) -> str:
 
 
 def _build(folder: Path, origin: _Origin, config: DataConfig) -> None:
-    settings = _cleaning_settings(origin, config)
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    held_out_sources: set[str] = set()
-    counts = {split: SplitCounts() for split in _SPLITS}
-    groups = config.join if isinstance(config.join, JoinConfig) else None
-    consecutive = config.join if isinstance(config.join, int) else 1
-    for split in _SPLITS:
-        rows = origin.read(split)
-        if split == "train":
-            rows = _with_documents(rows, origin) if consecutive > 1 else rows
-            rules = TrainingRules(
-                source_language=origin.source_language,
-                target_language=origin.target_language,
-                max_source_words=config.max_source_words,
-                max_target_words=config.max_target_words,
-                max_length_ratio=config.max_length_ratio,
-                split_clauses=config.split_clauses,
-                join=consecutive,
-                held_out_sources=held_out_sources,
-            )
-            kept = clean_training(rows, rules, counts[split])
-        else:
-            kept = _remember_sources(clean_held_out(rows, counts[split]), held_out_sources)
+    text = _CleanText(origin, config)
+    digest = hashlib.sha256(json.dumps(_cleaning_settings(origin, config)).encode())
+    splits = _splits(config)
+    counts = {split: SplitCounts() for split in splits}
+    for split in splits:
+        kept = text.rows(split, counts[split])
         digest.update(f"{split}\n".encode())
-        if groups is None:
-            _write_split(folder / f"{split}.arrow", kept, digest.update)
-        else:
-            languages = origin.source_language, origin.target_language
-            joined = join_split(kept, groups, languages, split, repeat_singles=split == "train")
+        if isinstance(config.join, JoinConfig):
+            joined = join_split(kept, config.join, origin.languages, split, repeat_singles=split == "train")
             _write_split(folder / f"{split}.arrow", _counted(joined, counts[split]), digest.update, _JOINED_SCHEMA)
+        else:
+            _write_split(folder / f"{split}.arrow", kept, digest.update)
         _check_not_empty(origin, split, counts[split])
-    card = {"digest": digest.hexdigest(), "counts": {split: asdict(counts[split]) for split in _SPLITS}}
+    card = {"digest": digest.hexdigest(), "counts": {split: asdict(counts[split]) for split in splits}}
     (folder / _CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
 
 
-def _remember_sources(rows: Iterable[Row], sources: set[str]) -> Iterator[Row]:
-    for row in rows:
-        sources.add(row[0])
-        yield row
+def _splits(config: DataConfig) -> tuple[str, ...]:
+    """The splits of a corpus. Training comes last, because its cleaning needs the held-out sentences."""
+    return ("validation", "test", *(["confirm"] if config.confirm else []), "train")
+
+
+class _CleanText:
+    """The cleaned rows of each split, before they are joined."""
+
+    def __init__(self, origin: _Origin, config: DataConfig) -> None:
+        self._origin = origin
+        self._config = config
+        self._join = config.join if isinstance(config.join, JoinConfig) else None
+        self._confirm = _draw_confirm(origin, config)
+        self._held_out_sources: set[str] = set()
+        self._word_counts: WordCounts | None = None
+        if self._join and self._join.min_word_count > 1:
+            self._word_counts = self._count_words()
+
+    def rows(self, split: str, counts: SplitCounts) -> Iterator[Row]:
+        """The split's rows; fills `counts`. Training must be read after all others."""
+        rows = self._clean(split, counts)
+        return rows if split == "train" else self._comparable(rows, counts)
+
+    def _clean(self, split: str, counts: SplitCounts) -> Iterator[Row]:
+        if split == "train":
+            return clean_training(self._read(split), self._rules(), counts)
+        return self._remembered(clean_held_out(self._read(split), counts))
+
+    def _read(self, split: str) -> Iterator[Row]:
+        if split == "confirm":
+            return (row for number, row in enumerate(self._origin.read("train")) if number in self._confirm)
+        rows = self._origin.read(split)
+        if split != "train":
+            return rows
+        rows = (row for number, row in enumerate(rows) if number not in self._confirm) if self._confirm else rows
+        return rows if self._join or self._config.join == 1 else _with_documents(rows, self._origin)
+
+    def _rules(self) -> TrainingRules:
+        return TrainingRules(
+            source_language=self._origin.source_language,
+            target_language=self._origin.target_language,
+            max_source_words=self._config.max_source_words,
+            max_target_words=self._config.max_target_words,
+            max_length_ratio=self._config.max_length_ratio,
+            split_clauses=self._config.split_clauses,
+            join=self._config.join if isinstance(self._config.join, int) else 1,
+            held_out_sources=self._held_out_sources,
+        )
+
+    def _remembered(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self._held_out_sources.add(row[0])
+            yield row
+
+    def _count_words(self) -> WordCounts:
+        """The words of the training rows, which are cleaned once more for this."""
+        word_counts = WordCounts(self._origin.languages)
+        for split in _splits(self._config):
+            for source, target, _ in self._clean(split, SplitCounts()):
+                if split == "train":
+                    word_counts.add((source, target))
+        return word_counts
+
+    def _comparable(self, rows: Iterable[Row], counts: SplitCounts) -> Iterator[Row]:
+        """The held-out rows that the settings of joining admit; the others are counted as dropped."""
+        unspaced = is_unspaced(self._origin.source_language)
+        for row in rows:
+            reason = None
+            if self._join and not is_joinable(count_words(row[0], unspaced), self._join):
+                reason = "too_long_to_join"
+            elif self._join and self._word_counts and self._word_counts.rarest(row[:2]) < self._join.min_word_count:
+                reason = "rare_word"
+            if reason is None:
+                yield row
+            else:
+                counts.kept -= 1
+                counts.drop(reason)
+
+
+def _draw_confirm(origin: _Origin, config: DataConfig) -> frozenset[int]:
+    """The training rows that make up the split `confirm`."""
+    if config.confirm is None:
+        return frozenset()
+    documents = [document for _, _, document in origin.read("train")]
+    return draw_rows(documents, config.confirm, origin.name.split("-")[0])
 
 
 def _with_documents(rows: Iterable[Row], origin: _Origin) -> Iterator[Row]:

@@ -126,12 +126,13 @@ def join_texts(texts: Sequence[str], language: str) -> str:
 
 
 def join_split(
-    rows: Iterable[Row], settings: JoinConfig, languages: tuple[str, str], split: str, repeat_singles: bool
+    rows: Iterable[Row], settings: JoinConfig, languages: Pair, split: str, repeat_singles: bool
 ) -> Iterator[JoinedRow]:
     """The rows of a split in groups of every size: for each document the single rows, then the larger groups.
 
-    Every sentence is in one group of each size. A group is smaller at the end of its document or if it reaches
-    `settings.max_words`; if only one sentence is left in it, it is dropped, because single sentences are included.
+    Every sentence of up to `settings.max_sentence_words` is in one group of each size; longer ones are single only. A
+    group is smaller at the end of its document or if it reaches `settings.max_words`; if only one sentence is left in
+    it, it is dropped, because single sentences are included.
 
     Args:
         rows: cleaned pairs; those of a document are consecutive.
@@ -146,10 +147,10 @@ def join_split(
         words = [count_words(source, is_unspaced(languages[0])) for source in sources]
         name = f"block {number}" if document is None else document
         for size in settings.sizes:
-            order = list(range(len(block)))
+            order = [row for row in range(len(block)) if size == 1 or is_joinable(words[row], settings)]
             if settings.order == "random" and size > 1:
                 _generator(settings.seed, split, number, size).shuffle(order)
-            groups = consecutive_groups([name] * len(block), [words[row] for row in order], size, settings.max_words)
+            groups = consecutive_groups([name] * len(order), [words[row] for row in order], size, settings.max_words)
             for group in groups:
                 members = [order[position] for position in group]
                 if size > 1 and len(members) == 1:
@@ -162,6 +163,11 @@ def join_split(
                 )
                 yield from [joined] * (settings.singles if repeat_singles and size == 1 else 1)
         counted += len(block)
+
+
+def is_joinable(words: int, settings: JoinConfig) -> bool:
+    """Whether a sentence of so many source words is short enough to be joined."""
+    return settings.max_sentence_words is None or words <= settings.max_sentence_words
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[tuple[str | None, list[Row]]]:

@@ -72,8 +72,8 @@ class Corpus:
     source_language: str
     target_language: str
     splits: Mapping[str, datasets.Dataset]
-    """The tables "train", "validation" and "test" with the columns "source" and "target" (normalised text) and
-    "document" (the document that contains both; null if unknown).
+    """The tables "train", "validation", "test" and, with `data.confirm`, "confirm", with the columns "source" and
+    "target" (normalised text) and "document" (the document that contains both; null if unknown).
     """
     counts: Mapping[str, Mapping[str, Any]]
     """For each split the numbers of pairs read, kept, added as clauses, added joined, and dropped by reason."""

@@ -144,6 +144,10 @@ def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
     texts = []
     for run in runs.values():
         corpus = load_corpus(run.config.data)
+        if split not in corpus.splits:
+            raise DataError(
+                f"{run.folder.path}: its corpus has no split {split}; train with data.confirm to draw it from training"
+            )
         pairs = corpus.splits[split]
         texts.append(SplitText(corpus, split, tuple(pairs["source"]), tuple(pairs["target"]), corpus.digest))
     first = next(iter(runs.values()))
