@@ -1,4 +1,4 @@
-"""Attention maps of sentences in several scripts, made up."""
+"""Generated attention maps of sentences in several scripts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RNN: dict[Kind, tuple[int, int]] = {"cross": (1, 1)}
 
 
 def an_attention(source: list[str], written: list[str], sizes: dict[Kind, tuple[int, int]]) -> SentenceAttention:
-    """Random weights for `sizes`, layers and heads of each kind; those of the decoder see no later token."""
+    """Random weights for `sizes`, the layers and heads of each kind; the decoder's see no later token."""
     draw = np.random.default_rng(3)
     read = ["<s>", *written[:-1]]
     lengths = {
@@ -36,7 +36,7 @@ def an_attention(source: list[str], written: list[str], sizes: dict[Kind, tuple[
 def a_system(
     name: str, sizes: dict[Kind, tuple[int, int]], source: list[str] = FRENCH, written: list[str] = ENGLISH
 ) -> ExploredSystem:
-    """A system that looks as `an_attention` says."""
+    """A system with the attention weights of `an_attention`."""
     return ExploredSystem(name, f"runs/{name}", _text(written), False, an_attention(source, written, sizes))
 
 

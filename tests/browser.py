@@ -1,4 +1,4 @@
-"""A page as headless Chromium shows it; tests that need it are skipped, and say so, where it is missing."""
+"""Pages in headless Chromium; tests that need it are skipped if it is missing."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from typing import Any
 import pytest
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_WAIT_SECONDS = 240.0  # a page that takes one of them here takes a minute where other tests run beside it
+_WAIT_SECONDS = 240.0  # a page that loads in a second can take a minute while other tests run
 _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr")
 _DRIVER = """<script>
-const told = document.createElement("pre");
-told.id = "told";
-told.textContent = JSON.stringify((() => {PROGRAM})());
-document.body.append(told);
+const result = document.createElement("pre");
+result.id = "result";
+result.textContent = JSON.stringify((() => {PROGRAM})());
+document.body.append(result);
 </script>"""
-_TOLD = re.compile(r'<pre id="told">(.*?)</pre>', re.DOTALL)
+_RESULT = re.compile(r'<pre id="result">(.*?)</pre>', re.DOTALL)
 
-needs_browser = pytest.mark.skipif(_CHROMIUM is None, reason="no chromium here; the Debian package `chromium` has it")
+needs_browser = pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium; the Debian package is `chromium`")
 
 
 def run_in_page(page: Path, program: str) -> Any:
@@ -50,23 +50,23 @@ def run_in_page(page: Path, program: str) -> Any:
         )
     messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not messages
-    found = _TOLD.search(done.stdout)
-    assert found, "the program did not come to its end"
+    found = _RESULT.search(done.stdout)
+    assert found, "the program did not finish"
     return json.loads(unescape(found[1]))
 
 
 @contextmanager
 def _scratch() -> Iterator[dict[str, str]]:
-    """An environment in which what the browser leaves, in temporary folders or at home, is cleared away after it.
+    """An environment whose temporary and home folders, where the browser leaves files, are deleted afterwards.
 
-    The folder's name is short, because that of a socket in it must be.
+    The folder's name is short, because the path of a socket in it must be short.
     """
     with TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as folder:
         yield os.environ | {"TMPDIR": folder, "HOME": folder}
 
 
 class Tab:
-    """A tab of a headless Chromium that stays while a test looks at it, by the DevTools protocol over two pipes."""
+    """A tab of a headless Chromium that stays open during a test, driven by the DevTools protocol over two pipes."""
 
     def __init__(self, commands: int, answers: int) -> None:
         self.complaints: list[str] = []
@@ -89,14 +89,14 @@ class Tab:
         return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def wait_for_text(self, *wanted: str) -> None:
-        """Wait until all of `wanted` stand on the page, in its components and frames too."""
+        """Wait until the page shows all of `wanted`, in its components and frames too."""
         deadline = time.monotonic() + _WAIT_SECONDS
         while missing := [words for words in wanted if words not in (text := str(self.run(_ALL_TEXT)))]:
             assert time.monotonic() < deadline, f"{missing} not in: {text}"
             time.sleep(0.1)
 
     def resize(self, width: int, height: int) -> None:
-        """Make the window so large; what is out of it, a page may not have drawn."""
+        """Resize the window; a page may not draw what is outside it."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", **size)
 
@@ -105,15 +105,15 @@ class Tab:
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
     def colours(self, scheme: str) -> None:
-        """Ask pages for the scheme `light` or `dark`."""
+        """Emulate the colour scheme `light` or `dark`."""
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def medium(self, name: str) -> None:
-        """Lay pages out for `screen` or `print`."""
+        """Emulate the medium `screen` or `print`."""
         self._call("Emulation.setEmulatedMedia", media=name)
 
     def print_to(self, path: Path) -> None:
-        """The page as a PDF, as it comes out of the printer."""
+        """The printed page as a PDF."""
         path.write_bytes(base64.b64decode(self._call("Page.printToPDF", preferCSSPageSize=True)["data"]))
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class Tab:
         while b"\0" not in self._received:
             assert select.select([self._answers], [], [], _WAIT_SECONDS)[0], "the browser does not answer"
             some = os.read(self._answers, 1 << 20)
-            assert some, "the browser has ended"
+            assert some, "the browser has exited"
             self._received += some
         message, _, self._received = self._received.partition(b"\0")
         return dict(json.loads(message))
@@ -149,7 +149,7 @@ _ALL_TEXT = """(() => {
 
 @contextmanager
 def open_tab(folder: Path) -> Iterator[Tab]:
-    """A tab of a browser that keeps its profile in `folder`, and ends with the block."""
+    """A tab of a browser with its profile in `folder`; the browser is closed at the end of the block."""
     assert _CHROMIUM is not None
     (for_browser, commands), (answers, for_us) = os.pipe(), os.pipe()
     # The browser reads from descriptor 3 and writes to 4; a shell puts the pipes there.

@@ -1,4 +1,4 @@
-"""The command `seq2attn` as tests call it, and a run that is trained in seconds."""
+"""Calls the command `seq2attn` for tests, and trains a run in seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TINY = (
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended, and what it wrote."""
+    """The exit code and output of a command."""
 
     code: int
     stdout: str
@@ -39,7 +39,7 @@ class Finished:
 
     @property
     def complaint(self) -> str:
-        """The one line on stderr of a command that failed as a user should see it."""
+        """The single line on stderr of a command that failed."""
         assert self.code != 0, self.stdout
         assert "Traceback" not in self.stderr
         (line,) = self.stderr.splitlines()
@@ -47,7 +47,7 @@ class Finished:
 
 
 def call(*arguments: str | Path) -> Finished:
-    """Run the command in this process, which spares it the start of a new one."""
+    """Run the command in this process, which is faster than starting a new one."""
     stdout, stderr = io.StringIO(), io.StringIO()
     words = ["seq2attn", *map(str, arguments)]
     ctrl_c = signal.getsignal(signal.SIGINT)
@@ -63,7 +63,7 @@ def call(*arguments: str | Path) -> Finished:
 
 
 def spawn(*arguments: str | Path, stdin: bytes = b"") -> Finished:
-    """Run the command in a process of its own, with `stdin` through a pipe."""
+    """Run the command in a new process, with `stdin` through a pipe."""
     command = [*PROGRAM, *map(str, arguments)]
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=PATIENCE, check=False)
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -71,7 +71,7 @@ def spawn(*arguments: str | Path, stdin: bytes = b"") -> Finished:
 
 @contextmanager
 def running(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a process of its own, which does not outlive a test that fails; `options` go to Popen."""
+    """The command in a new process, which is killed if the test fails; `options` go to Popen."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([*PROGRAM, *map(str, arguments)], **pipes | options) as process:
         try:
@@ -81,13 +81,13 @@ def running(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen
 
 
 def finish(process: subprocess.Popen[bytes]) -> Finished:
-    """How `process` ended, when it did."""
+    """Wait for `process`; its exit code and output."""
     output, errors = process.communicate(timeout=PATIENCE)
     return Finished(process.returncode, output.decode(), errors.decode())
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    """Wait until `process` has made `path`."""
+    """Wait until `process` has created `path`."""
     deadline = time.monotonic() + PATIENCE
     while not path.exists():
         assert process.poll() is None, process.communicate()
@@ -96,7 +96,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 def write(path: Path, text: str | bytes) -> Path:
-    """The file `path`, with `text` in it."""
+    """Write `text` to the file `path`; the path."""
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
 
@@ -109,6 +109,6 @@ def train_tiny(folder: Path, data_folder: Path, *options: str) -> Path:
 
 
 def tiny(data_folder: Path) -> list[str]:
-    """Options that make a smoke configuration take seconds; what it learns is of no interest."""
+    """Options that make a smoke configuration take seconds; what it learns does not matter."""
     settings = [*_TINY, f"data.folder={data_folder}"]
     return [word for setting in settings for word in ("--set", setting)]

@@ -16,10 +16,10 @@ from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from tests.command_line import train_tiny
 
-# How long an example takes says more about what else the machine does.
+# The time of an example depends mostly on what else the machine does.
 settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any_machine")
-# Bits depend on the number of threads, and the trainings that tests start in processes of their own have one.
+# Bits depend on the number of threads, and the trainings that tests start in new processes have one.
 torch.set_num_threads(1)
 
 VOCAB_SIZE = 23
@@ -45,12 +45,12 @@ MODELS: dict[str, ModelConfig] = {
 
 @pytest.fixture(autouse=True)
 def _no_data_in_the_home_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests that name no data folder write into a new one."""
+    """Tests without a data folder write into a new one."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / f"home-{uuid4().hex}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The count of faults that were injected and survived."""
+    """Print the number of faults injected and survived."""
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
     calls = [report for report in reports if getattr(report, "when", None) == "call"]
     counts = [counts for report in calls for name, counts in report.user_properties if name == FAULTS]
@@ -67,7 +67,7 @@ def make_model(config: ModelConfig, dtype: torch.dtype = torch.float64, **sizes:
 
 
 def make_batch(source_lengths: list[int], target_lengths: list[int], seed: int = 0) -> Batch:
-    """Random sentences of the given lengths, without special ids but the source's EOS."""
+    """Random sentences of the given lengths, with no special ids except the source's EOS."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(length: int) -> list[int]:
@@ -83,11 +83,11 @@ def model(request: pytest.FixtureRequest) -> Seq2Seq:
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the synthetic corpus and the caches of small runs lie."""
+    """The folder of the synthetic corpus and of the caches of small runs."""
     return tmp_path_factory.mktemp("data")
 
 
 @pytest.fixture(scope="session")
 def tiny_run(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that was trained for a few seconds on the synthetic corpus; not to be changed."""
+    """The folder of a run trained for a few seconds on the synthetic corpus; tests must not change it."""
     return train_tiny(tmp_path_factory.mktemp("runs") / "tiny", data_folder)

@@ -1,4 +1,4 @@
-"""Made-up sentences, statistics and summaries that the tests of the evaluation share."""
+"""Generated sentences, statistics and summaries that the tests of the evaluation share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNTS = (142, 640, 905, 760, 420, 195, 88)
 
 
 def random_statistics(rng: np.random.Generator, lengths: Lengths, quality: Sequence[float] | float) -> Statistics:
-    """Statistics of sentences in which every word is right with probability `quality`, whatever its neighbours."""
+    """Statistics of sentences in which each word is right with probability `quality`, independently of the others."""
     right = np.broadcast_to(np.asarray(quality, dtype=np.float64), lengths.shape)
     orders = np.arange(1, MAX_ORDER + 1)
     possible = np.maximum(lengths[:, None] - orders + 1, 0)
@@ -34,7 +34,7 @@ def measured_system(statistics: Statistics, lengths: Lengths, binning: Binning) 
 
 
 def corrupted(rng: np.random.Generator, references: Sequence[str], quality: float) -> list[str]:
-    """The references with every word replaced with probability 1 - `quality`."""
+    """The references, with each word replaced with probability 1 - `quality`."""
     return [" ".join(w if rng.random() < quality else "wrong" for w in line.split()) for line in references]
 
 

@@ -29,12 +29,12 @@ def name_of(page: Path) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """What stands in the page's fences of `language`."""
+    """The contents of the page's code blocks in `language`."""
     return [content for _, name, content in _FENCE.findall(read(page)) if name == language]
 
 
 def prose(page: Path) -> str:
-    """The page without its fences."""
+    """The page without its code blocks."""
     return _FENCE.sub("", read(page))
 
 
@@ -44,7 +44,7 @@ def bash_lines(page: Path) -> list[str]:
 
 
 def arguments_of(line: str) -> list[str]:
-    """The arguments of the one `seq2attn` in a line, without what comes in by a pipe and where the output goes."""
+    """The arguments of the one `seq2attn` in a line, without pipes and redirections."""
     words = shlex.split(line)
     rest = words[words.index("seq2attn") + 1 :]
     end = next((place for place, word in enumerate(rest) if word in _ENDS_A_COMMAND), len(rest))
@@ -52,7 +52,7 @@ def arguments_of(line: str) -> list[str]:
 
 
 def complaint(arguments: list[str]) -> str:
-    """What the command line has against `arguments`, options and their values; empty where it would take them."""
+    """The error that the command line reports for `arguments`, or an empty string if they are valid."""
     command = typer.main.get_command(app)
     name, rest = "seq2attn", arguments
     while hasattr(command, "commands"):
@@ -62,18 +62,18 @@ def complaint(arguments: list[str]) -> str:
         command = command.commands[name]
     try:
         command.make_context(name, list(rest))
-    except Exception as error:  # typer brings click's errors along under a name of its own
+    except Exception as error:  # typer has its own copies of click's errors
         return str(error) or repr(error)
     return ""
 
 
 def run(line: str) -> Finished:
-    """Run a line of bash in the current folder, `seq2attn` in this process where nothing is piped into it."""
+    """Run a line of bash in the current folder; `seq2attn` runs in this process unless something is piped into it."""
     before, pipe, command = line.rpartition(" | ")
     if not command.startswith("seq2attn "):
         done = subprocess.run(["bash", "-euc", line], capture_output=True, text=True, check=False)
         return Finished(done.returncode, done.stdout, done.stderr)
-    # Bash divides the words, with braces and patterns and all.
+    # Bash splits the words and expands braces and patterns.
     words = _output_of(f"printf '%s\\0' {command.removeprefix('seq2attn ')}").split(b"\0")[:-1]
     arguments = [word.decode() for word in words]
     return spawn(*arguments, stdin=_output_of(before)) if pipe else call(*arguments)

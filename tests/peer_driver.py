@@ -1,6 +1,6 @@
-"""A driver without a tool, for tests: it notes when it works, and works for as long as it is told.
+"""A driver without a tool, for tests: it records when it works, and works for a given time.
 
-Arguments: a file for its notes, its name, and the seconds that a round takes; "0" makes it fail in its first round.
+Arguments: a file for its records, its name, and the seconds per round; "0" makes it fail in its first round.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from scripts.peers.serving import Assignment, Tool, serve
 
 
 def build(assignment: Assignment, arguments: Sequence[str]) -> Tool:
-    notes, name, seconds = Path(arguments[0]), arguments[1], float(arguments[2])
+    records, name, seconds = Path(arguments[0]), arguments[1], float(arguments[2])
 
     def work() -> int:
-        assert seconds, "told to fail"
+        assert seconds, "asked to fail"
         print("a library that talks on standard output")
-        with notes.open("a") as file:
+        with records.open("a") as file:
             file.write(f"{name} begins\n")
             file.flush()
             time.sleep(seconds)

@@ -1,7 +1,7 @@
-"""Translations of the shared task WMT17, English to German, by the systems that took part: none of this project's.
+"""Translations from the shared task WMT17, English to German, by the systems that took part.
 
-They are in the source distribution of sacreBLEU, for its own tests. It is downloaded with pip, pinned by its hash, read
-as data and thrown away.
+They are part of sacreBLEU's source distribution, for its own tests. It is downloaded with pip, pinned by its hash, read
+as data, and deleted.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ REFERENCE = "reference"
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists, tuples and texts; whatever would need code is refused."""
+    """Reads lists, tuples and strings, and refuses everything that would execute code."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"{module}.{name} in a file of plain texts")
 
 
 def fetch_outputs(folder: Path) -> Mapping[str, list[str]]:
-    """The sentences of each system by its name, and of the reference; the test is skipped where no index answers."""
+    """The sentences of each system by its name, and of the reference; the test is skipped if no index answers."""
     requirement = folder / "requirement.txt"
     requirement.write_text(f"{_PACKAGE} --hash=sha256:{_SHA256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary=:all:", "--no-input", "--quiet"]

@@ -1,4 +1,4 @@
-"""What the page of a report holds, made up, in scripts of both directions."""
+"""Generated content of a report's page, in scripts of both directions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEW = a_bucket(60, None, 9, 2.5, length_ratio=0.71)
 
 
 def a_summary_with_everything() -> Summary:
-    """Smoothed curves, slopes, an empty bucket, one of few sentences, claims and a difference."""
+    """Smoothed curves, slopes, an empty bucket, a bucket with few sentences, claims and a difference."""
     smoothed = tuple(SmoothedPoint(length, 100, 20.0 - length / 5) for length in range(5, 60))
     systems = [
         replace(
@@ -45,7 +45,7 @@ def a_summary_with_everything() -> Summary:
 
 
 def a_run(name: str, attention: str) -> RunRecord:
-    """A run of 1,000 updates, validated twice, with the settings that tell it from others."""
+    """A run of 1,000 updates, validated twice, with the settings that distinguish it."""
     settings = {
         "name": name,
         "data.corpus": "bible-fr-en",
@@ -61,7 +61,7 @@ def a_run(name: str, attention: str) -> RunRecord:
 
 
 def a_content() -> ReportContent:
-    """Everything, with sentences in French, English, Arabic and Chinese."""
+    """All content, with sentences in French, English, Arabic and Chinese."""
     outputs = ("And God made the sky.", "في البدء خلق الله السماء.", "起初神创造了天。")
     references = ("And God made heaven.", "في البدء خلق الله السماوات والأرض.", "起初,神创造天地。")
     examples = [

@@ -148,7 +148,7 @@ def test_a_driver_that_ends_is_named(path: Path, tmp_path: Path, capfd: pytest.C
         pytest.raises(DriverError, match=r"^broken: its process ended with exit code 1; see above for why$"),
     ):
         broken.round("training")
-    assert "told to fail" in capfd.readouterr().err
+    assert "asked to fail" in capfd.readouterr().err
     assert broken.process.poll() == 1
 
 

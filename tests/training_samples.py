@@ -1,4 +1,4 @@
-"""Small trainings: a text of twelve words whose translation is itself, and configurations that learn it in seconds."""
+"""Small trainings: a copy task of twelve words, and configurations that learn it in seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEASURED = {"speed/target_tokens_per_second", "memory/peak_gib"}
 
 
 def write_copy_task(folder: Path, pairs: int) -> Path:
-    """TSV files of sentences of 2 to 6 words beside themselves, none twice, 40 of them held out in each split."""
+    """Write TSV files of distinct sentences of 2 to 6 words, each its own translation; 40 in each held-out split."""
     draw = random.Random(1)
     sentences: dict[str, None] = {}
     while len(sentences) < pairs:
@@ -39,7 +39,7 @@ def write_copy_task(folder: Path, pairs: int) -> Path:
 
 
 def make_config(text: Path, model: dict[str, Any], **train: Any) -> Config:
-    """A configuration for the files in `text`; every word is one subword."""
+    """A configuration for the files in `text`, with each word as one subword."""
     defaults = {"batch_tokens": 60, "warmup_steps": 3, "learning_rate": 0.01, "validation_sentences": 0}
     return parse_config(
         {
@@ -59,7 +59,7 @@ def make_config(text: Path, model: dict[str, Any], **train: Any) -> Config:
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl without what was measured of the machine."""
+    """The lines of metrics.jsonl without measurements of the machine."""
     lines = RunFolder(run).metrics_file.read_text(encoding="utf-8").splitlines()
     return [{name: value for name, value in json.loads(line).items() if name not in MEASURED} for line in lines]
 

@@ -1,4 +1,4 @@
-"""Counts the faults that a test injects and survives, and makes small disks."""
+"""Fixtures that count injected and survived faults, and mount small disks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fault(request: pytest.FixtureRequest) -> Fault:
 
 @pytest.fixture(autouse=True)
 def _no_training_outlives_its_test() -> Iterator[None]:
-    """Not that of a test which fails either."""
+    """Kill the trainings that a test leaves running, also when it fails."""
     yield
     for process in multiprocessing.active_children():
         process.kill()
@@ -63,7 +63,7 @@ def write_config(folder: Path, config: Config) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts file systems in memory, made with the options that are given, as in `size=2m`."""
+    """Mounts file systems in memory with the given options, as in `size=2m`."""
     mounted: list[Path] = []
 
     def mount(options: str) -> Path:

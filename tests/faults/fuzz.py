@@ -1,8 +1,8 @@
-"""Throws random bytes at the readers, at the configuration and at `translate`, until the time is up.
+"""Feeds random bytes to the readers, the configuration and `translate`, until the time is up.
 
 Usage: python -m tests.faults.fuzz [--minutes 5] [--seed 1]
 
-Each round is a pure function of its number, so that a round that fails is repeated with `--only NUMBER`. The numbers of
+Each round is a pure function of its number, so a failed round can be repeated with `--only NUMBER`. The numbers of
 rounds that once failed stand in `SEEDS` and are run again by tests/faults/test_fuzz.py.
 """
 
@@ -71,7 +71,7 @@ RULES = TrainingRules("xx", "yy", 40, 40, 4.0, True, 3, frozenset({"ba be"}))
 
 
 def some_bytes(draw: random.Random, pieces: tuple[bytes, ...], most: int = 40) -> bytes:
-    """Pieces in any order, now and then with bytes that are none of them."""
+    """Pieces in random order, sometimes with random bytes between them."""
     chosen = [draw.choice(pieces) if draw.random() < 0.95 else draw.randbytes(3) for _ in range(draw.randrange(most))]
     return b"".join(chosen)
 
@@ -92,7 +92,7 @@ def mutated(draw: random.Random, content: bytes) -> bytes:
 
 
 class Fuzzer:
-    """Every target is given a random number generator and fails by any error but those that users are told."""
+    """Runs the targets. Each gets a random number generator, and fails on any error except those meant for users."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -107,7 +107,7 @@ class Fuzzer:
         )
 
     def round(self, number: int) -> str:
-        """Run round `number`; the name of what was tried."""
+        """Run round `number`; the name of its target."""
         draw = random.Random(number)
         # A translation takes a hundred times as long as the others.
         target = draw.choices(self.targets, weights=(30, 30, 30, 30, 1))[0]
@@ -158,15 +158,15 @@ class Fuzzer:
 
     def a_checkpoint_is_intact_or_an_error(self, draw: random.Random) -> None:
         path = self.folder / "step_1" / draw.choice(("model.safetensors", "state.pt", "manifest.json"))
-        whole = path.read_bytes()
-        path.write_bytes(mutated(draw, whole))
+        original = path.read_bytes()
+        path.write_bytes(mutated(draw, original))
         try:
-            changed = path.read_bytes() != whole and path.name != "manifest.json"
+            changed = path.read_bytes() != original and path.name != "manifest.json"
             load_weights(path.parent)
             load_state(path.parent)
-            assert not changed, f"{path.name} was changed, and nobody saw it"
+            assert not changed, f"{path.name} was changed, but no error was raised"
         finally:
-            path.write_bytes(whole)
+            path.write_bytes(original)
 
     def translate_gives_one_line_for_one(self, draw: random.Random) -> None:
         content = some_bytes(draw, PIECES, most=60)
@@ -181,7 +181,7 @@ class Fuzzer:
 
 
 def main() -> None:
-    """Fuzz for the time that is given."""
+    """Fuzz for the given time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1, help="Number of the first round.")

@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, or whole and of something else."""
+"""Checkpoints that are damaged, or intact but of another model, vocabulary or format."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def config(text: Path) -> Config:
 
 
 @pytest.fixture(scope="module")
-def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole") / "run"
+def intact(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("intact") / "run"
     train_to_the_end(config, folder)
     return folder
 
 
 @pytest.fixture
-def run(whole: Path, tmp_path: Path) -> RunFolder:
-    """A copy of the run as it was before its last words: without final weights."""
-    copy = RunFolder(shutil.copytree(whole, tmp_path / "run"))
+def run(intact: Path, tmp_path: Path) -> RunFolder:
+    """A copy of the run before its final weights were chosen."""
+    copy = RunFolder(shutil.copytree(intact, tmp_path / "run"))
     shutil.rmtree(copy.final)
     assert copy.steps() == [7, 9, 12]
     return copy
@@ -64,7 +64,7 @@ def resume(run: RunFolder, *options: str) -> Any:
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_newest_intact_checkpoint_is_used(
-    damage: str, file: str, config: Config, whole: Path, run: RunFolder, fault: Fault
+    damage: str, file: str, config: Config, intact: Path, run: RunFolder, fault: Fault
 ) -> None:
     with fault():
         for step in (12, 9):
@@ -75,7 +75,7 @@ def test_the_newest_intact_checkpoint_is_used(
         assert "step_9" in done.stderr
         assert "resumes after step 7" in done.stderr
         assert {"step_9.damaged", "step_12.damaged"} <= {path.name for path in run.checkpoints.iterdir()}
-        assert_same_weights_at_the_end(run, RunFolder(whole))
+        assert_same_weights_at_the_end(run, RunFolder(intact))
 
 
 def assert_same_weights_at_the_end(found: RunFolder, expected: RunFolder) -> None:
@@ -85,7 +85,7 @@ def assert_same_weights_at_the_end(found: RunFolder, expected: RunFolder) -> Non
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_none_is_left(damage: str, run: RunFolder, fault: Fault) -> None:
+def test_without_an_intact_checkpoint_the_error_says_so(damage: str, run: RunFolder, fault: Fault) -> None:
     with fault():
         for step in run.steps():
             DAMAGES[damage](run.step(step) / "model.safetensors")
@@ -103,8 +103,8 @@ def test_a_best_checkpoint_that_is_damaged_is_left_out_of_the_final_weights(run:
         assert run.finished
 
 
-def test_damaged_final_weights_are_reported_and_the_newest_used(whole: Path, tmp_path: Path, fault: Fault) -> None:
-    run = RunFolder(shutil.copytree(whole, tmp_path / "run"))
+def test_damaged_final_weights_are_reported_and_the_newest_used(intact: Path, tmp_path: Path, fault: Fault) -> None:
+    run = RunFolder(shutil.copytree(intact, tmp_path / "run"))
     with fault():
         truncate(run.final / "model.safetensors")
         done = call("translate", run.path, write(tmp_path / "text", "ba be\n"))
@@ -115,7 +115,7 @@ def test_damaged_final_weights_are_reported_and_the_newest_used(whole: Path, tmp
         assert scored.code == 0, scored.stderr
 
 
-def test_half_a_line_of_metrics_and_lines_that_are_none(run: RunFolder, fault: Fault) -> None:
+def test_truncated_and_invalid_lines_of_metrics_are_dropped(run: RunFolder, fault: Fault) -> None:
     before = run.metrics_file.read_bytes()
     with fault():
         run.metrics_file.write_bytes(before + b'[1]\n{"step": "x"}\n\x00\xff\n{"st')
@@ -128,7 +128,7 @@ def digest_of(file: Path) -> str:
 
 
 def forged(manifest_file: Path, files: dict[str, str] | None = None, **changes: Any) -> str:
-    """A manifest that says something else and has a true checksum: not damaged, but made by somebody."""
+    """A manifest with other content and a correct checksum: not damaged, but forged."""
     manifest = json.loads(manifest_file.read_text()) | changes
     manifest["files"] |= files or {}
     del manifest["checksum"]
@@ -137,7 +137,7 @@ def forged(manifest_file: Path, files: dict[str, str] | None = None, **changes: 
 
 
 class Payload:
-    """Makes a folder when it is unpickled by a loader that runs what a pickle asks for."""
+    """Creates a folder when a loader that executes pickled code unpickles it."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -220,7 +220,7 @@ def test_a_state_of_another_version_is_named(run: RunFolder, fault: Fault) -> No
     [
         (slice(0, 0), "subwords.model is not a valid SentencePiece model"),
         (slice(1, None), "subwords.model is not a valid SentencePiece model"),
-        # A piece of a model can be a model, of a few subwords.
+        # A part of a model can itself be a model, with a few subwords.
         (slice(0, 100), "belongs to another model: subwords.digest was"),
     ],
 )
@@ -233,8 +233,8 @@ def test_a_corrupt_subword_model(part: slice, found: str, run: RunFolder, fault:
             assert found in done.complaint
 
 
-def test_what_was_killed_before_it_began_can_be_started_again(config: Config, tmp_path: Path, fault: Fault) -> None:
-    """A folder with subwords and without a configuration is no run yet."""
+def test_a_run_killed_before_it_began_can_be_started_again(config: Config, tmp_path: Path, fault: Fault) -> None:
+    """A folder with subwords but without a configuration is not a run yet."""
     run = RunFolder(tmp_path / "run")
     run.make()
     with fault():
@@ -244,6 +244,6 @@ def test_what_was_killed_before_it_began_can_be_started_again(config: Config, tm
         assert run.finished
 
 
-def test_the_runs_compared_here_are_the_same_by_every_measure(config: Config, whole: Path, tmp_path: Path) -> None:
+def test_two_uninterrupted_runs_are_equal(config: Config, intact: Path, tmp_path: Path) -> None:
     train_to_the_end(config, tmp_path / "again")
-    assert_same_run(tmp_path / "again", whole)
+    assert_same_run(tmp_path / "again", intact)

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or too small: one clear line, exit code 1, and the old checkpoint as it was."""
+"""Disks that are full, read-only or too small: one clear line, exit code 1, and the old checkpoint unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(text: Path, folder: Path, run: Path, *options: str, **train: object)
 
 
 def complaint_of(done: Finished) -> str:
-    """The last line on stderr, the words of the training being before it."""
+    """The last line on stderr, which follows the output of the training."""
     assert "Traceback" not in done.stderr
     *words, complaint = done.stderr.splitlines()
     assert complaint.startswith("seq2attn: ")
@@ -68,14 +68,14 @@ def test_a_disk_that_fills_up_while_training(text: Path, tmp_path: Path, small_d
 def test_a_disk_that_is_too_small_is_reported_before_the_first_step(
     size: str, text: Path, tmp_path: Path, small_disk: SmallDisk, fault: Fault
 ) -> None:
-    """At 400 KB the checkpoints would not fit, at 1 MB they would, and nothing else."""
+    """At 400 KB the checkpoints would not fit; at 1 MB they would, but nothing else."""
     run = RunFolder(small_disk(f"size={size}") / "run")
     with fault():
         done = call(*command(text, tmp_path, run.path))
         assert done.code == 1
         assert "MiB are free and the checkpoints take up to" in complaint_of(done)
         assert run.steps() == []
-        assert call(*command(text, tmp_path, run.path)).code == 2, "the run is there, so that --resume goes on"
+        assert call(*command(text, tmp_path, run.path)).code == 2, "the run exists, so --resume is required"
 
 
 def test_a_disk_without_room_even_to_begin(text: Path, tmp_path: Path, small_disk: SmallDisk, fault: Fault) -> None:
@@ -96,7 +96,7 @@ def test_a_disk_that_fills_up_while_the_text_is_prepared(
         done = call(*command(text, tmp_path, tmp_path / "run", "--set", f"data.folder={disk}/data"))
         assert done.code == 1
         assert "No space left on device" in done.complaint
-        # What was written before the disk was full is whole, and there is no draft beside it.
+        # The files written before the disk was full are complete, and no draft remains.
         assert not [path for path in (disk / "data" / "cache").iterdir() if "." in path.name]
 
 
@@ -116,7 +116,7 @@ def test_a_read_only_disk(text: Path, tmp_path: Path, small_disk: SmallDisk, fau
 
 
 def limit_files_to(size: int) -> Callable[[], None]:
-    """For a new process: no file may grow beyond `size` bytes, as on a disk that is full."""
+    """For a new process: no file may grow beyond `size` bytes, as on a full disk."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -126,11 +126,11 @@ def limit_files_to(size: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "state.pt"])
-def test_checkpoints_that_cannot_be_written_anywhere(file: str, text: Path, tmp_path: Path, fault: Fault) -> None:
-    """The same fault without a file system of its own, for those who cannot mount one, within each of the files."""
+def test_checkpoints_that_exceed_a_limit_on_file_size(file: str, text: Path, tmp_path: Path, fault: Fault) -> None:
+    """The same fault in each file, for machines where the tests cannot mount a file system."""
     config = config_of(text, max_epochs=None, max_steps=9)
-    train_to_the_end(config, tmp_path / "whole")
-    size = (RunFolder(tmp_path / "whole").step(9) / file).stat().st_size
+    train_to_the_end(config, tmp_path / "uninterrupted")
+    size = (RunFolder(tmp_path / "uninterrupted").step(9) / file).stat().st_size
     run = RunFolder(tmp_path / "run")
     words = command(text, tmp_path, run.path, max_epochs=None, max_steps=9)
     with fault():
@@ -142,4 +142,4 @@ def test_checkpoints_that_cannot_be_written_anywhere(file: str, text: Path, tmp_
         assert "File too large" in complaint
         assert list(run.checkpoints.iterdir()) == []
     train_to_the_end(config, run.path)
-    assert_same_run(run.path, tmp_path / "whole")
+    assert_same_run(run.path, tmp_path / "uninterrupted")

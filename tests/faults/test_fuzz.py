@@ -1,4 +1,4 @@
-"""The rounds of the fuzzer that once failed, and a few that never did."""
+"""The rounds of the fuzzer that once failed, and a few others."""
 
 from __future__ import annotations
 

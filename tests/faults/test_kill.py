@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: the resumed run ends bit for bit as the one that was never killed."""
+"""SIGKILL at any moment: the resumed run equals an uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ STEPS = 180
 
 
 def reported_step(run: Path) -> int:
-    """The last update in the metrics, 0 where there is none."""
+    """The last update in the metrics, or 0."""
     file = RunFolder(run).metrics_file
-    whole = file.read_bytes().rpartition(b"\n")[0].splitlines() if file.exists() else []
-    return int(json.loads(whole[-1])["step"]) if whole else 0
+    lines = file.read_bytes().rpartition(b"\n")[0].splitlines() if file.exists() else []
+    return int(json.loads(lines[-1])["step"]) if lines else 0
 
 
 def kill_after(config: Config, run: Path, step: int, seconds: float, fault: Fault) -> None:
-    """Train until update `step` is reported and `seconds` more, then kill."""
+    """Train until update `step` is reported, wait `seconds` more, then kill."""
     process = start_training(config, run)
     while process.is_alive() and reported_step(run) < step:
         time.sleep(0.002)
@@ -45,26 +45,26 @@ def kill_after(config: Config, run: Path, step: int, seconds: float, fault: Faul
 @pytest.mark.parametrize("family", FAMILIES)
 def test_killed_at_random_moments(family: str, text: Path, tmp_path: Path, fault: Fault) -> None:
     config = config_of(text, family, max_epochs=None, max_steps=STEPS, checkpoint_every_steps=5)
-    train_to_the_end(config, tmp_path / "whole")
+    train_to_the_end(config, tmp_path / "uninterrupted")
     draw = random.Random(family)
     for step in sorted(draw.sample(range(STEPS - 40), KILLS)):
         kill_after(config, tmp_path / "run", step, draw.uniform(0.0, 0.05), fault)
     train_to_the_end(config, tmp_path / "run")
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
 def test_killed_before_and_after_the_first_checkpoint(text: Path, tmp_path: Path, fault: Fault) -> None:
     config = config_of(text, max_epochs=None, max_steps=40, accumulate=2)
-    train_to_the_end(config, tmp_path / "whole")
+    train_to_the_end(config, tmp_path / "uninterrupted")
     for step, seconds in ((0, 0.2), (12, 0.01)):
         kill_after(config, tmp_path / "run", step, seconds, fault)
     train_to_the_end(config, tmp_path / "run")
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
 @pytest.mark.slow
 def test_killed_while_a_checkpoint_is_written_or_deleted(text: Path, tmp_path: Path, fault: Fault) -> None:
-    # Large enough that to write it takes longer than to look whether it is being written.
+    # Large enough that writing it takes longer than detecting that it is being written.
     config = config_of(text, "transformer", max_epochs=2, checkpoint_every_steps=1, keep_checkpoints=1)
     config = config.model_copy(update={"model": config.model.model_copy(update={"d_model": 256})})
     run = RunFolder(tmp_path / "run")
@@ -81,8 +81,8 @@ def test_killed_while_a_checkpoint_is_written_or_deleted(text: Path, tmp_path: P
             hits += bool(left)
             for step in run.steps():
                 read_manifest(run.step(step))
-        assert not run.finished, "it was never hit in the act"
+        assert not run.finished, "no kill hit a write or a deletion"
     train_to_the_end(config, run.path)
-    assert not list(run.checkpoints.glob(".*")), "what the kills left is still there"
-    train_to_the_end(config, tmp_path / "whole")
-    assert_same_run(run.path, tmp_path / "whole")
+    assert not list(run.checkpoints.glob(".*")), "the drafts that the kills left still exist"
+    train_to_the_end(config, tmp_path / "uninterrupted")
+    assert_same_run(run.path, tmp_path / "uninterrupted")

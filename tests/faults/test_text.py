@@ -1,4 +1,4 @@
-"""Text as it comes: damage is an error that names file and line, or dropped and counted, or kept in line."""
+"""Damaged and unusual text: an error with file and line, or a counted drop, or text kept on its line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TSV = "".join(f"{line}\t{line.upper()}\n" for line in SENTENCES).encode()
 
 
 def train_on(folder: Path, files: dict[str, bytes], train: str = "train.tsv", **settings: str) -> Finished:
-    """Two updates on the text in `files`, with good files for the splits that it does not name."""
+    """Two updates on the text in `files`, with valid files for the other splits."""
     for split in ("train", "validation", "test"):
         if not any(name.startswith(split) for name in files):
             files |= {f"{split}.tsv": TSV if split == "train" else HELD_OUT}
@@ -82,7 +82,7 @@ def test_an_error_names_file_and_line(name: str, tmp_path: Path, fault: Fault) -
         assert done.code == 2
         assert message in done.complaint
         assert not RunFolder(tmp_path / "run").exists
-        # The next try, with mended text, starts clean.
+        # After the text is corrected, the next try succeeds.
         again = train_on(tmp_path, {"train.tsv": TSV})
         assert again.code == 0, again.stderr
 
@@ -203,7 +203,7 @@ def test_translate_gives_one_line_for_one_line(end: bytes, tiny_run: Path, tmp_p
         ("ba\n".encode("utf-16"), "text:1: not valid UTF-8"),
     ],
 )
-def test_translate_names_the_line_that_is_no_text(
+def test_translate_names_the_line_with_invalid_utf8(
     content: bytes, message: str, tiny_run: Path, tmp_path: Path, fault: Fault
 ) -> None:
     with fault():

@@ -1,4 +1,4 @@
-"""A text without end, and lines far beyond any sentence: memory stays bounded, and every line has its line."""
+"""Very long texts and very long lines: memory stays bounded, and each line gives one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.command_line import PATIENCE, PROGRAM, running, spawn, write
 from tests.faults.conftest import Fault
 
 MANY = 100_000
-# Starts the command and says on stderr how much memory it took at most, in bytes.
+# Starts the command and prints its peak memory in bytes to stderr.
 MEASURED = """
 import sys, torch
 from seq2attn.cli.app import main
@@ -27,7 +27,7 @@ finally:
 
 
 def translate(run: Path, text: Path, output: Path) -> int:
-    """Translate a file; the most memory that it took, in MiB."""
+    """Translate a file; the peak memory in MiB."""
     command = [PROGRAM[0], "-c", MEASURED, "translate", str(run), str(text)]
     with output.open("wb") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE)
@@ -39,7 +39,7 @@ def translate(run: Path, text: Path, output: Path) -> int:
 def test_a_hundred_thousand_lines_take_the_memory_of_a_few_thousand(
     tiny_run: Path, tmp_path: Path, fault: Fault
 ) -> None:
-    # Quickly translated, and a hundred MiB more for whoever holds all lines at once.
+    # Quick to translate, but a hundred MiB more for code that holds all lines at once.
     line = f"ba be bi{' ' * 1000}\n"
     few = write(tmp_path / "few", line * 5000)
     many = write(tmp_path / "many", line * MANY)
@@ -59,7 +59,7 @@ def test_a_line_of_ten_megabytes_is_one_line(tiny_run: Path, tmp_path: Path, fau
         done = spawn("translate", tiny_run, write(tmp_path / "text", f"ba\n{long_line}\nbe\n"))
         assert done.code == 0, done.stderr
         assert done.stdout.count("\n") == 3
-        # A busy machine takes minutes, and is told each how far it is.
+        # A busy machine takes minutes, and progress is shown once a minute.
         (warning,) = (line for line in done.stderr.splitlines() if "lines translated" not in line)
         assert warning.startswith("line 2: too long to translate at once, translated in ")
 
@@ -73,7 +73,7 @@ def test_progress_is_shown_on_a_terminal(tiny_run: Path, tmp_path: Path, fault: 
         while True:
             try:
                 shown.extend(os.read(ours, 4096))
-            except OSError:  # how Linux says that the other side is closed
+            except OSError:  # Linux's way to report that the other side is closed
                 return
 
     reader = threading.Thread(target=read)
@@ -90,7 +90,7 @@ def test_progress_is_shown_on_a_terminal(tiny_run: Path, tmp_path: Path, fault: 
         assert (tmp_path / "out").read_bytes().count(b"\n") == 12_000
 
 
-def test_an_output_that_is_full_is_one_line(tiny_run: Path, tmp_path: Path, fault: Fault) -> None:
+def test_a_full_output_disk_is_a_one_line_error(tiny_run: Path, tmp_path: Path, fault: Fault) -> None:
     text = write(tmp_path / "text", "ba be bi\n" * 5000)
     with fault(), Path("/dev/full").open("wb") as full:
         with running("translate", tiny_run, text, stdout=full) as process:

@@ -1,4 +1,4 @@
-"""Two processes in one run folder: the second is refused, until the first is dead."""
+"""Two processes in one run folder: the second is refused until the first ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_second_is_refused_until_the_first_dies(text: Path, tmp_path: Path, 
         first.join(0.02)
         assert first.is_alive()
     assert first.pid is not None
-    # Stopped, so that what is refused cannot be for anything that the first does meanwhile.
+    # Stopped, so that the refusal cannot depend on what the first does meanwhile.
     os.kill(first.pid, signal.SIGSTOP)
     with fault():
         before = run.metrics_file.read_bytes()
@@ -38,7 +38,7 @@ def test_the_second_is_refused_until_the_first_dies(text: Path, tmp_path: Path, 
 
 
 def test_the_lock_is_distinguished_from_a_file_of_its_name(text: Path, tmp_path: Path, fault: Fault) -> None:
-    """A lock file that a dead process left, or somebody copied with the folder, locks nothing."""
+    """A lock file left by a dead process, or copied with the folder, locks nothing."""
     run = RunFolder(tmp_path / "run")
     run.make()
     with fault():

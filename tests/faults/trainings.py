@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, to be killed, and what two of them must have in common."""
+"""Trainings in separate processes, to be killed, and the comparison of two runs."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from seq2attn.training import loop
 from seq2attn.training.train import train
 from tests.training_samples import read_metrics
 
-# A server that has loaded everything forks a process for each training, which spares it the two seconds of loading.
+# A server that has loaded everything forks a process for each training, which saves two seconds of loading.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.faults.trainings"])
 
 
 def start_training(config: Config, run: Path) -> BaseProcess:
-    """A process that trains `config` in `run`, or goes on there."""
+    """A process that trains `config` in `run`, or resumes it."""
     process = _CONTEXT.Process(target=_train, args=(config, run))
     process.start()
     return process
 
 
 def train_to_the_end(config: Config, run: Path) -> None:
-    """Train in a process, and wait for its good end."""
+    """Train in a process, and wait until it succeeds."""
     process = start_training(config, run)
     process.join()
     assert process.exitcode == 0
 
 
 def _train(config: Config, run: Path) -> None:
-    loop._REPORT_STEPS = 4  # so that some checkpoints stand between two reports
+    loop._REPORT_STEPS = 4  # so that some checkpoints fall between two reports
     torch.set_num_threads(1)
     train(config, run, "cpu", resume=True, quiet=True, observer=Pictures())
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
-    """The same figures at every update, the same state of everything and the same final weights, bit for bit."""
+    """Assert equal metrics at every update, equal state and equal final weights, bit for bit."""
     found_run, expected_run = RunFolder(found), RunFolder(expected)
     assert read_metrics(found) == read_metrics(expected)
     assert found_run.steps()[-1] == expected_run.steps()[-1]
@@ -54,7 +54,7 @@ def assert_same_run(found: Path, expected: Path) -> None:
 
 
 def assert_same(found: Any, expected: Any, where: str) -> None:
-    """Equal to the last bit, times apart."""
+    """Assert equality to the last bit, except for times."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys(), where
         for key, value in expected.items():
