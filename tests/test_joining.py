@@ -133,9 +133,9 @@ def test_documents_are_read_from_jsonl_and_parquet_and_must_be_text(tmp_path: Pa
         list(read_rows(str(tmp_path / "text.jsonl"), "fr", "en"))
 
 
-def joined(rows: list[Row], split: str = "test", repeat_singles: bool = False, **settings: object) -> list[JoinedRow]:
+def joined(rows: list[Row], split: str = "test", training: bool = False, **settings: object) -> list[JoinedRow]:
     join = JoinConfig.model_validate({"sizes": "1..4"} | settings)
-    return list(join_split(rows, join, ("fr", "en"), split, repeat_singles))
+    return list(join_split(rows, join, ("fr", "en"), split, training))
 
 
 def numbered(documents: list[str | None]) -> list[Row]:
@@ -172,12 +172,12 @@ def test_every_sentence_is_in_one_group_of_each_size(runs: list[tuple[str | None
 
 
 def test_text_without_documents_is_joined_inside_blocks() -> None:
-    found = joined(numbered([None] * (2 * BLOCK_SENTENCES + 1)), sizes="1..6")
+    found = joined(numbered([None] * (2 * BLOCK_SENTENCES + 1)), sizes=[1, 2, 3, 4, 6, 8])
     assert {row.document for row in found} == {"block 0", "block 1", "block 2"}
     for row in found:
         assert {f"block {number // BLOCK_SENTENCES}" for number in row.members} == {row.document}
     times = Counter(number for row in found for number in row.members)
-    assert set(times.values()) == {1, 6}, "60 is a multiple of all six sizes"
+    assert set(times.values()) == {1, 6}, "24 is a multiple of all six sizes"
     assert [number for number, count in times.items() if count == 1] == [2 * BLOCK_SENTENCES]
 
 
@@ -193,9 +193,27 @@ def test_groups_depend_on_seed_split_and_size_alone() -> None:
 
 def test_single_sentences_are_repeated_in_training_alone() -> None:
     rows = numbered(["a"] * 6)
-    training = joined(rows, "train", repeat_singles=True, singles=3)
+    training = joined(rows, "train", training=True, singles=3)
     assert Counter(len(row.members) for row in training) == {1: 18, 2: 3 + 1, 3: 2, 4: 1}, "4 of 6 leave 2"
     assert Counter(len(row.members) for row in joined(rows, singles=3))[1] == 6
+
+
+def test_held_out_sentences_are_grouped_several_times() -> None:
+    rows = numbered([None] * 48)
+    found = joined(rows, sizes=[1, 4], draws=3)
+    assert Counter(number for row in found for number in row.members) == dict.fromkeys(range(48), 4)
+    assert len({row.members for row in found}) == 48 + 36, "each time in other groups"
+    once = joined(rows, sizes=[1, 4])
+    assert [row for row in found if row in once] == once, "further draws change nothing of the first"
+    assert Counter(len(row.members) for row in joined(rows, "train", training=True, sizes=[1, 4], draws=3))[4] == 12
+
+
+def test_blocks_of_training_count_the_sentences_that_can_be_joined() -> None:
+    rows: list[Row] = [("a b c" if row % 2 else "a", "x", None) for row in range(2 * BLOCK_SENTENCES)]
+    found = joined(rows, "train", training=True, sizes=[1, 8], max_sentence_words=2)
+    assert {row.document for row in found if len(row.members) == 8} == {"block 0"}
+    assert Counter(len(row.members) for row in found) == {1: 48, 8: 3}
+    assert all(number % 2 == 0 for row in found if len(row.members) == 8 for number in row.members)
 
 
 def test_no_group_is_longer_than_the_limit() -> None:

@@ -22,12 +22,15 @@ class JoinConfig(Section):
     singles: Count = 1
     """Number of times that each single sentence occurs in training."""
     order: Literal["random", "document"] = "random"
-    """Join random sentences of a document, or neighbours. Text without documents is divided into blocks of 60 lines."""
+    """Join random sentences of a document, or neighbours. Without documents, groups stay within 24 sentences."""
     max_words: PositiveInt = 80
     """Limit on the words of a joined source; a group ends before it exceeds this."""
     max_sentence_words: PositiveInt | None = None
     """Join only sentences of up to this many source words. Validation and test have no longer ones; in training they
     stay single.
+    """
+    draws: Count = 1
+    """Number of times that the held-out sentences are grouped for each size above 1: more inputs of the same sentences.
     """
     min_word_count: PositiveInt = 1
     """Leave out held-out sentences with a word or punctuation mark that fewer training pairs contain, on either side:

@@ -150,7 +150,7 @@ def _build(folder: Path, origin: _Origin, config: DataConfig) -> None:
         kept = text.rows(split, counts[split])
         digest.update(f"{split}\n".encode())
         if isinstance(config.join, JoinConfig):
-            joined = join_split(kept, config.join, origin.languages, split, repeat_singles=split == "train")
+            joined = join_split(kept, config.join, origin.languages, split, training=split == "train")
             _write_split(folder / f"{split}.arrow", _counted(joined, counts[split]), digest.update, _JOINED_SCHEMA)
         else:
             _write_split(folder / f"{split}.arrow", kept, digest.update)

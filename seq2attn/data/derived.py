@@ -6,7 +6,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from typing import NamedTuple
 
 from seq2attn.config.languages import count_words, is_unspaced
@@ -17,8 +17,8 @@ from seq2attn.data.store import Row
 MAX_JOINED_WORDS = 200
 """Limit on the words of a joined source; a single sentence may be longer."""
 
-BLOCK_SENTENCES = 60
-"""Text without documents is joined within blocks of this many sentences, a multiple of every size up to 6."""
+BLOCK_SENTENCES = 24
+"""Text without documents is joined within blocks of this many sentences that can be joined."""
 
 
 class JoinedRow(NamedTuple):
@@ -126,43 +126,50 @@ def join_texts(texts: Sequence[str], language: str) -> str:
 
 
 def join_split(
-    rows: Iterable[Row], settings: JoinConfig, languages: Pair, split: str, repeat_singles: bool
+    rows: Iterable[Row], settings: JoinConfig, languages: Pair, split: str, training: bool
 ) -> Iterator[JoinedRow]:
     """The rows of a split in groups of every size: for each document the single rows, then the larger groups.
 
-    Every sentence of up to `settings.max_sentence_words` is in one group of each size; longer ones are single only. A
-    group is smaller at the end of its document or if it reaches `settings.max_words`; if only one sentence is left in
-    it, it is dropped, because single sentences are included.
+    Every sentence of up to `settings.max_sentence_words` is in one group of each size above 1, or in `settings.draws`
+    of them if held out; longer ones stay single. A group is smaller at the end of its document or if it reaches
+    `settings.max_words`; if only one sentence is left in it, it is dropped, because single sentences are included.
 
     Args:
         rows: cleaned pairs; those of a document are consecutive.
         settings: sizes, order and limits.
         languages: of source and target; sentences are joined with spaces if the language is written with spaces.
         split: part of the seed, so that splits are joined independently.
-        repeat_singles: write single sentences `settings.singles` times, as in training.
+        training: write single sentences `settings.singles` times, and group sentences once.
     """
     counted = 0
-    for number, (document, block) in enumerate(_blocks(rows)):
+    unspaced = is_unspaced(languages[0])
+    for number, (document, block) in enumerate(_blocks(rows, settings, unspaced)):
         sources, targets, _ = zip(*block, strict=True)
-        words = [count_words(source, is_unspaced(languages[0])) for source in sources]
+        words = [count_words(source, unspaced) for source in sources]
         name = f"block {number}" if document is None else document
-        for size in settings.sizes:
-            order = [row for row in range(len(block)) if size == 1 or is_joinable(words[row], settings)]
-            if settings.order == "random" and size > 1:
-                _generator(settings.seed, split, number, size).shuffle(order)
-            groups = consecutive_groups([name] * len(order), [words[row] for row in order], size, settings.max_words)
-            for group in groups:
-                members = [order[position] for position in group]
-                if size > 1 and len(members) == 1:
-                    continue
-                joined = JoinedRow(
-                    join_texts([sources[row] for row in members], languages[0]),
-                    join_texts([targets[row] for row in members], languages[1]),
-                    name,
-                    tuple(counted + row for row in members),
-                )
-                yield from [joined] * (settings.singles if repeat_singles and size == 1 else 1)
+        for members in _groups_of_block(words, settings, training, f"{settings.seed}/{split}/{number}"):
+            yield JoinedRow(
+                join_texts([sources[row] for row in members], languages[0]),
+                join_texts([targets[row] for row in members], languages[1]),
+                name,
+                tuple(counted + row for row in members),
+            )
         counted += len(block)
+
+
+def _groups_of_block(words: Sequence[int], settings: JoinConfig, training: bool, seed: str) -> Iterator[list[int]]:
+    """The rows of each group of a block; single sentences first. `words`: of each row. `seed`: of random order."""
+    for row in range(len(words)):
+        yield from [[row]] * (settings.singles if training else 1)
+    joinable = [row for row in range(len(words)) if is_joinable(words[row], settings)]
+    for size, draw in product(settings.sizes[1:], range(1 if training else settings.draws)):
+        order = list(joinable)
+        if settings.order == "random":
+            random.Random(hashlib.sha256(f"{seed}/{size}/{draw}".encode()).digest()).shuffle(order)
+        lengths = [words[row] for row in order]
+        for group in consecutive_groups([seed] * len(order), lengths, size, settings.max_words):
+            if len(group) > 1:
+                yield [order[position] for position in group]
 
 
 def is_joinable(words: int, settings: JoinConfig) -> bool:
@@ -170,22 +177,19 @@ def is_joinable(words: int, settings: JoinConfig) -> bool:
     return settings.max_sentence_words is None or words <= settings.max_sentence_words
 
 
-def _blocks(rows: Iterable[Row]) -> Iterator[tuple[str | None, list[Row]]]:
-    """The rows of each document; rows without one in blocks of `BLOCK_SENTENCES`."""
+def _blocks(rows: Iterable[Row], settings: JoinConfig, unspaced: bool) -> Iterator[tuple[str | None, list[Row]]]:
+    """The rows of each document; rows without one in blocks with `BLOCK_SENTENCES` rows that can be joined."""
     for document, document_rows in groupby(rows, key=lambda row: row[2]):
         if document is not None:
             yield document, list(document_rows)
             continue
         block: list[Row] = []
+        joinable = 0
         for row in document_rows:
             block.append(row)
-            if len(block) == BLOCK_SENTENCES:
+            joinable += is_joinable(count_words(row[0], unspaced), settings)
+            if joinable == BLOCK_SENTENCES:
                 yield None, block
-                block = []
+                block, joinable = [], 0
         if block:
             yield None, block
-
-
-def _generator(seed: int, split: str, block: int, size: int) -> random.Random:
-    """A random generator that depends on nothing but these four values."""
-    return random.Random(hashlib.sha256(f"{seed}/{split}/{block}/{size}".encode()).digest())
