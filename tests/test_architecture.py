@@ -58,7 +58,7 @@ WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
 MAX_MODULES = 140
-MAX_PACKAGE_LINES = 2300
+MAX_PACKAGE_LINES = 2400
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

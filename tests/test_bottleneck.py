@@ -18,6 +18,7 @@ from seq2attn.evaluation.bottleneck import (
 )
 from seq2attn.evaluation.lengths import Range
 from seq2attn.evaluation.metrics import Bleu, Chrf, Statistics
+from seq2attn.evaluation.resampling import SEED, resample_sums
 
 RANGES = [Range(low, low + 10) for low in range(0, 60, 10)] + [Range(60, None)]
 N_CLUSTERS, PER_CLUSTER = 60, 18
@@ -161,7 +162,9 @@ def test_a_resample_is_the_drawn_clusters_with_all_their_inputs() -> None:
     bootstrap = ClusterBootstrap(CLUSTERS, 3)
     chosen = LENGTHS >= 60
     scores = bootstrap.scores(Bleu(), FIXED.bleu, chosen, 0)
-    for times, score in zip(bootstrap._drawn, scores, strict=True):
+    # How often each cluster is drawn.
+    drawn = resample_sums(np.eye(N_CLUSTERS), 3, np.random.default_rng(SEED))
+    for times, score in zip(drawn, scores, strict=True):
         assert times.sum() == N_CLUSTERS
         rows = np.repeat(np.arange(len(CLUSTERS)), times[CLUSTERS].astype(int))
         assert score == pytest.approx(Bleu().score(FIXED.bleu[0][rows[chosen[rows]]].sum(axis=0)))

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.claims import Claim, EvaluatedModel, fall, find_claims
+from seq2attn.evaluation.claims import Claim, EvaluatedModel, find_claims
+from seq2attn.evaluation.comparisons import fall
 from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
 from seq2attn.report.wording import claim_text, measured_text, verdict
 from tests.evaluation_samples import a_bucket, measured_system, random_statistics

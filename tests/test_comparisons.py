@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.claims import bleu_difference, retention, share_fall
+from seq2attn.evaluation.comparisons import bleu_difference, retention, share_fall
 from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import Bootstrap, StatisticsTable, percentile_interval
 from tests.evaluation_samples import random_statistics

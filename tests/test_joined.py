@@ -150,6 +150,39 @@ def test_text_without_documents_is_one_line(tiny_run: Path) -> None:
     assert "--join: the validation text of synthetic has no document names; give a .jsonl or .parquet" in done.stderr
 
 
+def test_intervals_resample_documents_where_there_are_any(run: Path, tiny_run: Path, tmp_path: Path) -> None:
+    by_default, by_document, by_sentence = (
+        json.loads(evaluate(run, "--json", *options).stdout)
+        for options in ((), ("--resample", "documents"), ("--resample", "sentences"))
+    )
+    assert by_default["resample"] == "documents"
+    assert by_default["systems"] == by_document["systems"]
+    assert "resample" not in by_sentence
+    assert [
+        (system["bleu"], system["bleu_high"] != other["bleu_high"])
+        for system, other in zip(by_document["systems"], by_sentence["systems"], strict=True)
+    ] == [(by_sentence["systems"][0]["bleu"], True)]
+    done = evaluate(run, "--out", tmp_path)
+    assert "Intervals resample documents." in done.stdout
+    for file in ("report.md", "report.html"):
+        assert "Intervals resample documents." in (tmp_path / file).read_text(encoding="utf-8")
+    assert "resamples of the documents" in (run / "README.md").read_text(encoding="utf-8")
+    assert "Intervals resample sentences." in call("eval", tiny_run, "--split", "validation", "--beam", "1").stdout
+
+
+def test_documents_that_are_missing_or_few_are_one_line(run: Path, tiny_run: Path) -> None:
+    done = call("eval", tiny_run, "--split", "validation", "--beam", "1", "--resample", "documents")
+    assert done.code == 2
+    assert done.complaint == (
+        "seq2attn: --resample documents: the validation text of synthetic names no documents; "
+        "give a .jsonl or .parquet file with a field document"
+    )
+    done = evaluate(run, "--split", "validation", "--resample", "documents")
+    assert done.code == 2
+    assert done.complaint.endswith("the validation text of own names 2 documents; at least 10 are needed")
+    assert "resample" not in json.loads(evaluate(run, "--split", "validation", "--json").stdout)
+
+
 def test_a_run_trained_on_groups_learns_and_is_evaluated_over_their_lengths(tmp_path: Path) -> None:
     """One command each from text to a curve over joined inputs, which cannot be joined again."""
     for split, count in (("train", 120), ("validation", 60), ("test", 60)):

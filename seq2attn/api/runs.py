@@ -22,6 +22,7 @@ from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.lengths import LengthOf, LengthUnit
 from seq2attn.evaluation.metrics import metrics_named
+from seq2attn.evaluation.resampling import Resample
 from seq2attn.experiment.evaluate import EvaluationSettings, evaluate_runs
 from seq2attn.experiment.explore import check_words, explore_runs
 from seq2attn.experiment.pictures import Pictures
@@ -229,6 +230,7 @@ def evaluate(
     length_unit: LengthUnit | None = None,
     subwords_model: str | Path | None = None,
     baseline: str | None = None,
+    resample: Resample | None = None,
     beam_size: int | None = None,
     device: str = "auto",
 ) -> EvaluationResult:
@@ -243,6 +245,7 @@ def evaluate(
     Args:
         runs: folders or runs; a mapping names them, and several under one name are seeds of one model.
         split: `test`, `validation`, or `confirm` if the runs were trained with `data.confirm`.
+        resample: `sentences` or `documents`, for intervals; without it, documents where the corpus names them.
         beam_size: without it, each run's own.
         device: `auto`, `cpu`, `cuda` or `mps`.
 
@@ -260,6 +263,7 @@ def evaluate(
         subwords_model=None if subwords_model is None else Path(subwords_model),
         further_metrics=metrics_named([metrics] if isinstance(metrics, str) else metrics),
         baseline=baseline,
+        resample=None if resample is None else choose("resample", resample, get_args(Resample)),
         names={path: name for path, name in folders if name is not None},
     )
     evaluation = evaluate_runs([path for path, _ in folders], settings, choose_device(device), _ignore)

@@ -23,6 +23,7 @@ from seq2attn.cli.options import (
     LengthUnitOption,
     MetricOption,
     PlotOption,
+    ResampleOption,
     SubwordsModelOption,
     choose_binning,
     further_metrics,
@@ -51,6 +52,7 @@ def evaluate(
     subwords_model: SubwordsModelOption = None,
     metric: MetricOption = None,
     baseline: BaselineOption = None,
+    resample: ResampleOption = None,
     join: JoinOption = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size.", show_default="the run's")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
@@ -76,6 +78,7 @@ def evaluate(
         subwords_model=subwords_model,
         further_metrics=further_metrics(metric),
         baseline=baseline,
+        resample=None if resample is None else resample.value,
         names={path: name for name, path in named if name is not None},
     )
     with translation_progress() as report_progress:

@@ -39,6 +39,13 @@ class LengthUnit(StrEnum):
     subwords = "subwords"
 
 
+class Resample(StrEnum):
+    """What the resamples behind intervals draw."""
+
+    sentences = "sentences"
+    documents = "documents"
+
+
 class MetricName(StrEnum):
     """Metrics that can be added to BLEU."""
 
@@ -81,6 +88,14 @@ JoinOption = Annotated[
     typer.Option(
         help="Score consecutive sentences of a document joined in groups of these sizes, as in 1,2,3,4.",
         show_default=False,
+    ),
+]
+ResampleOption = Annotated[
+    Resample | None,
+    typer.Option(
+        metavar="UNIT",
+        help="What resamples draw for intervals: sentences, or documents (blocks, where data.join joins sentences).",
+        show_default="documents where the corpus names them",
     ),
 ]
 MetricOption = Annotated[

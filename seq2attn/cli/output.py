@@ -122,19 +122,21 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
     `plot`: whether to draw the curve next to or below the first table; None: only on a terminal.
     """
     from seq2attn.report import tables
+    from seq2attn.report.wording import how_resampled
 
-    console = results_console()
+    console, drawn = results_console(), how_resampled(summary)
     if len(summary.systems[0].buckets) > 1 and (console.is_terminal if plot is None else plot):
         _print_curve(summary, console)
     else:
         console.print(tables.terminal_table(summary))
     for metric in summary.metrics[1:]:
-        console.print(tables.rich_table(tables.score_table(summary, metric), tables.metric_title(summary, metric)))
+        title = tables.metric_title(summary, metric)
+        console.print(tables.rich_table(tables.score_table(summary, metric), title, drawn))
     if any(system.slope for system in summary.systems):
-        console.print(tables.rich_table(tables.slope_table(summary), "BLEU lost as sentences grow"))
+        console.print(tables.rich_table(tables.slope_table(summary), "BLEU lost as sentences grow", drawn))
     for metric in dict.fromkeys(difference.metric for difference in summary.differences):
         title = f"{metric} against {summary.differences[0].baseline}, p-values corrected for their number (Holm)"
-        console.print(tables.rich_table(tables.difference_table(summary, metric), title))
+        console.print(tables.rich_table(tables.difference_table(summary, metric), title, drawn))
     for signature in (summary.signature, *summary.signatures.values()):
         typer.echo(signature)
 

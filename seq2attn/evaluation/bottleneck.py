@@ -12,12 +12,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seq2attn.evaluation.differences import holm
 from seq2attn.evaluation.lengths import Lengths, Range
 from seq2attn.evaluation.metrics import Bleu, Chrf, Metric, Scores, Statistics
-from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, SEED, expanded_interval, weigh_outputs
+from seq2attn.evaluation.resampling import (
+    N_PAIRED_RESAMPLES,
+    SEED,
+    Clusters,
+    Selection,
+    expanded_interval,
+    resample_sums,
+    sum_clusters,
+    weigh_outputs,
+)
 
 MIN_INPUTS = 100
 """A range of lengths with fewer inputs takes no part in a claim."""
@@ -64,22 +72,19 @@ class LengthOutputs:
 class ClusterBootstrap:
     """Scores on resamples of whole clusters; every call sees the same resamples."""
 
-    def __init__(self, clusters: NDArray[np.int64], n_resamples: int = N_PAIRED_RESAMPLES, seed: int = SEED) -> None:
-        """`clusters`: the number of each input's cluster, `(n_inputs,)`; not empty."""
+    def __init__(self, clusters: Clusters, n_resamples: int = N_PAIRED_RESAMPLES, seed: int = SEED) -> None:
+        """`clusters`: of each input, `(n_inputs,)`; not empty."""
         self.clusters = np.unique(clusters, return_inverse=True)[1]
         self.n_resamples = n_resamples
         self._seed = seed
-        n = int(self.clusters.max()) + 1
-        rng = np.random.default_rng(seed)
-        # How often each cluster was drawn, `(n_resamples, n_clusters)`.
-        self._drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+        self._n_clusters = int(self.clusters.max()) + 1
 
     def interval(self, values: Scores) -> tuple[float, float]:
         """The 95 % interval of `values`, one for each resample, widened as so few clusters need (Hesterberg 2015)."""
         defined = values[np.isfinite(values)]
-        return expanded_interval(defined, self._drawn.shape[1]) if len(defined) else (-np.inf, np.inf)
+        return expanded_interval(defined, self._n_clusters) if len(defined) else (-np.inf, np.inf)
 
-    def scores(self, metric: Metric, statistics: Statistics, chosen: NDArray[np.bool_], system: int) -> Scores:
+    def scores(self, metric: Metric, statistics: Statistics, chosen: Selection, system: int) -> Scores:
         """The system's score on the chosen inputs of each resample, `(n_resamples,)`.
 
         Args:
@@ -90,9 +95,10 @@ class ClusterBootstrap:
         """
         outputs = []
         for output in statistics:
-            sums = np.zeros((self._drawn.shape[1], output.shape[1]))
-            np.add.at(sums, self.clusters[chosen], output[chosen])
-            outputs.append(metric.score_each(self._drawn @ sums))
+            by_cluster = sum_clusters(output[chosen], self.clusters[chosen], self.clusters)
+            # The same seed each time: the same clusters are drawn.
+            sums = resample_sums(by_cluster, self.n_resamples, np.random.default_rng(self._seed))
+            outputs.append(metric.score_each(sums))
         rng = np.random.default_rng((self._seed, system))
         weights = weigh_outputs(len(outputs), self.n_resamples, rng)
         return np.maximum((np.stack(outputs) * weights).sum(axis=0), 0.0)
@@ -125,7 +131,7 @@ def judge(
     attending: Sequence[LengthOutputs],
     searches: Mapping[str, tuple[LengthOutputs, Sequence[LengthOutputs]]],
     lengths: Lengths,
-    clusters: NDArray[np.int64],
+    clusters: Clusters,
     ranges: Sequence[Range],
     bleu: Bleu | None = None,
     n_resamples: int = N_PAIRED_RESAMPLES,
@@ -182,7 +188,7 @@ class _Judged:
         return _Ends(values[0], values[1], resampled[0], resampled[1])
 
 
-def _inside(lengths: Lengths, span: Range) -> NDArray[np.bool_]:
+def _inside(lengths: Lengths, span: Range) -> Selection:
     return (lengths >= span.low) & (lengths < (np.inf if span.high is None else span.high))
 
 

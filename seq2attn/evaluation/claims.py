@@ -1,11 +1,4 @@
-"""Claims about the curves, measured and tested by paired bootstrap (Koehn 2004)
-
-Two systems are compared on the same resamples; two selections of sentences are resampled independently. Intervals are
-percentiles. The one-sided p-value of a claim is
-(1 + resamples in which it does not hold) / (1 + resamples).
-
-Statistics are `(n_seeds, n_sentences, N_STATISTICS)`; a system of several seeds has the mean BLEU of its outputs.
-"""
+"""Claims about the curves of whole sentences, measured and tested by the comparisons of `comparisons.py`"""
 
 from __future__ import annotations
 
@@ -13,17 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-import numpy as np
-
+from seq2attn.evaluation.comparisons import Comparison, bleu_difference, fall, retention, share_fall
 from seq2attn.evaluation.lengths import Lengths
-from seq2attn.evaluation.metrics import Bleu, Scores, Statistics
-from seq2attn.evaluation.resampling import (
-    N_PAIRED_RESAMPLES,
-    Bootstrap,
-    Selection,
-    StatisticsTable,
-    percentile_interval,
-)
+from seq2attn.evaluation.metrics import Statistics
+from seq2attn.evaluation.resampling import Clusters, Selection
 from seq2attn.evaluation.score import Bucket, Score
 
 SHORT = 20
@@ -100,18 +86,8 @@ class EvaluatedModel:
     """The longest source sentence it was trained on, where there was a cap."""
     model: str = ""
     """Systems of the same model differ only in their training text."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two quantities, their difference or ratio with its interval, and the p-value of the tested claim."""
-
-    first: float
-    second: float
-    value: float
-    low: float
-    high: float
-    p_value: float | None
+    clusters: Clusters | None = None
+    """Of the sentences, which are resampled as wholes; None: sentences are resampled."""
 
 
 def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Claim, ...]:
@@ -119,7 +95,7 @@ def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Cla
 
     Models trained only up to some length have further claims: whether those with attention stay level, how all of them
     score beyond that length, and how the same model trained on longer sentences compares. A claim that cannot be
-    measured (no sentences of that length, or no BLEU at all) is left out.
+    measured (no sentences of that length, or in too few documents, or no BLEU at all) is left out.
 
     Args:
         models: their translations of the same sentences, in the same order.
@@ -128,18 +104,23 @@ def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Cla
     middling, long = _between(lengths, *MIDDLING), lengths >= LONG
     without = [model for model in models if model.attention == NO_ATTENTION]
     attending = [model for model in models if model.attention != NO_ATTENTION]
-    claims = [_judged("retention", model, None, retention(model.statistics, middling, long)) for model in attending]
+    claims = [
+        _judged("retention", model, None, retention(model.statistics, middling, long, clusters=model.clusters))
+        for model in attending
+    ]
     for fixed in without:
         for model in attending:
             if model.max_source_words == fixed.max_source_words:
-                falls = share_fall(fixed.statistics, model.statistics, lengths <= SHORT, long)
+                of_both = fixed.statistics, model.statistics
+                falls = share_fall(*of_both, lengths <= SHORT, long, clusters=model.clusters)
                 claims.append(_judged("share_fall", fixed, model, falls))
                 claims.append(_above("above", model, fixed, lengths >= APART_FROM))
                 claims.append(_apart(model, fixed))
     claims += [_level(model, lengths) for model in attending if model.max_source_words is not None]
     for model in models:
         if (cap := model.max_source_words) is not None:
-            falls = fall(model.statistics, _between(lengths, MIDDLING[0], cap + 1), lengths > cap)
+            until = _between(lengths, MIDDLING[0], cap + 1)
+            falls = fall(model.statistics, until, lengths > cap, clusters=model.clusters)
             claims.append(_judged("past_cap", model, None, falls, cap))
             longer = [other for other in models if other.model == model.model and (other.max_source_words or 0) > cap]
             claims += [_above("longer_cap", other, model, lengths > cap, cap) for other in longer]
@@ -149,7 +130,8 @@ def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Cla
 def _above(
     kind: ClaimKind, model: EvaluatedModel, other: EvaluatedModel, chosen: Selection, beyond: int | None = None
 ) -> Claim | None:
-    measured = bleu_difference(model.statistics[:, chosen], other.statistics[:, chosen])
+    clusters = None if model.clusters is None else model.clusters[chosen]
+    measured = bleu_difference(model.statistics[:, chosen], other.statistics[:, chosen], clusters=clusters)
     return _judged(kind, model, other, measured, beyond)
 
 
@@ -173,7 +155,8 @@ def _gap(upper: Score | None, lower: Score | None) -> float | None:
 
 
 def _level(model: EvaluatedModel, lengths: Lengths) -> Claim | None:
-    measured = fall(model.statistics, _between(lengths, *MIDDLING), _between(lengths, LONG, LEVEL_UNTIL))
+    until = _between(lengths, LONG, LEVEL_UNTIL)
+    measured = fall(model.statistics, _between(lengths, *MIDDLING), until, clusters=model.clusters)
     claim = _judged("level", model, None, measured)
     return None if claim is None else replace(claim, found=not claim.found)
 
@@ -201,98 +184,3 @@ def _keeps_enough(measured: Comparison) -> bool | None:
     """Whether retention is high enough; None where the scores are inconclusive."""
     is_vague = measured.low < MIN_RETENTION <= measured.high and measured.high - measured.low > MAX_WIDTH
     return None if is_vague or measured.first < MIN_BLEU else measured.value >= MIN_RETENTION
-
-
-def bleu_difference(
-    system: Statistics,
-    baseline: Statistics,
-    n_resamples: int = N_PAIRED_RESAMPLES,
-    same_trainings: bool = False,
-) -> Comparison | None:
-    """BLEU of `system` minus that of `baseline` on the same sentences; the claim is that it is above 0.
-
-    `first` is the baseline's BLEU, `second` the system's. `same_trainings`: both come from the same trainings, in the
-    same order. None without sentences.
-    """
-    table = StatisticsTable(Bleu(), [system, baseline])
-    everything = np.ones(table.n_sentences, dtype=np.bool_)
-    if not table.n_sentences:
-        return None
-    ours, theirs = Bootstrap(table, n_resamples, same_trainings=same_trainings).scores(everything)
-    second, first = _bleu(table, everything)
-    return _compare(first, second, second - first, ours - theirs, holds=ours > theirs)
-
-
-def share_fall(
-    system: Statistics, baseline: Statistics, short: Selection, long: Selection, n_resamples: int = N_PAIRED_RESAMPLES
-) -> Comparison | None:
-    """The share of `baseline`'s BLEU that `system` reaches on `long` minus that on `short`; the claim: it is below 0.
-
-    `first` is the share on short sentences, `second` that on long ones. A resample in which the baseline's BLEU is 0,
-    so that the share is undefined, counts against the claim. None where a selection is empty or the baseline's BLEU on
-    it is 0.
-    """
-    table = StatisticsTable(Bleu(), [system, baseline])
-    bootstrap = Bootstrap(table, n_resamples)
-    shares: list[float] = []
-    resampled: list[Scores] = []
-    for chosen in (short, long):
-        if not chosen.any():
-            return None
-        ours, theirs = _bleu(table, chosen)
-        if theirs == 0.0:
-            return None
-        shares.append(ours / theirs)
-        resampled.append(_ratio(*bootstrap.scores(chosen)))
-    falls = resampled[1] - resampled[0]
-    return _compare(shares[0], shares[1], shares[1] - shares[0], falls, holds=falls < 0.0)
-
-
-def retention(
-    statistics: Statistics, base: Selection, long: Selection, n_resamples: int = N_PAIRED_RESAMPLES
-) -> Comparison | None:
-    """BLEU on `long` divided by BLEU on `base`, for one system; an estimate without a test.
-
-    `first` is the BLEU on `base`, `second` that on `long`. None where a selection is empty or the first is 0.
-    """
-    table = StatisticsTable(Bleu(), [statistics])
-    if not base.any() or not long.any():
-        return None
-    (first,), (second,) = _bleu(table, base), _bleu(table, long)
-    if first == 0.0:
-        return None
-    bootstrap = Bootstrap(table, n_resamples)
-    (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
-    return _compare(first, second, second / first, _ratio(after, before), holds=None)
-
-
-def fall(
-    statistics: Statistics, base: Selection, long: Selection, n_resamples: int = N_PAIRED_RESAMPLES
-) -> Comparison | None:
-    """BLEU on `long` minus BLEU on `base`, for one system; the claim is that it is below 0.
-
-    `first` is the BLEU on `base`, `second` that on `long`. None where a selection is empty.
-    """
-    table = StatisticsTable(Bleu(), [statistics])
-    if not base.any() or not long.any():
-        return None
-    (first,), (second,) = _bleu(table, base), _bleu(table, long)
-    bootstrap = Bootstrap(table, n_resamples)
-    (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
-    return _compare(first, second, second - first, after - before, holds=after < before)
-
-
-def _bleu(table: StatisticsTable, chosen: Selection) -> list[float]:
-    """Each system's mean BLEU on the chosen sentences."""
-    return [float(scores.mean()) for scores in table.output_scores(chosen)]
-
-
-def _ratio(numerator: Scores, denominator: Scores) -> Scores:
-    """The quotient, NaN where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0.0)
-
-
-def _compare(first: float, second: float, value: float, resampled: Scores, holds: Selection | None) -> Comparison:
-    low, high = percentile_interval(resampled)
-    p_value = None if holds is None else (1 + int(np.count_nonzero(~holds))) / (1 + len(holds))
-    return Comparison(first, second, value, low, high, p_value)

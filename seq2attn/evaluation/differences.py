@@ -70,7 +70,7 @@ def find_differences(
                 continue
             value, differences = scores[place] - scores[baseline], resampled[place] - resampled[baseline]
             n = int(np.count_nonzero(group))
-            low, high = expanded_interval(differences, n)
+            low, high = expanded_interval(differences, table.n_units(group))
             # Without a true difference these lie around 0 as the resampled ones do around their median (with two
             # trainings they have no mean).
             p_bootstrap = _two_sided(differences - np.median(differences), value)
@@ -118,12 +118,13 @@ def _swapped_differences(
 ) -> dict[int, Scores]:
     """By system, its score minus the baseline's where each sentence's two outputs are swapped at random.
 
-    (Riezler and Maxwell 2005.) Systems with several outputs are left out; empty where the baseline has several.
+    (Riezler and Maxwell 2005; where documents are resampled, a document's sentences are swapped together.) Systems with
+    several outputs are left out; empty where the baseline has several.
     """
     single = [place for place, n_seeds in enumerate(table.n_seeds) if n_seeds == 1]
     if baseline not in single or len(single) == 1:
         return {}
-    rows = table.rows[group]
+    rows = table.units(group)
     n_columns = table.metric.n_columns
     total = rows.sum(axis=0).reshape(-1, n_columns)
     # The half of every output that is swapped; the rest is the total minus that half.

@@ -12,13 +12,21 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from seq2attn.evaluation.claims import bleu_difference
+from seq2attn.evaluation.comparisons import bleu_difference
 from seq2attn.evaluation.differences import holm
 from seq2attn.evaluation.lengths import Bins, Lengths, LengthUnit, Range
 from seq2attn.evaluation.metrics import Bleu, Statistics
-from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, Bootstrap, Selection, StatisticsTable, expanded_interval
+from seq2attn.evaluation.resampling import (
+    N_RESAMPLES,
+    SEED,
+    Bootstrap,
+    Clusters,
+    Selection,
+    StatisticsTable,
+    expanded_interval,
+    sum_clusters,
+)
 from seq2attn.evaluation.score import FEW_SENTENCES, Score
 
 JOINED_BINS = Bins((0, 20, 40, 60, 80, 100, 120, 140, 160))
@@ -32,7 +40,7 @@ class Segments:
     """The join size of each; the last segment of a document may have fewer sentences."""
     lengths: Lengths
     """Of each joined source, `(n_segments,)`."""
-    documents: NDArray[np.int64]
+    documents: Clusters
     """The number of the document of each, `(n_segments,)`."""
 
     @property
@@ -179,9 +187,7 @@ def _cost(joined: Statistics, alone: Statistics) -> Cost:
     return Cost(difference.value, difference.low, difference.high, difference.p_value, difference.p_value)
 
 
-def _by_document(statistics: Statistics, documents: NDArray[np.int64]) -> Statistics:
+def _by_document(statistics: Statistics, documents: Clusters) -> Statistics:
     """Statistics `(n_seeds, n_segments, n_columns)` summed over each document, `(n_seeds, n_documents, n_columns)`."""
-    numbers, places = np.unique(documents, return_inverse=True)
-    sums = np.zeros((len(numbers), len(statistics), statistics.shape[2]))
-    np.add.at(sums, places, statistics.transpose(1, 0, 2))
-    return sums.transpose(1, 0, 2)
+    places = np.unique(documents, return_inverse=True)[1]
+    return sum_clusters(statistics.transpose(1, 0, 2), places, places).transpose(1, 0, 2)

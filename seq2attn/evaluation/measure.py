@@ -16,6 +16,7 @@ from seq2attn.evaluation.resampling import (
     N_RESAMPLES,
     SEED,
     Bootstrap,
+    Clusters,
     Selection,
     StatisticsTable,
     expanded_interval,
@@ -84,12 +85,12 @@ class _SelectionScores:
     """For each system the score of each output."""
     resampled: Scores
     """`(n_systems, n_resamples)`."""
-    metric: Metric
+    table: StatisticsTable
 
     @property
     def enough(self) -> bool:
-        """Whether there are enough sentences for an interval."""
-        return self.n >= FEW_SENTENCES
+        """Whether there are enough sentences, and enough clusters of them, for an interval."""
+        return self.n >= FEW_SENTENCES and self.table.can_resample(self.selection)
 
     def means(self) -> list[float]:
         """Each system's score."""
@@ -99,8 +100,11 @@ class _SelectionScores:
         """One system's score with its interval."""
         outputs = self.outputs[system]
         std = float(outputs.std(ddof=1)) if len(outputs) > 1 else None
-        low, high = expanded_interval(self.resampled[system], self.n)
-        return Score(float(outputs.mean()), low, high, self.n, std, self.metric.lower_is_better)
+        low, high = (None, None) if not self.enough else self._interval(system)
+        return Score(float(outputs.mean()), low, high, self.n, std, self.table.metric.lower_is_better)
+
+    def _interval(self, system: int) -> tuple[float, float]:
+        return expanded_interval(self.resampled[system], self.table.n_units(self.selection))
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def measure(
     references: Sequence[Sequence[str]],
     lengths: Lengths,
     settings: MeasureSettings,
+    clusters: Clusters | None = None,
 ) -> Measurement:
     """Score the systems' translations of the same sentences by length, and against each other.
 
@@ -127,11 +132,12 @@ def measure(
         references: one sequence or more, each a whole translation.
         lengths: of each sentence, `(n_sentences,)`.
         settings: how to score them.
+        clusters: of the sentences, which are resampled as wholes; None: sentences are resampled.
 
     Raises: ConfigError where the baseline is none of the systems.
     """
     metrics = (settings.bleu, *settings.further_metrics)
-    tables = [_table(metric, systems, references) for metric in metrics]
+    tables = [_table(metric, systems, references, clusters) for metric in metrics]
     return measure_tables([system.name for system in systems], tables, lengths, settings)
 
 
@@ -177,10 +183,12 @@ def _place_of_baseline(name: str | None, names: Sequence[str]) -> int:
     return names.index(name)
 
 
-def _table(metric: Metric, systems: Sequence[SystemOutputs], references: Sequence[Sequence[str]]) -> StatisticsTable:
+def _table(
+    metric: Metric, systems: Sequence[SystemOutputs], references: Sequence[Sequence[str]], clusters: Clusters | None
+) -> StatisticsTable:
     outputs = [output for system in systems for output in system.outputs]
     ends = np.cumsum([len(system.outputs) for system in systems])
-    return StatisticsTable(metric, np.split(metric.statistics(outputs, references), ends[:-1]))
+    return StatisticsTable(metric, np.split(metric.statistics(outputs, references), ends[:-1]), clusters)
 
 
 def _measure_metric(
@@ -209,7 +217,7 @@ def _score(table: StatisticsTable, bootstrap: Bootstrap, span: Range, selection:
     if not n:
         return None
     outputs, resampled = table.output_scores(selection), bootstrap.scores(selection)
-    return _SelectionScores(span, selection, n, outputs, resampled, table.metric)
+    return _SelectionScores(span, selection, n, outputs, resampled, table)
 
 
 def _bucket(span: Range, bleu: _MeasuredMetric, scored: Sequence[_SelectionScores | None], system: int) -> Bucket:
@@ -222,6 +230,6 @@ def _bucket(span: Range, bleu: _MeasuredMetric, scored: Sequence[_SelectionScore
     return Bucket(
         *span,
         first.n,
-        {scores.metric.name: scores.score(system) for scores in filled},
+        {scores.table.metric.name: scores.score(system) for scores in filled},
         length_ratio=float(hyp_len / ref_len) if ref_len else None,
     )

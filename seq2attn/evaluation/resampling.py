@@ -4,6 +4,9 @@ A resample draws n of the n sentences with replacement, the same ones for every 
 several times (seeds), its score is the mean over its outputs, and each resample also draws random weights of the
 outputs, so that the mean varies as Student's t distribution for this number of seeds. The weights are the same for all
 lengths, because one training stands behind all of them. Sums over resamples are matrix products.
+
+Where sentences belong to clusters (documents, or blocks of a joined corpus), a resample draws whole clusters, because
+sentences of one document are easy or hard together: intervals from single sentences are too narrow for them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,23 +30,35 @@ SEED = 12345
 CONFIDENCE = 0.95
 """Coverage of every interval."""
 
+MIN_CLUSTERS = 10
+"""Sentences in fewer clusters have no interval: the expansion for small numbers is accurate from 10 on."""
+
 _CHUNK_BYTES = 2**25
 
 Selection = NDArray[np.bool_]
 """Which sentences are selected, `(n_sentences,)`."""
+Clusters = NDArray[np.int64]
+"""The number of each sentence's cluster, `(n_sentences,)`."""
+Resample = Literal["sentences", "documents"]
+"""What a resample draws; the documents of a corpus of joined sentences are those that they were joined in."""
 
 
 class StatisticsTable:
     """Several systems' statistics under one metric, on the same sentences."""
 
-    def __init__(self, metric: Metric, systems: Sequence[Statistics]) -> None:
-        """`systems`: `(n_seeds, n_sentences, n_columns)` each; the number of seeds may differ."""
+    def __init__(self, metric: Metric, systems: Sequence[Statistics], clusters: Clusters | None = None) -> None:
+        """The table; `clusters`: resampled as wholes; None: sentences are resampled.
+
+        `systems`: `(n_seeds, n_sentences, n_columns)` each; the number of seeds may differ.
+        """
         self.metric = metric
         self.n_seeds = tuple(len(system) for system in systems)
         self.n_sentences = systems[0].shape[1]
         self._firsts = np.concatenate([[0], np.cumsum(self.n_seeds)])
         # One row for each sentence, with the columns of all outputs: a single product sums all of them.
         self.rows = np.concatenate([np.hstack(list(system)) for system in systems], axis=1)
+        self._clusters = None if clusters is None else np.unique(clusters, return_inverse=True)[1]
+        self.in_clusters = clusters is not None
 
     def statistics(self, system: int) -> Statistics:
         """One system's statistics, `(n_seeds, n_sentences, n_columns)`."""
@@ -52,6 +68,19 @@ class StatisticsTable:
     def totals(self, group: Selection) -> Statistics:
         """Each output's statistics summed over the group, `(n_outputs, n_columns)`."""
         return self.rows[group].sum(axis=0).reshape(-1, self.metric.n_columns)
+
+    def units(self, group: Selection) -> Scores:
+        """What a resample draws from: the group's rows, or their sums over each of all clusters."""
+        rows = self.rows[group]
+        return rows if self._clusters is None else sum_clusters(rows, self._clusters[group], self._clusters)
+
+    def n_units(self, group: Selection) -> int:
+        """The number of sentences in the group, or of clusters with sentences in it."""
+        return int(np.count_nonzero(group) if self._clusters is None else len(np.unique(self._clusters[group])))
+
+    def can_resample(self, group: Selection) -> bool:
+        """Whether the group has sentences, in `MIN_CLUSTERS` clusters or more where there are clusters."""
+        return self.n_units(group) >= (MIN_CLUSTERS if self.in_clusters else 1)
 
     def output_scores(self, group: Selection) -> list[Scores]:
         """For each system the score of each of its outputs on the group, exactly as sacreBLEU computes it."""
@@ -78,7 +107,11 @@ class StatisticsTable:
 
 
 class Bootstrap:
-    """Scores of all systems of a table on resamples; each call draws new, independent resamples of sentences."""
+    """Scores of all systems of a table on resamples.
+
+    Each call draws new, independent resamples of sentences. Where the table has clusters, every call has the same
+    resamples of all clusters, so that the buckets of a curve vary together.
+    """
 
     def __init__(
         self, table: StatisticsTable, n_resamples: int, seed: int = SEED, same_trainings: bool = False
@@ -86,6 +119,7 @@ class Bootstrap:
         """`same_trainings`: the systems are the same trainings on other input, and get the same weights."""
         self.table = table
         self.n_resamples = n_resamples
+        self._seed = seed
         self._rng = np.random.default_rng(seed)
         (of_outputs,) = self._rng.spawn(1)
         if same_trainings:
@@ -95,7 +129,8 @@ class Bootstrap:
 
     def scores(self, group: Selection) -> Scores:
         """The score of each system on each resample of the group's sentences, `(n_systems, n_resamples)`."""
-        sums = resample_sums(self.table.rows[group], self.n_resamples, self._rng)
+        rng = np.random.default_rng(self._seed) if self.table.in_clusters else self._rng
+        sums = resample_sums(self.table.units(group), self.n_resamples, rng)
         means = self.table.mean_over_outputs(self.table.score_sums(sums), self._weights)
         # Negative weights on outputs that are far apart can push the mean below 0.
         return np.maximum(means, 0.0)
@@ -114,6 +149,19 @@ def weigh_outputs(n_outputs: int, n_resamples: int, rng: np.random.Generator) ->
     # The deviations' product with the scores is normal, with variance (n - 1) s^2.
     deviations = normal - normal.mean(axis=0)
     return 1.0 / n_outputs + deviations / np.sqrt(n_outputs * rng.chisquare(n_outputs - 1, n_resamples))
+
+
+def sum_clusters(rows: Scores, clusters: Clusters, all_clusters: Clusters) -> Scores:
+    """The sums of `rows` over each cluster, `(n_clusters, ...)`; 0 for a cluster without rows.
+
+    Args:
+        rows: `(n_rows, ...)`.
+        clusters: of each row, numbered from 0.
+        all_clusters: all numbers that there are.
+    """
+    sums = np.zeros((int(all_clusters.max(initial=-1)) + 1, *rows.shape[1:]))
+    np.add.at(sums, clusters, rows)
+    return sums
 
 
 def resample_sums(statistics: Statistics, n_resamples: int, rng: np.random.Generator) -> Scores:

@@ -10,6 +10,7 @@ from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import LengthOf, LengthUnit
 from seq2attn.evaluation.measure import MeasuredSystem, Measurement, MeasureSettings
 from seq2attn.evaluation.metrics import Metric
+from seq2attn.evaluation.resampling import Resample
 from seq2attn.evaluation.score import BLEU, Bucket
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
 
@@ -104,6 +105,7 @@ class EvaluatedText:
     length_of: LengthOf
     length_unit: LengthUnit
     n_references: int = 1
+    resample: Resample = "sentences"
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class Summary:
     """Each system against a baseline, on all sentences and in each bucket."""
     signatures: Mapping[str, str] = field(default_factory=dict)
     """SacreBLEU's signature of each further metric."""
+    resample: Resample = "sentences"
+    """What the resamples behind intervals and p-values draw."""
 
     @classmethod
     def of(
@@ -164,6 +168,7 @@ class Summary:
             length_unit=text.length_unit,
             differences=measurement.differences,
             signatures={metric.name: signature(metric) for metric in settings.further_metrics},
+            resample=text.resample,
         )
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,6 +13,7 @@ from seq2attn.errors import DataError
 from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import EVERY_LENGTH, LengthOf, LengthUnit
+from seq2attn.evaluation.resampling import Resample
 from seq2attn.evaluation.score import BLEU, Bucket, Score
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
 from seq2attn.evaluation.summary import Output, Summary, System, Training
@@ -19,7 +21,8 @@ from seq2attn.evaluation.summary import Output, Summary, System, Training
 
 def to_json(summary: Summary) -> str:
     """The summary as indented JSON; never NaN or infinity."""
-    return json.dumps(asdict(_written(summary)), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    record = {key: value for key, value in asdict(_written(summary)).items() if _ABSENT.get(key) != value}
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
 def from_json(text: str, where: str = "summary.json") -> Summary:
@@ -100,24 +103,23 @@ class _Summary:
     length_unit: LengthUnit = "words"
     differences: tuple[Difference, ...] = ()
     signatures: dict[str, str] = field(default_factory=dict)
+    resample: Resample = "sentences"
 
+
+# Keys that are left out where they have this value, as in files from before there were such keys.
+_ABSENT: Mapping[str, object] = {"resample": "sentences"}
 
 _FILE = TypeAdapter(_Summary)
 
 
+# What a summary has under the same names as its file.
+_SAME = [item.name for item in fields(Summary) if item.name not in ("systems", "claims")]
+
+
 def _written(summary: Summary) -> _Summary:
+    same: dict[str, Any] = {name: getattr(summary, name) for name in _SAME}
     return _Summary(
-        corpus=summary.corpus,
-        split=summary.split,
-        length_of=summary.length_of,
-        machine=summary.machine,
-        command=summary.command,
-        signature=summary.signature,
-        systems=tuple(_written_system(system) for system in summary.systems),
-        relations=summary.claims,
-        length_unit=summary.length_unit,
-        differences=summary.differences,
-        signatures=dict(summary.signatures),
+        systems=tuple(_written_system(system) for system in summary.systems), relations=summary.claims, **same
     )
 
 
@@ -164,19 +166,8 @@ def _fields(score: Score | None) -> tuple[float | None, float | None, float | No
 
 
 def _read(file: _Summary) -> Summary:
-    return Summary(
-        corpus=file.corpus,
-        split=file.split,
-        length_of=file.length_of,
-        machine=file.machine,
-        command=file.command,
-        signature=file.signature,
-        systems=tuple(_read_system(system) for system in file.systems),
-        claims=file.relations,
-        length_unit=file.length_unit,
-        differences=file.differences,
-        signatures=file.signatures,
-    )
+    same: dict[str, Any] = {name: getattr(file, name) for name in _SAME}
+    return Summary(systems=tuple(_read_system(system) for system in file.systems), claims=file.relations, **same)
 
 
 def _read_system(system: _System) -> System:

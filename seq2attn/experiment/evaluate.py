@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from seq2attn.corpora.load import load_corpus
+from seq2attn.corpora.load import HOW_TO_NAME_DOCUMENTS, load_corpus
 from seq2attn.device import describe_machine
 from seq2attn.errors import DataError
 from seq2attn.evaluation.claims import EvaluatedModel, find_claims
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
 from seq2attn.evaluation.measure import MeasuredSystem, MeasureSettings, SystemOutputs, measure
 from seq2attn.evaluation.metrics import Bleu, Metric
+from seq2attn.evaluation.resampling import MIN_CLUSTERS, Clusters, Resample
 from seq2attn.evaluation.score import BLEU
 from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
@@ -45,6 +47,8 @@ class EvaluationSettings:
     """The SentencePiece model for lengths in subwords."""
     further_metrics: tuple[Metric, ...] = ()
     """Metrics in addition to BLEU."""
+    resample: Resample | None = None
+    """What resamples draw; None: documents if the text names at least `MIN_CLUSTERS` of them, else sentences."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,14 @@ def evaluate_runs(
     Translations are saved in the run's folder and reused while the weights, the text and the search are the same. The
     scores of finished runs are also saved there and shown in the model card.
 
-    Raises: RunError where a path is not a run; DataError where the runs have different text.
+    Raises: RunError where a path is not a run; DataError where the runs have different text, or too few
+    documents to resample.
     """
     runs = load_runs(paths, device)
     text = _common_text(runs, settings.split)
+    clusters = _find_clusters(text, settings.resample)
     translations = {name: translations_of(run, name, settings.beam_size, text, progress) for name, run in runs.items()}
-    evaluation = _score(runs, text, translations, settings, describe_machine(device))
+    evaluation = _score(runs, text, clusters, translations, settings, describe_machine(device))
     for run in runs.values():
         if run.has_final_weights:
             keep_scores(run.folder, _scores_of(run, evaluation, settings))
@@ -91,6 +97,7 @@ def evaluate_runs(
 def _score(
     runs: Mapping[str, TrainedRun],
     text: SplitText,
+    clusters: Clusters | None,
     translations: Mapping[str, tuple[str, ...]],
     settings: EvaluationSettings,
     machine: str,
@@ -105,13 +112,16 @@ def _score(
     ]
     bleu = Bleu(tokenizer_for(corpus.target_language))
     how = MeasureSettings(settings.bins, bleu, settings.further_metrics, settings.baseline)
-    measurement = measure(systems, [text.references], lengths, how)
+    measurement = measure(systems, [text.references], lengths, how, clusters)
     members = [[runs[run_name] for run_name in names] for names in models.values()]
-    evaluated = [_evaluated(system, of_model[0]) for system, of_model in zip(measurement.systems, members, strict=True)]
+    evaluated = [
+        _evaluated(system, of_model[0], clusters) for system, of_model in zip(measurement.systems, members, strict=True)
+    ]
+    resample: Resample = "sentences" if clusters is None else "documents"
     summary = Summary.of(
         measurement,
         how,
-        EvaluatedText(corpus.name, text.split, settings.length_of, unit),
+        EvaluatedText(corpus.name, text.split, settings.length_of, unit, resample=resample),
         [_facts(of_model) for of_model in members],
         claims=find_claims(evaluated, lengths),
         machine=machine,
@@ -120,7 +130,7 @@ def _score(
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs, models)
 
 
-def _evaluated(system: MeasuredSystem, run: TrainedRun) -> EvaluatedModel:
+def _evaluated(system: MeasuredSystem, run: TrainedRun, clusters: Clusters | None) -> EvaluatedModel:
     config = run.config
     return EvaluatedModel(
         system.name,
@@ -129,7 +139,29 @@ def _evaluated(system: MeasuredSystem, run: TrainedRun) -> EvaluatedModel:
         system.buckets,
         config.data.max_source_words,
         config.model.model_dump_json(),
+        clusters,
     )
+
+
+def _find_clusters(text: SplitText, resample: Resample | None) -> Clusters | None:
+    """The number of each sentence's document, or of the block it was joined in; None where sentences are resampled.
+
+    A sentence without a document is resampled alone.
+
+    Raises: DataError where documents are asked for and there are too few.
+    """
+    if resample == "sentences":
+        return None
+    names = text.corpus.splits[text.split]["document"]
+    known = len({name for name in names if name is not None})
+    if known >= MIN_CLUSTERS:
+        keys = [f"row {row}" if name is None else f"document {name}" for row, name in enumerate(names)]
+        return np.unique(keys, return_inverse=True)[1]
+    if resample is None:
+        return None
+    found = f"names {known or 'no'} document{'s' if known != 1 else ''}"
+    hint = f"at least {MIN_CLUSTERS} are needed" if known else HOW_TO_NAME_DOCUMENTS
+    raise DataError(f"--resample documents: the {text.split} text of {text.corpus.name} {found}; {hint}")
 
 
 def _group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> dict[str, list[str]]:
@@ -168,7 +200,8 @@ def _scores_of(run: TrainedRun, evaluation: Evaluation, settings: EvaluationSett
     def kept(metric: str, value: float, low: float | None, high: float | None) -> KeptScore:
         beam_size = settings.beam_size or run.config.decode.beam_size
         n = len(evaluation.lengths)
-        return KeptScore(metric, summary.split, beam_size, n, value, low, high, signatures[metric], summary.command)
+        how = signatures[metric], summary.command, summary.resample
+        return KeptScore(metric, summary.split, beam_size, n, value, low, high, *how)
 
     scores = []
     for system in summary.systems:

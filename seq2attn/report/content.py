@@ -22,7 +22,15 @@ from seq2attn.report.tables import (
     slope_table,
     systems_table,
 )
-from seq2attn.report.wording import HOW_TO_READ, LENGTH_RATIO, SEEDS, TRAINING, three_sentences, why_inconclusive
+from seq2attn.report.wording import (
+    HOW_TO_READ,
+    LENGTH_RATIO,
+    SEEDS,
+    TRAINING,
+    how_resampled,
+    three_sentences,
+    why_inconclusive,
+)
 
 
 @dataclass(frozen=True)
@@ -162,18 +170,20 @@ def _measurement(summary: Summary) -> Iterator[Block]:
     yield Paragraph(
         f"Sentences are grouped by the length of the raw {summary.length_of} in {summary.length_unit}. Each point "
         f"is the corpus BLEU of one group, not a mean of sentence scores. Intervals contain 95 % of {N_RESAMPLES:,} "
-        f"bootstrap resamples. A group of fewer than {FEW_SENTENCES} sentences is drawn hollow and has no interval."
+        f"bootstrap resamples of the {summary.resample}. A group of fewer than {FEW_SENTENCES} sentences is drawn "
+        "hollow and has no interval."
     )
 
 
 def _scores(summary: Summary) -> Section:
+    drawn = Paragraph(how_resampled(summary))
     parts = [*_seeds(summary), *_claims(summary)]
     parts += [
-        Section(metric, metric_title(summary, metric), (score_table(summary, metric),))
+        Section(metric, metric_title(summary, metric), (score_table(summary, metric), drawn))
         for metric in summary.metrics[1:]
     ]
     parts += [*_slopes(summary), *_differences(summary)]
-    return Section("scores", "Scores", (Drawing("scores", (score_table(summary),)),), tuple(parts))
+    return Section("scores", "Scores", (Drawing("scores", (score_table(summary),)), drawn), tuple(parts))
 
 
 def _seeds(summary: Summary) -> Iterator[Section]:
@@ -187,7 +197,7 @@ def _claims(summary: Summary) -> Iterator[Section]:
     how = (
         f"Intervals and p-values are from paired bootstrap with {N_PAIRED_RESAMPLES:,} resamples (Koehn 2004): both "
         "systems are scored on the same resamples, and p is the proportion of resamples in which the claim does not "
-        "hold, with one added to both counts."
+        f"hold, with one added to both counts. {how_resampled(summary)}"
     )
     paragraphs = [Paragraph(text) for text in (how, why_inconclusive(summary)) if text]
     drawing = Drawing("claims", (claims_table(summary),))
@@ -199,7 +209,7 @@ def _slopes(summary: Summary) -> Iterator[Section]:
         how = (
             "The slope, with its sign reversed, of a least-squares line through the BLEU of each group at the mean "
             "length of its sentences, weighted by their number. Groups of fewer than "
-            f"{FEW_SENTENCES} sentences are left out."
+            f"{FEW_SENTENCES} sentences are left out. {how_resampled(summary)}"
         )
         yield Section("slopes", "BLEU lost with length", (slope_table(summary), Paragraph(how)), folded=True)
 
@@ -209,8 +219,9 @@ def _differences(summary: Summary) -> Iterator[Section]:
         return
     metrics = dict.fromkeys(difference.metric for difference in summary.differences)
     how = (
-        "Intervals are from paired bootstrap. The two-sided p-values are from approximate randomisation and from "
-        f"paired bootstrap, with {N_PAIRED_RESAMPLES:,} trials each, corrected for the number of rows (Holm)."
+        f"Intervals are from paired bootstrap over {summary.resample}. The two-sided p-values are from approximate "
+        f"randomisation and from paired bootstrap, with {N_PAIRED_RESAMPLES:,} trials each, corrected for the number "
+        "of rows (Holm)."
     )
     tables = (difference_table(summary, metric) for metric in metrics)
     title = f"Difference from {summary.differences[0].baseline}"

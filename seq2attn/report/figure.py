@@ -208,7 +208,7 @@ def figure_notes(summary: Summary) -> list[str]:
         for system in summary.systems
         for bucket in system.buckets
     ):
-        notes.append("bands: 95 % bootstrap intervals")
+        notes.append(f"bands: 95 % bootstrap intervals over {summary.resample}")
     if any(system.smoothed for system in summary.systems):
         notes.append(f"dotted: windows of {WINDOW} lengths")
     if any(bucket.n and not bucket.enough for system in summary.systems for bucket in system.buckets):

@@ -19,6 +19,7 @@ from seq2attn.report.markdown import Table
 from seq2attn.report.wording import (
     claim_interval_text,
     claim_text,
+    how_resampled,
     measured_text,
     p_value_text,
     signed,
@@ -105,7 +106,8 @@ def terminal_table(summary: Summary) -> rich.table.Table:
     rows = _bucket_rows(summary)
     title = f"BLEU by {length_name(summary)}: {summary.text_name}" if rows else f"BLEU: {summary.text_name}"
     table = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
-    table.caption, table.caption_justify = Text(_CAPTION, style="dim"), "left"
+    caption = f"{_CAPTION}\n{how_resampled(summary)}"
+    table.caption, table.caption_justify = Text(caption, style="dim"), "left"
     for place, heading in enumerate(_header(summary)):
         table.add_column(
             Text(heading), justify="right" if place else "left", min_width=_CELL_COLUMNS if place > 1 else None
@@ -189,9 +191,10 @@ def corpus_tables(card: Mapping[str, str], counts: Mapping[str, Mapping[str, int
     return tables
 
 
-def rich_table(table: Table, title: str) -> rich.table.Table:
+def rich_table(table: Table, title: str, caption: str = "") -> rich.table.Table:
     """Any table for `rich` to print."""
-    shown = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD)
+    shown = rich.table.Table(title=Text(title), box=box.SIMPLE_HEAD, caption_justify="left")
+    shown.caption = Text(caption, style="dim") if caption else None
     for place, heading in enumerate(table.header):
         justify: JustifyMethod = "right" if place and table.numeric else "left"
         shown.add_column(Text(heading), justify=justify, overflow="fold")

@@ -66,6 +66,11 @@ TRAINING = (
 )
 
 
+def how_resampled(summary: Summary) -> str:
+    """What the intervals of the summary resample."""
+    return f"Intervals resample {summary.resample}."
+
+
 def three_sentences(summary: Summary) -> tuple[str, str, str]:
     """What the bottleneck is, whether the scores show it, and how much BLEU each system keeps on long sentences."""
     return _BOTTLENECK, _fall_sentence(summary), _retention_sentence(summary)

@@ -146,8 +146,9 @@ def _scores(facts: _Facts) -> list[Block]:
     if rows:
         blocks.append(Table(("score", "of", "value", "signature"), tuple(rows), numeric=False))
     if facts.scores:
+        drawn = " or ".join(sorted({score.resample for score in facts.scores}))
         blocks.append(
-            Paragraph("Intervals contain 95 % of bootstrap resamples of the sentences; they do not cover other seeds.")
+            Paragraph(f"Intervals contain 95 % of bootstrap resamples of the {drawn}; they do not cover other seeds.")
         )
     else:
         blocks += [

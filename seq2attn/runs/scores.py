@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from seq2attn.data.cache import write_whole
 from seq2attn.errors import disk_errors
+from seq2attn.evaluation.resampling import Resample
 from seq2attn.runs.folder import RunFolder
 
 
@@ -38,6 +39,8 @@ class KeptScore:
     """SacreBLEU's signature."""
     command: str
     """The command that computed it."""
+    resample: Resample = "sentences"
+    """What the resamples behind the interval draw."""
 
     @property
     def subject(self) -> _Subject:
