@@ -1,8 +1,9 @@
-"""`seq2attn data`: list, show and fetch public corpora."""
+"""`seq2attn data`: list, show and fetch public corpora, and import translated files."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +15,12 @@ from seq2attn.cli.options import JsonOption
 if TYPE_CHECKING:
     from seq2attn.corpora.catalog import Family
 
-data_app = typer.Typer(no_args_is_help=True, help="List, show and fetch public corpora.")
+data_app = typer.Typer(no_args_is_help=True, help="List, show and fetch public corpora; import translated files.")
 
 _SAMPLES = 3
 _MAX_CODES_LISTED = 25
 _COLUMNS = ("name", "what", "XX and YY", "size", "tried live")
+_PLAIN_YAML = re.compile(r"[\w./][\w./-]*")
 _LEGEND = (
     "Not yet tried live: tested on local files of the same layout, not yet against the live hub. "
     "--json lists every name."
@@ -85,6 +87,57 @@ def fetch(
     from seq2attn.corpora import catalog
 
     typer.echo(str(catalog.fetch(name, _data_folder(data_dir), local=local)))
+
+
+@data_app.command("import")
+def import_corpus(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Catalogues, or folders that contain some; with --html, the two folders.")
+    ],
+    languages: Annotated[str, typer.Option(metavar="SOURCE-TARGET", help="Codes of both languages, as in en-fr.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the corpus.")],
+    po: Annotated[bool, typer.Option("--po", help="Read gettext catalogues, .po and .mo.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Read HTML pages: source folder, then target folder.")] = False,
+    msgid_language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Language of the msgids.", show_default="SOURCE")
+    ] = None,
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the text, for the card.")] = "not given",
+    as_json: JsonOption = False,
+) -> None:
+    """Turn translated files (gettext catalogues or HTML pages) into a corpus, and print its configuration."""
+    from seq2attn.errors import ConfigError
+
+    if po == html:
+        raise ConfigError("data import: give --po for gettext catalogues or --html for two folders of pages")
+    if po:
+        from seq2attn.corpora.gettext_catalogs import import_catalogs
+
+        card = import_catalogs(paths, languages, out, licence, msgid_language)
+    elif msgid_language is None:
+        from seq2attn.corpora.html_pages import import_pages
+
+        card = import_pages(paths, languages, out, licence)
+    else:
+        raise ConfigError("--msgid-language: HTML pages have no msgids; leave it out")
+    if as_json:
+        _print_json(card)
+    else:
+        _print_import(card, out)
+
+
+def _print_import(card: dict[str, Any], folder: Path) -> None:
+    """Print the counts as comments and the section `data`, so that the whole output is YAML."""
+    for name, number in card["counts"].items():
+        typer.echo(f"# {name}: {number:,}")
+    for split, pairs in card["pairs"].items():
+        documents, long = card["documents"][split], card["long_sources"][split]
+        typer.echo(f"# {split}: {pairs:,} pairs of {documents:,} documents, {long:,} sources of 60 words and more")
+    typer.echo("data:")
+    for split in card["pairs"]:
+        # JSON's quotes are YAML's too; most names need none.
+        file = (folder / f"{split}.jsonl").as_posix()
+        typer.echo(f"  {split}: {file if _PLAIN_YAML.fullmatch(file) else json.dumps(file)}")
+    typer.echo(f"  source_language: {card['source_language']}\n  target_language: {card['target_language']}")
 
 
 def _data_folder(given: Path | None) -> Path:
