@@ -83,6 +83,15 @@ def test_more_seeds_join_those_that_are_there(reproduced: Path, data_folder: Pat
     assert times_of_change(out) == before
 
 
+def test_a_preset_that_draws_a_confirming_split_is_scored_on_it(data_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = call("reproduce", "--preset", "smoke", "--out", out, "--set", "data.confirm=60", *tiny(data_folder))
+    assert done.code == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["split"] == "confirm"
+    assert sum(bucket["n"] for bucket in summary["systems"][0]["buckets"]) == 60
+
+
 @pytest.mark.parametrize("other", [["--set", "train.seed=2"], ["--minutes", "1"]])
 def test_another_setting_in_the_same_folder_is_refused(reproduced: Path, data_folder: Path, other: list[str]) -> None:
     before = times_of_change(reproduced)

@@ -85,6 +85,8 @@ def reproduce(
 ) -> Reproduction:
     """Run the preset's experiment in `out`; finished runs are reused, unfinished ones resumed.
 
+    Scores are those of the split `confirm` if the preset draws one, else of test.
+
     Args:
         preset: its name.
         out: folder of the runs and of the result.
@@ -103,7 +105,8 @@ def reproduce(
     for training in trainings:
         _train_once(training.config, training.run, device_name)
     names = {training.run: training.model for training in trainings}
-    settings = EvaluationSettings("test", DEFAULT_BINS, "source", beam_size=None, command=command, names=names)
+    split = "test" if trainings[0].config.data.confirm is None else "confirm"
+    settings = EvaluationSettings(split, DEFAULT_BINS, "source", beam_size=None, command=command, names=names)
     runs = [training.run for training in trainings]
     evaluation = evaluate_runs(runs, settings, choose_device(device_name), progress)
     paths = write_outputs(evaluation, out)

@@ -30,24 +30,35 @@ class SplitText:
 
 
 def translations_of(
-    run: TrainedRun, name: str, beam_size: int | None, text: SplitText, progress: TranslationProgress
+    run: TrainedRun,
+    name: str,
+    beam_size: int | None,
+    text: SplitText,
+    progress: TranslationProgress,
+    length_penalty: float | None = None,
 ) -> tuple[str, ...]:
     """The text translated by `run`, or read from its folder if it was translated before.
 
-    `beam_size`: None: that of the run. `name`: what `progress` is called with.
+    Args:
+        run: a trained run.
+        name: what `progress` is called with.
+        beam_size: None: that of the run.
+        text: to be translated.
+        progress: called with the number of translated sentences.
+        length_penalty: None: that of the run.
 
     Raises: DiskError where the translations cannot be saved.
     """
-    search = run.config.decode
-    if beam_size is not None:
-        search = search.model_copy(update={"beam_size": beam_size})
+    changes = {"beam_size": beam_size, "length_penalty": length_penalty}
+    search = run.config.decode.model_copy(update={key: value for key, value in changes.items() if value is not None})
     key = {
         "weights": run.about["files"],
         "subwords": run.subwords.digest,
         "search": search.model_dump(exclude={"batch_tokens"}),
         "corpus": text.digest,
     }
-    kept = run.folder.path / "translations" / f"{text.split}.beam{search.beam_size}.json"
+    penalty = "" if length_penalty is None else f".penalty{length_penalty:g}"
+    kept = run.folder.path / "translations" / f"{text.split}.beam{search.beam_size}{penalty}.json"
     if (before := _read_kept(kept, key)) is not None:
         return before
     total = len(text.sources)
