@@ -1,4 +1,4 @@
-"""`docs/add-a-model.md`, followed word for word in a copy of the code: the model that it adds is like the others."""
+"""Follows `docs/add-a-model.md` word for word in a copy of the code: its model works like the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.pages import ROOT, bash_lines, blocks, read
 
 PAGE = ROOT / "docs" / "add-a-model.md"
 
-# Run in the copy, so that one start of Python serves all commands.
+# Run in the copy; all commands share one Python process.
 RUN_LINES = """
 import re, sys
 import pytest
@@ -31,18 +31,18 @@ for line in sys.argv[1:]:
 
 
 def apply_change(root: Path, change: str) -> None:
-    """Make the change that a diff without line numbers describes; what it replaces must be there exactly once."""
+    """Apply a diff without line numbers; the code that it replaces must occur exactly once."""
     first, *lines = change.splitlines()
     file = root / first.removeprefix("--- ")
     before, after = ("".join(f"{line[1:]}\n" for line in lines if line[:1] in (sign, " ", "")) for sign in ("-", "+"))
     text = read(file)
-    assert text.count(before) == 1, f"{file}: {before!r} is there {text.count(before)} times"
+    assert text.count(before) == 1, f"{file}: {before!r} occurs {text.count(before)} times"
     file.write_text(text.replace(before, after), encoding="utf-8")
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the code with everything in it that the page puts there."""
+    """A copy of the code with all changes and files of the page."""
     for folder in ("seq2attn", "tests", "configs", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
     for file in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"):
@@ -77,11 +77,11 @@ def test_the_page_adds_a_model(copy: Path, data_folder: Path) -> None:
     assert "kind: bag, attention: none" in read(copy / "runs" / "bag" / "README.md")
 
 
-def test_a_change_to_missing_code_would_be_found(copy: Path) -> None:
-    with pytest.raises(AssertionError, match="is there 0 times"):
+def test_a_change_to_missing_code_is_detected(copy: Path) -> None:
+    with pytest.raises(AssertionError, match="occurs 0 times"):
         apply_change(copy, "--- seq2attn/models/build.py\n-import tensorflow\n+import torch")
 
 
-def test_training_and_decoding_are_not_touched() -> None:
+def test_training_and_decoding_do_not_change() -> None:
     touched = {change.splitlines()[0].removeprefix("--- ") for change in blocks(PAGE, "diff")}
     assert touched == {"seq2attn/config/models.py", "seq2attn/models/build.py", "tests/conftest.py"}

@@ -1,4 +1,4 @@
-"""Runs from Python: training, translating, attention, scores, mistakes, what the process keeps, and the examples."""
+"""Runs from Python: training, translation, attention, scores, errors, process-wide state, and the examples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NASTY = 'rel </script><script>alert(1)</script> "ibol" & <b>'
 
 
 def settings(data_folder: Path) -> list[str]:
-    """The overrides of a run that takes seconds."""
+    """Overrides for a run that takes seconds."""
     return tiny(data_folder)[1::2]
 
 
@@ -53,7 +53,7 @@ def pairs(data_folder: Path, tiny_run: Path) -> dict[str, list[str]]:
 
 
 def state() -> dict[str, Any]:
-    """What belongs to the process and not to a call."""
+    """The process-wide state."""
     return {
         "environment": dict(os.environ),
         "folder": Path.cwd(),
@@ -75,7 +75,7 @@ def state() -> dict[str, Any]:
 def test_a_run_leaves_the_process_as_it_was(
     run: seq2attn.Run, tiny_run: Path, pairs: dict[str, list[str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    seq2attn.evaluate(tiny_run)  # what a library loads when it is first used it may also set up
+    seq2attn.evaluate(tiny_run)  # a library may set up state when it is first used
     before = state()
     seq2attn.load_run(tiny_run).translate(SENTENCE)
     run.attention(SENTENCE).plot()

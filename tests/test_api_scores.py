@@ -1,4 +1,4 @@
-"""`seq2attn.score` and what it returns: sacreBLEU's numbers, tables and figures, mistakes, and what it leaves alone."""
+"""`seq2attn.score` and its result: sacreBLEU's numbers, tables and figures, errors, and the process-wide state."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_systems_are_named(hypotheses: Any, names: Any, systems: list[str]) -> N
         assert result.overall(system="bad").std == pytest.approx(np.std(seeds, ddof=1))
 
 
-def test_files_of_one_name_are_called_by_their_paths(tmp_path: Path) -> None:
+def test_files_with_the_same_name_are_named_by_their_paths(tmp_path: Path) -> None:
     paths = [tmp_path / name / "out.txt" for name in ("a", "b")]
     for path in paths:
         path.parent.mkdir()
@@ -162,7 +162,7 @@ def test_mistakes_are_explained(arguments: Any, options: Any, error: type[Except
         seq2attn.score(*arguments, **{**QUICK, **options})
 
 
-def test_a_result_is_asked_for_what_it_has() -> None:
+def test_a_request_for_missing_results_is_an_error() -> None:
     result = seq2attn.score({"ours": GOOD, "theirs": BAD}, REFERENCES, by_length=False, **QUICK)
     for mistake, message in (
         (lambda: result.overall(), "system: name one of ours, theirs"),
@@ -212,7 +212,7 @@ def test_a_notebook_shows_table_and_curve_escaped_and_without_a_network() -> Non
     assert "<img" not in seq2attn.score(GOOD, REFERENCES, by_length=False, **QUICK)._repr_html_()
 
 
-def test_the_figure_is_the_users_and_pyplot_knows_nothing_of_it() -> None:
+def test_the_figure_is_not_registered_with_pyplot() -> None:
     import matplotlib.figure
     import matplotlib.pyplot as plt
 

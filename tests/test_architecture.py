@@ -1,4 +1,4 @@
-"""The rules of the house that a reader cannot see in one file: who imports whom, how long, how typed."""
+"""The rules of the code base that no single file shows: imports, sizes, type annotations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "seq2attn"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES]
 
-# What the modules of each package may import, besides their own package, from the bottom up. A name covers all in it.
+# What the modules of each package may import besides their own package, bottom up. A package covers its modules.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "style": set(),
@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *{"config", "errors", "device", "data", "corpora", "evaluation", "decoding", "attention", "report", "runs"},
         *{"training", "experiment", "benchmark", "export"},
     },
-    # What `import seq2attn` offers; nothing else imports it.
+    # The Python API; no other package imports it.
     "api": {
         *{"config", "errors", "style", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
         *{"report", "runs", "training", "experiment", "benchmark", "export"},
@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"api", "attention", "config", "errors"},
 }
 
-# Strings and numbers alone. What reads attention weights from a model is the one module of its package with torch.
+# Packages without torch. In `attention` only the module that reads weights from a model imports torch.
 WITHOUT_TORCH = ("evaluation", "attention", "report")
 WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
@@ -106,18 +106,18 @@ def is_allowed(imported: str, importer: str) -> bool:
         ("cli.app.main", "api", False),
     ],
 )
-def test_the_rules_mean_what_they_say(imported: str, importer: str, allowed: bool) -> None:
+def test_the_rules_are_applied_as_intended(imported: str, importer: str, allowed: bool) -> None:
     assert is_allowed(imported, importer) is allowed
 
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_imports_go_downward(path: Path) -> None:
     importer = package_of(path)
-    assert importer in MAY_IMPORT, f"{importer} is a package without rules; give it some here"
+    assert importer in MAY_IMPORT, f"{importer} is a package without rules; add them here"
     wrong = [
         f"line {line}: {name}"
         for line, name in imports(parse(path))
-        # The package itself is its version, which anyone may read.
+        # Every module may import the package itself, for its version.
         if name.startswith("seq2attn.") and not is_allowed(name.removeprefix("seq2attn."), importer)
     ]
     assert not wrong
@@ -139,13 +139,17 @@ def test_modules_and_functions_are_short(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
-def test_public_functions_say_their_types(path: Path) -> None:
+def test_public_functions_are_typed(path: Path) -> None:
     untyped = []
     for node in ast.walk(parse(path)):
         if not isinstance(node, Function) or node.name.startswith("_"):
             continue
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        bare = [one.arg for one in arguments if one.annotation is None and one.arg not in ("self", "cls")]
+        bare = [
+            argument.arg
+            for argument in arguments
+            if argument.annotation is None and argument.arg not in ("self", "cls")
+        ]
         if bare or node.returns is None:
             untyped.append(f"line {node.lineno}: {node.name}")
     assert not untyped
@@ -161,14 +165,14 @@ def test_there_are_few_modules_and_no_package_is_large() -> None:
 
 
 def modules_after(statement: str) -> set[str]:
-    """What is loaded in a fresh interpreter after `statement`."""
+    """The modules loaded in a new interpreter after `statement`."""
     code = f"{statement}; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     return set(done.stdout.split())
 
 
 @pytest.mark.parametrize("module", ["seq2attn", "seq2attn.cli.app", "seq2attn.config.load"])
-def test_what_answers_at_once_loads_nothing_heavy(module: str) -> None:
+def test_quick_commands_load_nothing_heavy(module: str) -> None:
     heavy = {"torch", "datasets", "pyarrow", "matplotlib", "sentencepiece", "sacrebleu", "numpy"}
     assert not modules_after(f"import {module}") & heavy
 

@@ -136,7 +136,7 @@ def test_a_gate_multiplies_the_context_of_its_head(kind: str, gate: list[float])
 
 
 @pytest.mark.parametrize("explicit", [False, True], ids=["fused", "explicit weights"])
-def test_a_gate_of_ones_is_no_gate_and_none_removes_it(explicit: bool) -> None:
+def test_a_gate_of_ones_changes_nothing_and_none_removes_it(explicit: bool) -> None:
     torch.manual_seed(0)
     attention = MultiHeadAttention(D_MODEL, 3)
     inputs = torch.randn(BATCH, TARGET, D_MODEL)
@@ -155,7 +155,7 @@ def test_a_gate_of_ones_is_no_gate_and_none_removes_it(explicit: bool) -> None:
 
 
 @pytest.mark.parametrize("explicit", [False, True], ids=["fused", "explicit weights"])
-def test_the_gradient_of_a_gate_is_right(explicit: bool) -> None:
+def test_the_gradient_of_a_gate_is_correct(explicit: bool) -> None:
     torch.manual_seed(0)
     attention = MultiHeadAttention(D_MODEL, 3).double().requires_grad_(False)
     inputs = torch.randn(BATCH, TARGET, D_MODEL, dtype=torch.float64)
@@ -179,7 +179,7 @@ def test_a_gate_is_in_the_state_dict_only_while_it_is_set() -> None:
     assert [*attention.state_dict()] == names
 
 
-def test_a_gate_of_another_number_of_heads_fails() -> None:
+def test_a_gate_with_the_wrong_number_of_heads_fails() -> None:
     attention = MultiHeadAttention(D_MODEL, 3)
     attention.gate = torch.ones(2)
     inputs = torch.randn(BATCH, TARGET, D_MODEL)
@@ -196,14 +196,14 @@ def test_sinusoidal_positions_are_their_equation() -> None:
             assert added[offset, index].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_mirrored_positions_reverse_the_words_and_leave_the_padding() -> None:
+def test_mirrored_positions_reverse_the_words_and_keep_the_padding() -> None:
     mirrored = mirrored_positions(torch.tensor([3, 1, 5]), 5)
     assert mirrored.tolist() == [[2, 1, 0, 3, 4], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_the_encoder_is_the_library_s_bidirectional_rnn_over_packed_sentences(cell: str) -> None:
-    """The two directions over mirrored sentences give what a packed bidirectional RNN gives, without packing."""
+def test_the_encoder_equals_a_packed_bidirectional_rnn_of_pytorch(cell: str) -> None:
+    """Two directions over mirrored sentences give the output of a packed bidirectional RNN, without packing."""
     torch.manual_seed(0)
     encoder = BidirectionalEncoder(RnnConfig.model_validate({"cell": cell, "d_model": 8})).double().eval()
     library = (torch.nn.LSTM if cell == "lstm" else torch.nn.GRU)(8, 4, batch_first=True, bidirectional=True).double()

@@ -34,7 +34,7 @@ def fixed(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def told(*arguments: str | Path) -> dict[str, Any]:
+def read_json(*arguments: str | Path) -> dict[str, Any]:
     done = call("attention", *arguments, "--json")
     assert done.code == 0, done.stderr
     return dict(json.loads(done.stdout))
@@ -53,7 +53,7 @@ def test_a_map_in_the_terminal_names_the_model_its_words_and_the_map(tiny_run: P
 def test_models_are_shown_together_and_one_without_attention_says_so(
     tiny_run: Path, fixed: Path, transformer: Path
 ) -> None:
-    found = told(tiny_run, fixed, transformer, "--source", SOURCE, "--target", "zu mi", "--kind", "encoder")
+    found = read_json(tiny_run, fixed, transformer, "--source", SOURCE, "--target", "zu mi", "--kind", "encoder")
     names = [system["name"] for system in found["systems"]]
     assert names == [f"RNN, attention ({tiny_run})", f"RNN, attention ({fixed})", "Transformer"]
     assert [len(system["maps"]) for system in found["systems"]] == [1, 0, 18]
@@ -70,18 +70,18 @@ def test_the_suffix_of_out_chooses_picture_or_page(name: str, transformer: Path,
     assert out.stat().st_size > 5000
 
 
-def test_a_models_own_translation_given_back_to_it_has_the_same_maps(tiny_run: Path) -> None:
+def test_a_models_own_translation_as_target_has_the_same_maps(tiny_run: Path) -> None:
     device = torch.device("cpu")
     (own,) = explore([tiny_run], SOURCE, None, device).systems
     (given,) = explore([tiny_run], SOURCE, own.translation, device).systems
     assert (own.given, given.given) == (False, True)
     assert given.translation == own.translation
-    # The same text can be divided in another way than the model has written it: compared is what is alike.
+    # The text may be split into other subwords than the model wrote; only the common beginning is compared.
     pairs = zip(own.attention.written.subwords, given.attention.written.subwords, strict=False)
-    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    assert alike > 0
-    one, other = (system.attention.weights["cross"][:, :, :alike] for system in (own, given))
-    np.testing.assert_allclose(one, other, atol=1e-6)
+    n_common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    assert n_common > 0
+    own_weights, given_weights = (system.attention.weights["cross"][:, :, :n_common] for system in (own, given))
+    np.testing.assert_allclose(own_weights, given_weights, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_model_without_attention_says_so_and_shows_its_translation() -> None:
     )
     assert rnn.instead == ()
     figure, _ = maps_figure([fixed], "le chat")
-    (axes,) = figure.axes  # no bar of colours, for there are none
+    (axes,) = figure.axes  # no colour bar, because there are no maps
     assert "the black cat is\nsleeping." in axes.texts[0].get_text().replace("is sleeping", "is\nsleeping")
 
 
@@ -79,12 +79,12 @@ def test_no_title_overlaps_the_heading() -> None:
 
 
 def test_the_picture_of_one_model_has_a_panel_for_each_head(tmp_path: Path) -> None:
-    one = Exploration("le chat", (a_system("Transformer", TRANSFORMER),))
-    titles = [panel.title for panel in panels_of(one, Choice("encoder", 2), as_subwords=False)]
+    exploration = Exploration("le chat", (a_system("Transformer", TRANSFORMER),))
+    titles = [panel.title for panel in panels_of(exploration, Choice("encoder", 2), as_subwords=False)]
     assert titles == [f"encoder self-attention, layer 2, {head}" for head in ("mean of 3 heads", *_heads(3))]
-    assert len(panels_of(one, Choice("encoder", 2, 1), as_subwords=False)) == 1
+    assert len(panels_of(exploration, Choice("encoder", 2, 1), as_subwords=False)) == 1
     path = tmp_path / "map.png"
-    save_figure(one, Choice(), False, path)
+    save_figure(exploration, Choice(), False, path)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", path.read_bytes()[16:24])
     assert min(width, height) > 600
@@ -116,7 +116,7 @@ def test_characters_without_a_font_are_reported_and_drawn_as_placeholders(
     assert save_figure(an_exploration(CHINESE, ENGLISH), Choice(), False, tmp_path / "map.png") == "。创初地天神起造"
     path = tmp_path / "map.svg"
     save_figure(an_exploration(CHINESE, ENGLISH), Choice(), False, path)
-    assert "起\n初" in "\n".join(texts(path)), "text stays text, for a viewer that has the font"
+    assert "起\n初" in "\n".join(texts(path)), "characters stay text, for a viewer that has the font"
 
 
 def test_an_installed_font_is_found_for_characters_missing_from_the_usual_one() -> None:
@@ -126,7 +126,7 @@ def test_an_installed_font_is_found_for_characters_missing_from_the_usual_one() 
     assert families[-1] == "Last Resort High-Efficiency"
     assert "\U0010fffd" in missing
     if "神" in missing:
-        pytest.skip("no font with Chinese signs here")
+        pytest.skip("no font with Chinese characters")
     assert len(families) == 3
 
 
@@ -142,8 +142,8 @@ def a_map(rows: tuple[str, ...], columns: tuple[str, ...], weights: list[list[fl
 
 
 def test_without_a_terminal_weights_are_tenths() -> None:
-    one = a_map(("the", "cat"), ("le", "chat", "神"), [[0.95, 0.05, 0.0], [0.0, 0.29, 0.71]])
-    assert terminal_map(one, 80, colours=False).plain.splitlines() == [
+    attention_map = a_map(("the", "cat"), ("le", "chat", "神"), [[0.95, 0.05, 0.0], [0.0, 0.29, 0.71]])
+    assert terminal_map(attention_map, 80, colours=False).plain.splitlines() == [
         "       c",
         "       h",
         "     l a",
@@ -154,8 +154,8 @@ def test_without_a_terminal_weights_are_tenths() -> None:
 
 
 def test_on_a_terminal_the_largest_weight_is_the_brightest_block() -> None:
-    one = a_map(("a",), ("b", "c", "d"), [[0.0, 0.3, 0.7]])
-    text = terminal_map(one, 80, colours=True)
+    attention_map = a_map(("a",), ("b", "c", "d"), [[0.0, 0.3, 0.7]])
+    text = terminal_map(attention_map, 80, colours=True)
     colours = [
         span.style.bgcolor.triplet for span in text.spans if not isinstance(span.style, str) and span.style.bgcolor
     ]
@@ -168,15 +168,15 @@ def test_on_a_terminal_the_largest_weight_is_the_brightest_block() -> None:
 @pytest.mark.parametrize("colours", [False, True])
 def test_a_map_keeps_within_the_terminal_and_loses_no_column(width: int, colours: bool) -> None:
     columns = tuple(f"{number}" for number in range(10, 40))
-    one = a_map(("a", "bé"), columns, [[1 / 30] * 30, [0.0] * 29 + [1.0]])
-    lines = terminal_map(one, width, colours).plain.splitlines()
+    attention_map = a_map(("a", "bé"), columns, [[1 / 30] * 30, [0.0] * 29 + [1.0]])
+    lines = terminal_map(attention_map, width, colours).plain.splitlines()
     assert max(map(cell_len, lines)) <= width
     if not colours:
         assert sum(line.count("·") + line.count(" 9") for line in lines if line.lstrip().startswith("bé")) == 30
 
 
 def test_long_labels_are_shortened() -> None:
-    one = a_map(("Donaudampfschifffahrtsgesellschaft",), ("Rindfleischetikettierung",), [[1.0]])
-    lines = terminal_map(one, 80, colours=False).plain.splitlines()
+    attention_map = a_map(("Donaudampfschifffahrtsgesellschaft",), ("Rindfleischetikettierung",), [[1.0]])
+    lines = terminal_map(attention_map, 80, colours=False).plain.splitlines()
     assert len(lines) == 13
     assert lines[-1] == "Donaudampfschifff…  9 Rindfleischetiket…"

@@ -26,10 +26,10 @@ def test_a_choice_is_a_head_or_the_mean_of_all_heads(transformer: SentenceAttent
 
 
 def test_the_decoder_reads_one_token_behind_what_it_writes(transformer: SentenceAttention) -> None:
-    one = transformer.map(Choice("decoder"), as_subwords=False)
-    assert one is not None
-    assert one.rows == ("the", "black", "cat", "is", "sleeping", ".", "⟨end⟩")
-    assert one.columns == ("⟨start⟩", "the", "black", "cat", "is", "sleeping", ".")
+    decoder_map = transformer.map(Choice("decoder"), as_subwords=False)
+    assert decoder_map is not None
+    assert decoder_map.rows == ("the", "black", "cat", "is", "sleeping", ".", "⟨end⟩")
+    assert decoder_map.columns == ("⟨start⟩", "the", "black", "cat", "is", "sleeping", ".")
 
 
 @pytest.mark.parametrize(("layers", "usual"), [(1, 1), (2, 2), (3, 2), (6, 5)])
@@ -42,7 +42,7 @@ def test_an_rnn_has_one_map_and_none_of_another_kind() -> None:
     attention = an_attention(FRENCH, ENGLISH, RNN)
     assert attention.resolve(Choice()) == attention.resolve(Choice("cross", 1, 1)) == Choice("cross", 1, 1)
     assert attention.map(Choice("encoder"), as_subwords=False) is None
-    assert [one.title for one in attention.maps(Choice(), as_subwords=False)] == ["cross-attention"]
+    assert [attention_map.title for attention_map in attention.maps(Choice(), as_subwords=False)] == ["cross-attention"]
     fixed = an_attention(FRENCH, ENGLISH, {})
     assert fixed.maps(Choice(), as_subwords=False) == []
 
@@ -74,10 +74,10 @@ def test_json_has_every_map_with_the_tokens_along_it() -> None:
     assert found["source"] == "le chat noir dort,"
     fixed, rnn, transformer = found["systems"]
     assert fixed["maps"] == []
-    assert [one["shown"] for one in (fixed, rnn)] == [None, None]
+    assert [system["shown"] for system in (fixed, rnn)] == [None, None]
     shown = transformer["maps"][transformer["shown"]]
     assert (shown["kind"], shown["layer"], shown["head"]) == ("decoder", 2, None)
-    for one in (*rnn["maps"], *transformer["maps"]):
-        rows, columns = (transformer["tokens"][one[axis]] for axis in ("rows", "columns"))
-        assert np.shape(one["weights"]) == (len(rows), len(columns))
-        np.testing.assert_allclose(np.sum(one["weights"], axis=1), 1.0, atol=1e-3)
+    for attention_map in (*rnn["maps"], *transformer["maps"]):
+        rows, columns = (transformer["tokens"][attention_map[axis]] for axis in ("rows", "columns"))
+        assert np.shape(attention_map["weights"]) == (len(rows), len(columns))
+        np.testing.assert_allclose(np.sum(attention_map["weights"], axis=1), 1.0, atol=1e-3)

@@ -1,4 +1,4 @@
-"""The page of attention maps, by itself and in a browser."""
+"""The page of attention maps, as a file and in a browser."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_page_has_every_map_and_uses_no_network(tmp_path: Path) -> None:
     assert data == json.loads(json.dumps(exploration.as_json(Choice("encoder", 2, 3), as_subwords=False)))
     fixed, rnn, transformer = data["systems"]
     # Three kinds of two layers, each with three heads and their mean.
-    assert [len(one["maps"]) for one in (fixed, rnn, transformer)] == [0, 1, 24]
+    assert [len(system["maps"]) for system in (fixed, rnn, transformer)] == [0, 1, 24]
     shown = transformer["maps"][transformer["shown"]]
     assert (shown["kind"], shown["layer"], shown["head"]) == ("encoder", 2, 3)
     assert rnn["shown"] is None
@@ -63,35 +63,35 @@ const choose = (name, text) => {
   select.value = [...select.options].find((option) => option.text === text).value;
   send(select, new Event("change", { bubbles: true }));
 };
-const told = { fixed: fixed.innerText, buttons: fixed.querySelectorAll("button").length };
+const seen = { fixed: fixed.innerText, buttons: fixed.querySelectorAll("button").length };
 over(row(rnn, 1));
-told.hovered = weights(rnn, "columns");
-told.readout = rnn.querySelector(".readout").innerText;
+seen.hovered = weights(rnn, "columns");
+seen.readout = rnn.querySelector(".readout").innerText;
 leave(rnn);
-told.left = weights(rnn, "columns");
+seen.left = weights(rnn, "columns");
 row(rnn, 2).click();
 over(row(rnn, 0));
 leave(rnn);
-told.pinned = weights(rnn, "columns");
+seen.pinned = weights(rnn, "columns");
 row(rnn, 0).focus();
 send(row(rnn, 0), new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
-told.walked = document.activeElement.dataset.row;
-told.focused = weights(rnn, "columns");
+seen.walked = document.activeElement.dataset.row;
+seen.focused = weights(rnn, "columns");
 send(document.activeElement, new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
-told.escaped = weights(rnn, "columns");
+seen.escaped = weights(rnn, "columns");
 over(rnn.querySelector("[data-axis=columns] [data-column='0']"));
-told.column = weights(rnn, "rows");
+seen.column = weights(rnn, "rows");
 choose("kind", "translation → itself");
 choose("layer", "2");
 choose("head", "3");
-told.title = transformer.querySelector("summary").innerText;
+seen.title = transformer.querySelector("summary").innerText;
 over(row(transformer, 2));
-told.chosen = weights(transformer, "columns");
+seen.chosen = weights(transformer, "columns");
 document.querySelectorAll(".models input")[2].click();
-told.hidden = transformer.hidden;
-told.directions = [...rnn.querySelectorAll(".sentence")].map((line) => getComputedStyle(line).direction);
-told.overflow = document.documentElement.scrollWidth > document.documentElement.clientWidth;
-return told;
+seen.hidden = transformer.hidden;
+seen.directions = [...rnn.querySelectorAll(".sentence")].map((line) => getComputedStyle(line).direction);
+seen.overflow = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+return seen;
 """
 
 
@@ -99,7 +99,7 @@ return told;
 def test_pointing_choosing_and_the_keyboard_highlight_attention(tmp_path: Path) -> None:
     exploration = an_exploration(FRENCH, ARABIC)
     page = a_page(tmp_path, exploration)
-    told = run_in_page(page, DRIVE)
+    seen = run_in_page(page, DRIVE)
     _, rnn, transformer = data_of(page)["systems"]
     weights = rnn["maps"][0]["weights"]
 
@@ -107,24 +107,26 @@ def test_pointing_choosing_and_the_keyboard_highlight_attention(tmp_path: Path) 
         return pytest.approx([value**0.5 for value in values], abs=1e-3)
 
     nothing = [0] * len(weights[0])
-    assert "No attention" in told["fixed"]
-    assert told["buttons"] == 0
-    assert told["hovered"] == roots(weights[1])
+    assert "No attention" in seen["fixed"]
+    assert seen["buttons"] == 0
+    assert seen["hovered"] == roots(weights[1])
     best = max(range(len(weights[1])), key=weights[1].__getitem__)
-    assert told["readout"].startswith(f"{rnn['tokens']['written'][1]} attends to {rnn['tokens']['source'][best]}")
-    assert told["left"] == nothing
-    assert told["pinned"] == roots(weights[2])
-    # Arabic runs leftwards, so that the word to the right of the first is none.
-    assert told["walked"] == "0"
-    assert told["focused"] == roots(weights[0])
-    assert told["escaped"] == nothing
-    assert told["column"] == roots([line[0] for line in weights])
-    chosen = next(one for one in transformer["maps"] if (one["kind"], one["layer"], one["head"]) == ("decoder", 2, 3))
-    assert told["title"] == "decoder self-attention, layer 2, head 3"
-    assert told["chosen"] == roots(chosen["weights"][2])
-    assert told["hidden"] is True
-    assert told["directions"] == ["ltr", "rtl"]
-    assert not told["overflow"]
+    assert seen["readout"].startswith(f"{rnn['tokens']['written'][1]} attends to {rnn['tokens']['source'][best]}")
+    assert seen["left"] == nothing
+    assert seen["pinned"] == roots(weights[2])
+    # Arabic runs leftwards, so there is no word to the right of the first.
+    assert seen["walked"] == "0"
+    assert seen["focused"] == roots(weights[0])
+    assert seen["escaped"] == nothing
+    assert seen["column"] == roots([line[0] for line in weights])
+    chosen = next(
+        entry for entry in transformer["maps"] if (entry["kind"], entry["layer"], entry["head"]) == ("decoder", 2, 3)
+    )
+    assert seen["title"] == "decoder self-attention, layer 2, head 3"
+    assert seen["chosen"] == roots(chosen["weights"][2])
+    assert seen["hidden"] is True
+    assert seen["directions"] == ["ltr", "rtl"]
+    assert not seen["overflow"]
 
 
 WORDS = "return [...document.querySelector('[data-axis=rows]').children].map((button) => button.innerText)"

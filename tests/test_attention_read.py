@@ -37,17 +37,19 @@ def a_model(config: ModelConfig, subwords: Subwords) -> Seq2Seq:
 
 
 def greedy(model: Seq2Seq, sources: list[list[int]], longest: int) -> list[list[int]]:
-    """What the model writes, EOS included where it comes to it."""
+    """The model's greedy output, with EOS if it ends."""
     with torch.inference_mode():
-        found = greedy_search(model, model.encode(*pad_sources(sources)), [longest] * len(sources))
-    return [[*one.token_ids, EOS_ID] if one.finished else one.token_ids for one in found]
+        hypotheses = greedy_search(model, model.encode(*pad_sources(sources)), [longest] * len(sources))
+    return [
+        [*hypothesis.token_ids, EOS_ID] if hypothesis.finished else hypothesis.token_ids for hypothesis in hypotheses
+    ]
 
 
-def assert_same(one: SentenceAttention, other: SentenceAttention) -> None:
-    assert (one.source, one.written, one.read) == (other.source, other.written, other.read)
-    assert one.weights.keys() == other.weights.keys()
-    for kind, weights in one.weights.items():
-        np.testing.assert_allclose(weights, other.weights[kind], atol=1e-12)
+def assert_same(actual: SentenceAttention, expected: SentenceAttention) -> None:
+    assert (actual.source, actual.written, actual.read) == (expected.source, expected.written, expected.read)
+    assert actual.weights.keys() == expected.weights.keys()
+    for kind, weights in actual.weights.items():
+        np.testing.assert_allclose(weights, expected.weights[kind], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -75,25 +77,25 @@ def test_the_weights_are_those_of_the_model_and_every_row_sums_to_one(name: str,
             np.testing.assert_allclose(found.weights[kind][layer], weights[0].detach().numpy(), atol=1e-12)
     for kind, weights in found.weights.items():
         np.testing.assert_allclose(weights.sum(axis=-1), 1.0)
-        one = found.map(Choice(kind), as_subwords=False)
-        assert one is not None
-        np.testing.assert_allclose(one.weights.sum(axis=-1), 1.0)
+        merged = found.map(Choice(kind), as_subwords=False)
+        assert merged is not None
+        np.testing.assert_allclose(merged.weights.sum(axis=-1), 1.0)
 
 
 @pytest.mark.parametrize("name", WITH_ATTENTION)
 def test_forcing_a_models_own_output_gives_its_weights_while_writing(name: str, subwords: Subwords) -> None:
-    """Step by step, a model knows its words so far and no later one: the rows of each beginning are those of all."""
+    """A model sees only its earlier words: the rows of each prefix equal those of the full output."""
     model = a_model(MODELS[name], subwords)
     (source,) = subwords.encode_source(["ba be bi"])
     (written,) = greedy(model, [source], longest=7)
-    (whole,) = read_attention(model, subwords, [source], [written])
+    (full,) = read_attention(model, subwords, [source], [written])
     assert len(written) > 1
     for length in range(1, len(written) + 1):
-        (begun,) = read_attention(model, subwords, [source], [written[:length]])
-        np.testing.assert_allclose(begun.weights["cross"], whole.weights["cross"][:, :, :length], atol=1e-12)
+        (prefix,) = read_attention(model, subwords, [source], [written[:length]])
+        np.testing.assert_allclose(prefix.weights["cross"], full.weights["cross"][:, :, :length], atol=1e-12)
 
 
-def test_a_translation_that_was_cut_off_has_no_end(subwords: Subwords) -> None:
+def test_a_translation_that_was_cut_off_has_no_end_token(subwords: Subwords) -> None:
     (source,) = subwords.encode_source([WORDS[0]])
     (target,) = subwords.encode_target(["do di"])
     model = a_model(MODELS["transformer_pre"], subwords)

@@ -49,7 +49,7 @@ def test_every_subword_belongs_to_one_word_in_order(pieces: list[str]) -> None:
 
 
 def merged_by_loops(weights: np.ndarray, rows: Tokens, columns: Tokens) -> list[list[float]]:
-    """For each pair of words: the mean over the one's subwords of the sum over the other's."""
+    """For each pair of words: the sum over the column's subwords, averaged over the row's subwords."""
     table = []
     for row_word in range(len(rows.words)):
         line = []

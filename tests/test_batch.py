@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seq2attn.data.batch import collate, pad_ids, pad_sources
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
 
-# Real sentences hold no special ids but a source's EOS.
+# Real sentences contain no special ids except a source's EOS.
 SENTENCES = st.lists(st.lists(st.integers(4, 99), max_size=12), min_size=1, max_size=8)
 
 
@@ -23,7 +23,7 @@ def test_a_batch_by_hand() -> None:
 
 
 @given(targets=SENTENCES)
-def test_output_is_input_shifted_and_tokens_are_the_real_ones(targets: list[list[int]]) -> None:
+def test_output_is_input_shifted_and_only_real_tokens_count(targets: list[list[int]]) -> None:
     sources = [[4, EOS_ID]] * len(targets)
     batch = collate(sources, targets)
     assert batch.target_input.shape == batch.target_output.shape == (len(targets), max(map(len, targets)) + 1)
@@ -63,7 +63,7 @@ def test_moving_a_batch_keeps_its_content() -> None:
 
 
 @given(targets=SENTENCES.filter(lambda targets: len(targets) > 1))
-def test_halves_have_every_pair_once_and_in_order(targets: list[list[int]]) -> None:
+def test_halves_contain_every_pair_once_and_in_order(targets: list[list[int]]) -> None:
     sources = [[number + 4, EOS_ID] for number in range(len(targets))]
     batch = collate(sources, targets)
     halves = batch.halves()

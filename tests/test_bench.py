@@ -1,4 +1,4 @@
-"""The benchmark on models so small that what it finds is of no interest, only that it finds what it says."""
+"""The benchmark on tiny models: the numbers do not matter, only what is measured and shown."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ PAIRS = 200
 
 
 class Listener:
-    """An audience that remembers."""
+    """A listener that records what it receives."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.reported: list[tuple[str, int, int]] = []
 
     def say(self, text: str) -> None:
-        self.said.append(text)
+        self.messages.append(text)
 
     def report(self, name: str, finished: int, total: int) -> None:
         self.reported.append((name, finished, total))
@@ -54,7 +54,7 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Workload:
 
 
 @pytest.mark.parametrize(("first_round_counts", "rounds_called"), [(False, 4), (True, 3)])
-def test_jobs_take_turns_and_three_rounds_are_made_at_least(first_round_counts: bool, rounds_called: int) -> None:
+def test_jobs_take_turns_for_at_least_three_rounds(first_round_counts: bool, rounds_called: int) -> None:
     called: list[str] = []
 
     def job(name: str) -> Callable[[], int]:
@@ -66,7 +66,7 @@ def test_jobs_take_turns_and_three_rounds_are_made_at_least(first_round_counts: 
     first = 1 if first_round_counts else 4
     assert results == {name: [first + place, first + place + 3, first + place + 6] for place, name in enumerate("abc")}
     assert listener.reported[-1][1:] == ((3 * (rounds_called - 1),) * 2)
-    assert f"{rounds_called - 1} more take about" in listener.said[0]
+    assert f"{rounds_called - 1} more take about" in listener.messages[0]
 
 
 def test_more_rounds_are_made_if_time_is_left() -> None:
@@ -74,11 +74,11 @@ def test_more_rounds_are_made_if_time_is_left() -> None:
     assert 3 < len(results) <= 1.0 / 0.005
 
 
-def test_a_spread_is_the_median_and_its_ends() -> None:
+def test_a_spread_is_the_median_with_lowest_and_highest() -> None:
     assert Spread.of([3.0, 1.0, 2.0, 10.0]) == Spread(2.5, 1.0, 10.0, 4)
 
 
-def test_the_text_is_the_same_every_time_and_as_long_as_it_says() -> None:
+def test_the_text_is_reproducible_and_has_the_documented_lengths() -> None:
     text = make_up_text(4000)
     assert text[:50] == make_up_text(4000)[:50]
     words = {side: np.array([len(sentence.split()) for sentence in text[side]]) for side in ("source", "target")}
@@ -89,7 +89,7 @@ def test_the_text_is_the_same_every_time_and_as_long_as_it_says() -> None:
     assert set(" ".join(text["source"]).split()) != set(" ".join(text["target"]).split())
 
 
-def test_sampled_batches_stand_for_all_lengths_within_the_budget(workload: Workload) -> None:
+def test_sampled_batches_cover_all_lengths_within_the_budget(workload: Workload) -> None:
     config = tiny().train
     batches = workload.sample_batches(config, 4)
     longest = [max(batch.source_ids.shape[1], batch.target_output.shape[1]) for batch in batches]
@@ -101,14 +101,14 @@ def test_sampled_batches_stand_for_all_lengths_within_the_budget(workload: Workl
     assert sum(batch.target_tokens for batch in every) == workload.pairs.target_lengths.sum() + PAIRS
 
 
-def test_encoding_again_leaves_nothing_behind(workload: Workload) -> None:
+def test_encoding_again_leaves_no_files(workload: Workload) -> None:
     before = sorted(workload.folder.iterdir())
     workload.encode_again()
     assert sorted(workload.folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["rnn_fixed", "rnn_attention", "transformer"])
-def test_a_model_does_the_work_that_is_counted(name: str, workload: Workload) -> None:
+def test_a_model_does_the_counted_work(name: str, workload: Workload) -> None:
     subject = Subject(tiny(name), workload, updates=2, sentences=6, device=CPU)
     weights = [parameter.clone() for parameter in subject.trained.parameters()]
     training = subject.measure("training")
@@ -118,7 +118,7 @@ def test_a_model_does_the_work_that_is_counted(name: str, workload: Workload) ->
     encoding = subject.measure("encoding")
     assert encoding.tokens == sum(int(batch.source_valid.sum()) for batch in subject.batches)
     greedy, beam = subject.measure("greedy"), subject.measure("beam")
-    # Every translation comes to its largest length, for none can end before.
+    # Every translation reaches its maximum length, because EOS is forbidden.
     assert greedy.tokens == beam.tokens == sum(int(0.75 * length) + 10 for length in subject.source_lengths)
     assert beam.flops > 2 * greedy.flops > 0
     assert training.flops > 3 * encoding.flops > 0
@@ -132,7 +132,7 @@ def test_accumulated_batches_make_one_update(workload: Workload) -> None:
     assert state["step"].item() == 2
 
 
-def test_a_process_of_its_own_is_charged_for_its_own_memory_alone() -> None:
+def test_a_new_process_measures_only_its_own_memory() -> None:
     ballast = np.ones(600_000_000 // 8)
     cost = measure_steps(tiny(), [[(200, 200)] * 8], CPU, repeats=1)
     assert peak_memory_bytes(CPU) > ballast.nbytes + 200_000_000
@@ -150,7 +150,7 @@ def test_an_error_in_another_process_is_reported_here() -> None:
 
 @pytest.fixture
 def _small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small matrix products, one command to start, and memory measured in this process, which starts none."""
+    """Small matrix products, one command to start, and memory measured in this process."""
     monkeypatch.setattr(machine, "_PRODUCT_SIZE", {"cpu": 64})
     monkeypatch.setattr(speed, "_START_UP", {"seq2attn --help": machine.start_help})
     for module in (speed, growth):
@@ -187,7 +187,7 @@ def test_speeds_are_shown_for_every_model_and_kind_of_work() -> None:
     read: Mapping[str, object] = json.loads(bench.to_json())
     assert read["setting"]["command"] == "seq2attn bench"
     assert read["models"][1]["works"]["beam"]["tokens_per_second"]["count"] == 3
-    assert listener.said[0].startswith(f"generating {PAIRS} sentence pairs")
+    assert listener.messages[0].startswith(f"generating {PAIRS} sentence pairs")
 
 
 @pytest.mark.usefixtures("_small_machine")
@@ -210,7 +210,7 @@ def test_growth_is_shown_for_every_length_and_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lengths", ["10,x", "", "1,2", "10;20"])
-def test_lengths_that_are_none(lengths: str) -> None:
+def test_invalid_lengths_are_an_error(lengths: str) -> None:
     complaint = call("bench", RNN_ATTENTION, "--lengths", lengths).complaint
     assert complaint == f"seq2attn: --lengths {lengths}: expected whole numbers from 2 on with commas, as in 10,20,40"
 
@@ -235,6 +235,6 @@ def test_the_command_writes_results_and_figure_and_prints_json(tmp_path: Path) -
     assert done.code == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"bench.json", "growth.png", "growth.svg"}
     assert done.stdout == (tmp_path / "bench.json").read_text(encoding="utf-8")
-    # Both are called the same, so that only their files tell them apart.
+    # Both have the same name, so only their files distinguish them.
     assert [model["name"] for model in json.loads(done.stdout)["models"]] == [str(file) for file in files]
     assert "2 more take about" in done.stderr

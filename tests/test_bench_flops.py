@@ -1,6 +1,6 @@
-"""The count of arithmetic against PyTorch's own, which looks at the operations that a model really runs.
+"""The count of arithmetic compared with PyTorch's counter, which counts the operations that a model executes.
 
-In float64 recurrent layers run as plain products, which PyTorch's counter knows; the fused ones of float32 it does not.
+In float64 recurrent layers run as plain products, which PyTorch's counter supports; it does not support fused layers.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ EVERY_MODEL = pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
 
 
 def unpadded() -> tuple[Batch, Sizes]:
-    """A batch, and its sizes with the hidden half of causal attention in them, which PyTorch counts as work."""
+    """A batch, and its sizes including the masked half of causal attention, which PyTorch counts."""
     batch = make_batch([SOURCE_TOKENS] * SENTENCES, [TARGET_TOKENS - 1] * SENTENCES)
     sizes = Sizes.of([(SOURCE_TOKENS, TARGET_TOKENS)] * SENTENCES)
     return batch, replace(sizes, target_pairs=SENTENCES * TARGET_TOKENS**2)
@@ -31,7 +31,7 @@ def unpadded() -> tuple[Batch, Sizes]:
 
 @pytest.fixture(autouse=True, scope="module")
 def compiler_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Where PyTorch's counter makes the folder of a compiler that it never calls."""
+    """Redirect the folder that PyTorch's counter creates for a compiler that it never calls."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiler")))
         yield
@@ -42,26 +42,26 @@ def counter() -> FlopCounterMode:
 
 
 def vector_products(config: ModelConfig, sizes: Sizes) -> int:
-    """v · tanh(…) for every pair of tokens: a product with a vector, for which PyTorch counts nothing."""
+    """v · tanh(…) for every pair of tokens: products with a vector, which PyTorch does not count."""
     return 2 * config.d_model * sizes.cross_pairs if config.attention == "additive" else 0
 
 
 @EVERY_MODEL
-def test_a_forward_pass_is_counted_to_the_operation(config: ModelConfig) -> None:
+def test_a_forward_pass_is_counted_exactly(config: ModelConfig) -> None:
     model = make_model(config)
     batch, sizes = unpadded()
     with sdpa_kernel(SDPBackend.MATH):
         with counter() as encoding:
             model.encode(batch.source_ids, batch.source_valid)
-        with counter() as whole:
+        with counter() as forward:
             model.project(model(batch))
     assert encoding.get_total_flops() == encoding_flops(config, sizes)
     expected = encoding_flops(config, sizes) + decoding_flops(config, VOCAB_SIZE, sizes)
-    assert whole.get_total_flops() == expected - vector_products(config, sizes)
+    assert forward.get_total_flops() == expected - vector_products(config, sizes)
 
 
 def without_gradient(config: ModelConfig, sizes: Sizes) -> int:
-    """Gradients that nobody needs: of the encoder's zero states, and of the constant weights of a mean."""
+    """Gradients that PyTorch does not compute: of the encoder's zero states, and of the constant weights of a mean."""
     if not isinstance(config, RnnConfig):
         return 0
     half, gates = config.d_model // 2, 4 if config.cell == "lstm" else 3
@@ -70,7 +70,7 @@ def without_gradient(config: ModelConfig, sizes: Sizes) -> int:
     return of_zeros + of_weights
 
 
-# Additive attention computes its queries twice, to save memory, which is no arithmetic that the model needs.
+# Additive attention recomputes its queries to save memory; the model itself does not need that arithmetic.
 @pytest.mark.parametrize(
     "config", [config for config in MODELS.values() if config.attention != "additive"], ids=lambda config: config.kind
 )
@@ -84,7 +84,7 @@ def test_training_is_three_forward_passes(config: ModelConfig) -> None:
 
 
 @EVERY_MODEL
-def test_decoding_step_by_step_costs_what_it_costs_at_once(config: ModelConfig) -> None:
+def test_stepwise_decoding_costs_as_much_as_forward(config: ModelConfig) -> None:
     model = make_model(config)
     batch, _ = unpadded()
     sizes = Sizes.of([(SOURCE_TOKENS, TARGET_TOKENS)] * SENTENCES)
@@ -93,7 +93,7 @@ def test_decoding_step_by_step_costs_what_it_costs_at_once(config: ModelConfig) 
         state = model.start(memory)
         for tokens in batch.target_input.unbind(dim=1):
             _, state = model.advance(tokens, state)
-    # A step sees no later position, so that here nothing is hidden: causal attention is counted as it is.
+    # A step sees no later position, so nothing is masked and causal attention is counted exactly.
     assert counted.get_total_flops() == decoding_flops(config, VOCAB_SIZE, sizes) - vector_products(config, sizes)
 
 

@@ -1,4 +1,4 @@
-"""The comparison with peers: what all tools are given, that they work in turn, and the arithmetic of the ratios."""
+"""The comparison with peers: the common input, taking turns, and the arithmetic of the ratios."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EFFORT = Effort(updates=2, sentences=5, batch_sentences=2, seconds=0.0, threads=
 
 
 class Listener:
-    """An audience that does not care."""
+    """A listener that ignores everything."""
 
     def say(self, text: str) -> None:
         pass
@@ -62,7 +62,7 @@ def path(assignment: Assignment, tmp_path: Path) -> Path:
     return tmp_path / "assignment.json"
 
 
-def test_an_assignment_comes_out_of_its_file_as_it_went_in(assignment: Assignment, path: Path) -> None:
+def test_an_assignment_is_read_back_as_written(assignment: Assignment, path: Path) -> None:
     assert Assignment.load(path) == assignment
 
 
@@ -71,11 +71,11 @@ def test_the_tools_train_on_the_batches_of_the_pipeline(workload: Workload, assi
     assert [batch.tokens for batch in assignment.training] == [batch.target_tokens for batch in batches]
     for given, batch in zip(assignment.training, batches, strict=True):
         assert padded(given.sources, assignment.pad_id) == batch.source_ids.tolist()
-        whole = [[*target, assignment.eos_id] for target in given.targets]
-        assert padded(whole, assignment.pad_id) == batch.target_output.tolist()
+        with_eos = [[*target, assignment.eos_id] for target in given.targets]
+        assert padded(with_eos, assignment.pad_id) == batch.target_output.tolist()
 
 
-def test_ungrouped_batches_are_full_and_no_fuller(assignment: Assignment) -> None:
+def test_ungrouped_batches_are_full_within_the_budget(assignment: Assignment) -> None:
     budget = tiny(Model.transformer).train.batch_tokens
     assert len(assignment.ungrouped) == EFFORT.updates
     for batch in assignment.ungrouped:
@@ -100,7 +100,7 @@ def test_sentences_of_similar_length_are_translated_together(workload: Workload,
 
 
 @pytest.mark.parametrize("model", Model)
-def test_our_own_driver_does_both_works(workload: Workload, model: Model) -> None:
+def test_our_own_driver_trains_and_translates(workload: Workload, model: Model) -> None:
     given = assign(workload, tiny(model), EFFORT)
     tool = drive_seq2attn.build(given, ())
     assert tool.works["training"]() == sum(batch.tokens for batch in given.training)
@@ -142,7 +142,7 @@ def test_drivers_take_turns_and_never_work_at_once(
     assert found.tools == {name: {"versions": {"nothing": "1.0"}, "parameters": None} for name in "AB"}
 
 
-def test_a_driver_that_ends_is_named(path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_driver_that_exits_is_named(path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with (
         Driver("broken", call(tmp_path / "notes", "broken", 0), path, 1) as broken,
         pytest.raises(DriverError, match=r"^broken: its process ended with exit code 1; see above for why$"),
@@ -152,7 +152,7 @@ def test_a_driver_that_ends_is_named(path: Path, tmp_path: Path, capfd: pytest.C
     assert broken.process.poll() == 1
 
 
-def test_a_ratio_is_that_of_the_rounds_of_one_turn() -> None:
+def test_a_ratio_is_computed_within_one_round() -> None:
     rounds = {
         "ours": [Timing(1.0, 300), Timing(2.0, 300), Timing(1.0, 500)],
         "theirs": [Timing(1.0, 100), Timing(1.0, 100), Timing(2.0, 200)],
@@ -168,7 +168,7 @@ def test_a_ratio_is_that_of_the_rounds_of_one_turn() -> None:
     assert json.loads(comparison.to_json())["ratios"][0]["ratio"]["median"] == 3.0
 
 
-def test_what_is_compared_is_what_was_promised() -> None:
+def test_the_documented_work_is_compared() -> None:
     works = ("training", "training, own batches", "beam")
     assert {(pairing.model, pairing.work) for pairing in PAIRINGS} == set(itertools.product(Model, works))
     assert all("JoeyNMT" in pairing.tools for pairing in PAIRINGS)

@@ -63,7 +63,7 @@ def test_a_third_of_the_psalms_have_no_title() -> None:
 
 
 def small_bible() -> tuple[dict[Reference, str], dict[Reference, str]]:
-    """Sixty chapters of thirty verses in two made-up languages."""
+    """Sixty chapters of thirty verses in two invented languages."""
     references = [(book, chapter, verse) for book in range(1, 6) for chapter in range(1, 13) for verse in range(1, 31)]
     french, english = made_up_verses(len(references), seed=7)
     return dict(zip(references, french, strict=True)), dict(zip(references, english, strict=True))
@@ -113,13 +113,13 @@ def test_chapters_are_never_divided_between_splits() -> None:
 
 def test_every_pair_of_translations_is_tested_on_the_same_chapters() -> None:
     french, english = small_bible()
-    one = bible.pair_translations(french, FR, english, EN)
-    other = bible.pair_translations(english, KJV, french, FR)
+    first = bible.pair_translations(french, FR, english, EN)
+    second = bible.pair_translations(english, KJV, french, FR)
     for split in store.SPLITS:
-        assert {row[2] for row in one.splits[split]} == {row[2] for row in other.splits[split]}
+        assert {row[2] for row in first.splits[split]} == {row[2] for row in second.splits[split]}
 
 
-def test_nothing_held_out_is_trained_on() -> None:
+def test_no_held_out_verse_is_in_training() -> None:
     french, english = small_bible()
     corpus = bible.pair_translations(french, FR, english, EN)
     test_rows, train_rows = list(corpus.splits["test"]), list(corpus.splits["train"])
@@ -138,9 +138,9 @@ def test_nothing_held_out_is_trained_on() -> None:
 def test_first_verses_of_psalms_are_dropped_if_one_side_lacks_the_title() -> None:
     verses = {(19, psalm, verse): f"verse {psalm} {verse}" for psalm in range(1, 31) for verse in range(1, 11)}
     both = bible.pair_translations(verses, FR, verses, EN).facts["counts"]
-    one = bible.pair_translations(verses, KJV, verses, EN).facts["counts"]
+    counts = bible.pair_translations(verses, KJV, verses, EN).facts["counts"]
     neither = bible.pair_translations(verses, KJV, verses, WEB).facts["counts"]
-    assert one["dropped: psalm title on one side only"] == 27
+    assert counts["dropped: psalm title on one side only"] == 27
     assert "dropped: psalm title on one side only" not in both | neither
 
 

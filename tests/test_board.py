@@ -1,4 +1,4 @@
-"""What a run shows of itself in TensorBoard, read back from its event files."""
+"""What a run shows in TensorBoard, read back from its event files."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def config_of(text: Path, family: str, **train_settings: Any) -> Config:
 
 @pytest.fixture(scope="module")
 def run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run of six updates with everything that can be shown."""
+    """A run of six updates with every display enabled."""
     run = RunFolder(tmp_path_factory.mktemp("runs") / "run")
     with pytest.MonkeyPatch.context() as patch:
         show_everything(patch)
@@ -92,7 +92,7 @@ def scalars_of(events: EventAccumulator) -> dict[str, list[tuple[int, float]]]:
 
 
 def metrics_of(run: RunFolder) -> dict[str, list[tuple[int, Any]]]:
-    """The figures of metrics.jsonl, by name."""
+    """The values in metrics.jsonl, by name."""
     found: dict[str, list[tuple[int, Any]]] = {}
     for line in map(json.loads, run.metrics_file.read_text(encoding="utf-8").splitlines()):
         for name in line.keys() - {"step"}:
@@ -133,7 +133,7 @@ def test_pictures_show_every_validation(run: RunFolder) -> None:
         shown = [np.asarray(Image.open(io.BytesIO(image.encoded_image_string))) for image in images]
         assert all(120 < size < 1_000 for picture in shown for size in picture.shape[:2])
         if tag != "bleu_by_length":
-            # The words are the same and the weights are not.
+            # The words are the same, but the weights differ.
             assert shown[0].shape == shown[1].shape
             assert (shown[0] != shown[1]).any()
 
@@ -143,7 +143,7 @@ def test_a_fixed_context_has_no_attention_to_show(text: Path, tmp_path: Path) ->
     train(config_of(text, "fixed"), tmp_path / "run", "cpu", quiet=True, observer=Pictures())
     tags = events_of(RunFolder(tmp_path / "run")).Tags()
     assert tags["images"] == ["bleu_by_length"]
-    assert tags["histograms"] == [], "nobody asked for them"
+    assert tags["histograms"] == [], "histograms were not requested"
 
 
 def test_histograms_of_every_weight_on_request(run: RunFolder) -> None:
@@ -193,7 +193,7 @@ def test_the_projector_has_a_vector_for_each_subword(run: RunFolder) -> None:
     assert all(len(line.split("\t")) == 16 for line in vectors)
 
 
-def test_the_last_validation_has_all_pictures_whatever_they_take(text: Path, tmp_path: Path) -> None:
+def test_the_last_validation_has_all_pictures_whatever_they_cost(text: Path, tmp_path: Path) -> None:
     train(config_of(text, "additive"), tmp_path / "run", "cpu", quiet=True, observer=Pictures())
     events = events_of(RunFolder(tmp_path / "run"))
     assert [events.Images(tag)[-1].step for tag in ("bleu_by_length", "attention/1", "attention/3")] == [6, 6, 6]
@@ -203,7 +203,7 @@ def test_a_killed_run_resumes_without_duplicate_lines(text: Path, tmp_path: Path
     config = config_of(text, "additive", max_steps=80, validate_every_steps=40, checkpoint_every_steps=45)
     run = RunFolder(tmp_path / "run")
     process = start_training(config, run.path)
-    # The report after that of update 48, which lies behind a checkpoint, with the next one far away.
+    # The report after update 48, which follows a checkpoint; the next checkpoint is far away.
     while '\n{"step": 52' not in (run.metrics_file.read_text(encoding="utf-8") if run.metrics_file.exists() else ""):
         assert process.is_alive()
         time.sleep(0.005)
@@ -211,10 +211,10 @@ def test_a_killed_run_resumes_without_duplicate_lines(text: Path, tmp_path: Path
     process.join()
     assert not run.finished
     before = scalars_of(events_of(run))["loss/train"][-1][0]
-    assert before > run.steps()[-1], "the kill came too late to leave anything to double"
+    assert before > run.steps()[-1], "the kill came too late to cause duplicates"
     train_to_the_end(config, run.path)
-    doubled = [step for step, _ in scalars_of(events_of(run, purge=False))["loss/train"]]
-    assert len(doubled) > len(set(doubled)), "nothing was there to be passed over"
+    steps = [step for step, _ in scalars_of(events_of(run, purge=False))["loss/train"]]
+    assert len(steps) > len(set(steps)), "there was nothing to skip"
     events = events_of(run)
     assert scalars_of(events) == metrics_of(run)
     assert [event.step for event in events.Tensors("translations/text_summary")] == [40, 80]
@@ -222,7 +222,7 @@ def test_a_killed_run_resumes_without_duplicate_lines(text: Path, tmp_path: Path
 
 @pytest.mark.usefixtures("_everything_shown")
 @pytest.mark.parametrize("family", ["additive", "transformer"])
-def test_what_is_shown_changes_no_number(family: str, text: Path, tmp_path: Path) -> None:
+def test_displays_change_no_number(family: str, text: Path, tmp_path: Path) -> None:
     config = config_of(text, family, histograms=True, label_smoothing=0.1)
     chance = (random.getstate(), str(np.random.get_state()))
     train(config, tmp_path / "shown", "cpu", quiet=True, observer=Pictures())
@@ -237,7 +237,7 @@ def prepared(text: Path, tmp_path: Path) -> tuple[Config, PreparedText]:
     return config, prepare_text(config, RunFolder(tmp_path), resume=False)
 
 
-def test_pictures_wait_until_they_cost_less_than_their_share(
+def test_pictures_wait_until_they_cost_less_than_their_limit(
     prepared: tuple[Config, PreparedText], tmp_path: Path
 ) -> None:
     config, text = prepared
@@ -274,7 +274,7 @@ def test_scores_are_sacrebleu_s(prepared: tuple[Config, PreparedText]) -> None:
 
 
 @pytest.mark.usefixtures("_everything_shown")
-def test_figures_of_training_are_counted_on_its_batches(text: Path, tmp_path: Path) -> None:
+def test_training_metrics_are_computed_on_its_batches(text: Path, tmp_path: Path) -> None:
     config = config_of(text, "additive", accumulate=2)
     train(config, tmp_path / "run", "cpu", quiet=True)
     loader = Loader(prepare_text(config, RunFolder(tmp_path), resume=False).train, config.train, CPU)
@@ -297,7 +297,7 @@ def test_an_installed_tensorflow_is_left_alone(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
-def test_perplexity_knows_no_label_smoothing() -> None:
+def test_perplexity_ignores_label_smoothing() -> None:
     window = MetricsWindow()
     window.add(Update(3.0, math.log(8.0), 1.0, target_tokens=6), 0.1, source_tokens=5, positions=20)
     window.add(Update(2.0, math.log(2.0), 1.0, target_tokens=4), 0.1, source_tokens=5, positions=20)

@@ -38,7 +38,7 @@ def assert_same_weights(found: dict[str, Tensor], expected: dict[str, Tensor]) -
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
+def test_a_checkpoint_is_loaded_as_saved(saved: Path) -> None:
     assert_same_weights(load_weights(saved), WEIGHTS)
     state = load_state(saved)
     assert (state["step"], state["ranking"]) == (STATE["step"], STATE["ranking"])
@@ -49,7 +49,7 @@ def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
+def test_every_model_is_loaded_as_saved(tmp_path: Path, name: str) -> None:
     model = make_model(MODELS[name], torch.float32)
     before = {key: value.clone() for key, value in weights_of(model).items()}
     save_checkpoint(tmp_path / "step_1", weights_of(model), None, {})
@@ -62,7 +62,7 @@ def test_every_model_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("file", ["model.safetensors", "state.pt"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_damaged_file_is_found_and_named(saved: Path, file: str, damage: str) -> None:
+def test_a_damaged_file_is_detected_and_named(saved: Path, file: str, damage: str) -> None:
     path = saved / file
     content = bytearray(path.read_bytes())
     if damage == "flip":
@@ -96,7 +96,7 @@ def test_a_later_format_is_named(saved: Path) -> None:
 
 
 class _Payload:
-    """Makes a folder when it is unpickled by a loader that runs what a pickle asks for."""
+    """Creates a folder when a loader that executes pickled code unpickles it."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -116,7 +116,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_runs(saved: Path, tmp_path: P
         load_state(saved)
     assert not trace.exists()
     torch.load(saved / "state.pt", weights_only=False)
-    assert trace.exists(), "the payload does nothing, so the test shows nothing"
+    assert trace.exists(), "the payload does not work, so the test proves nothing"
 
 
 def test_weights_alone_are_not_a_state_to_resume_from(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_weights_of_another_model_are_named_and_change_nothing(other: str, named
     assert_same_weights(weights_of(model), before)
 
 
-def test_a_half_written_checkpoint_is_never_taken(saved: Path) -> None:
+def test_a_half_written_checkpoint_is_never_used(saved: Path) -> None:
     run = RunFolder(saved.parent.parent)
     saved.rename(saved.parent / ".step_8.partial")
     (saved.parent / "step_old").mkdir()
@@ -153,7 +153,7 @@ def test_a_half_written_checkpoint_is_never_taken(saved: Path) -> None:
 
 @contextmanager
 def files_end_at(size: int) -> Iterator[None]:
-    """A disk on which no file grows beyond `size` bytes: what a full disk does, for a superuser too."""
+    """A limit of `size` bytes per file, which acts like a full disk, also for root."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -164,14 +164,14 @@ def files_end_at(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("fits", [0, 300])
 def test_a_full_disk_is_one_clear_error_and_the_old_checkpoint_stays(saved: Path, fits: int) -> None:
-    """At 0 bytes not even the weights fit, at 300 the weights do and the training state does not."""
+    """At 0 bytes not even the weights fit; at 300 the weights fit, but not the training state."""
     with files_end_at(fits), pytest.raises(CheckpointError, match=r"step_7: could not be written .*--resume"):
         save_checkpoint(saved, {"bias": torch.zeros(2)}, STATE, {"step": 8})
     assert_same_weights(load_weights(saved), WEIGHTS)
     assert [path.name for path in saved.parent.iterdir()] == ["step_7"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="a superuser may write into any folder")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
 def test_a_read_only_folder_is_one_clear_error_and_the_old_checkpoint_stays(saved: Path) -> None:
     saved.parent.chmod(0o555)
     try:
@@ -182,7 +182,7 @@ def test_a_read_only_folder_is_one_clear_error_and_the_old_checkpoint_stays(save
         saved.parent.chmod(0o755)
 
 
-def test_a_place_that_is_no_folder_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_path_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("a file")
     with pytest.raises(CheckpointError, match="could not be written"):
         save_checkpoint(tmp_path / "checkpoints" / "step_1", WEIGHTS, None, {})

@@ -33,11 +33,11 @@ def count(source: str, target: str) -> tuple[int, int]:
         ("Oui: il vint, il vit et il vainquit tout.", "He came and saw and conquered it all: yes.", []),
     ],
 )
-def test_clauses_of_sides_that_are_built_alike(source: str, target: str, clauses: list[tuple[str, str]]) -> None:
+def test_clauses_of_sides_with_the_same_structure(source: str, target: str, clauses: list[tuple[str, str]]) -> None:
     assert clause_pairs(source, target, count) == clauses
 
 
-def test_neighbours_are_paired_and_strong_parts_are_divided_at_commas() -> None:
+def test_neighbours_are_paired_and_strong_parts_are_split_at_commas() -> None:
     assert clause_pairs("a, b; c; d.", "A, B; C; D.", count) == [
         ("a, b;", "A, B;"),
         ("c;", "C;"),
@@ -57,7 +57,7 @@ TEXT = st.text('ab .,;:!?"»', max_size=30).map(normalise)
 
 
 @given(TEXT, TEXT)
-def test_clauses_are_parts_of_both_sides_in_order_and_never_the_whole(source: str, target: str) -> None:
+def test_clauses_are_parts_of_both_sides_in_order_and_never_all(source: str, target: str) -> None:
     clauses = clause_pairs(source, target, count)
     assert len(set(clauses)) == len(clauses)
     for left, right in clauses:

@@ -96,7 +96,7 @@ def test_held_out_pairs_are_never_dropped_for_their_length() -> None:
     assert counts == SplitCounts(read=3, kept=2, dropped={"empty": 1})
 
 
-def test_clauses_obey_the_rules_of_whole_pairs() -> None:
+def test_clauses_obey_the_rules_for_pairs() -> None:
     rules = replace(RULES, split_clauses=True, held_out_sources={"Il vint;"})
     kept = clean_training([("Il vint; il vit.", "He came; he saw.")], rules, SplitCounts())
     assert list(kept) == [("Il vint; il vit.", "He came; he saw."), ("il vit.", "he saw.")]

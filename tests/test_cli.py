@@ -12,7 +12,7 @@ import seq2attn
 from seq2attn.evaluation.summary import Summary
 from tests.command_line import PATIENCE, PROGRAM, RNN_ATTENTION, call, spawn, tiny, wait_for, write
 
-# The keys that other programs rely on; `summary.json` may say more.
+# The keys that other programs rely on; `summary.json` may contain more.
 SUMMARY_KEYS = {"corpus", "split", "length_of", "machine", "command", "signature", "systems"}
 SYSTEM_KEYS = {"name", "run", "kind", "attention", "parameters", "bleu", "bleu_low", "bleu_high", "buckets"}
 BUCKET_KEYS = {"low", "high", "n", "bleu", "bleu_low", "bleu_high", "length_ratio"}
@@ -122,7 +122,7 @@ class TestEval:
 
 
 class TestTranslate:
-    # An empty line, a blank one, a line separator and a next-line inside a line: five lines all the same.
+    # An empty line, a blank line, and U+2028 and U+0085 within a line: five lines in total.
     TEXT = "ba be bi\n\nbo\u2028bu\x85da\n   \nde di\n"
 
     def test_a_file_gives_one_output_line_per_input_line(self, tiny_run: Path, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ class TestTranslate:
         assert f"{text}:2: not valid UTF-8" in done.complaint
 
     def test_a_reader_that_leaves_early_sees_no_traceback(self, tiny_run: Path, tmp_path: Path) -> None:
-        # More than a pipe holds, so that writing goes on after the reader has left.
+        # More than a pipe buffers, so writing continues after the reader has exited.
         process = start("translate", tiny_run, write(tmp_path / "text", "ba be bi bo bu\n" * 4000))
         assert process.stdout is not None
         process.stdout.readline()
@@ -192,7 +192,7 @@ class TestTranslate:
         os.close(ours)
         assert process.returncode == 0
         assert answer.strip()
-        # Nothing but translations is in stdout, and the line that is no text has none.
+        # Only translations are in stdout, and the invalid line has none.
         assert answer + after_a_bad_line + rest == spawn("translate", tiny_run, stdin=b"ba be\nba be\n").stdout.encode()
         (prompt, *exchange) = errors.decode().splitlines()
         assert prompt.endswith("Ctrl-D to quit")

@@ -18,24 +18,24 @@ def bleu(statistics: Statistics, group: np.ndarray) -> float:
 
 
 def _two_systems(rng: np.random.Generator, ours_long: float) -> tuple[Statistics, Statistics]:
-    """Two systems on 60 short and 60 long sentences; the same but for the first one's quality on the long ones."""
+    """Two systems on 60 short and 60 long sentences; they differ only in the first one's quality on the long ones."""
     ours = random_statistics(rng, LENGTHS, np.where(SHORT, 0.7, ours_long))
     return ours[None], random_statistics(rng, LENGTHS, 0.7)[None]
 
 
-def test_a_false_fall_is_found_at_the_rate_of_its_level() -> None:
+def test_a_false_fall_is_significant_at_the_rate_of_the_level() -> None:
     rng = np.random.default_rng(4)
     p_values = []
     for _ in range(200):
         measured = share_fall(*_two_systems(rng, ours_long=0.7), SHORT, LONG, n_resamples=300)
         assert measured is not None
         p_values.append(measured.p_value)
-    # Binomial with mean 10 and standard deviation 3.1, and the bootstrap is a little too bold on so few sentences.
+    # Binomial with mean 10 and std 3.1; the bootstrap is slightly anticonservative with so few sentences.
     assert 1 <= sum(p < 0.05 for p in p_values if p is not None) <= 22
     assert 60 <= sum(p < 0.5 for p in p_values if p is not None) <= 140
 
 
-def test_a_true_fall_is_found_with_its_size() -> None:
+def test_a_true_fall_is_detected_with_its_size() -> None:
     ours, theirs = _two_systems(np.random.default_rng(5), ours_long=0.6)
     measured = share_fall(ours, theirs, SHORT, LONG)
     assert measured is not None
@@ -54,7 +54,7 @@ def test_the_same_system_twice_differs_in_no_resample() -> None:
         assert (measured.value, measured.low, measured.high, measured.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
-def test_pairing_finds_a_small_difference_that_intervals_hide() -> None:
+def test_pairing_detects_a_small_difference_despite_overlapping_intervals() -> None:
     rng = np.random.default_rng(7)
     baseline = random_statistics(rng, np.full(200, 20), rng.uniform(0.3, 0.95, 200))
     better = baseline.copy()
@@ -64,8 +64,8 @@ def test_pairing_finds_a_small_difference_that_intervals_hide() -> None:
     assert measured.p_value is not None
     assert measured.p_value < 0.01
     ours, theirs = (
-        percentile_interval(Bootstrap(StatisticsTable(Bleu(), [one[None]]), 1000).scores(np.full(200, True))[0])
-        for one in (better, baseline)
+        percentile_interval(Bootstrap(StatisticsTable(Bleu(), [statistics[None]]), 1000).scores(np.full(200, True))[0])
+        for statistics in (better, baseline)
     )
     assert ours[0] < theirs[1]
 
@@ -80,7 +80,7 @@ def test_the_difference_has_a_direction() -> None:
     assert better.p_value == 1 / 10_001
 
 
-def test_retention_is_a_share_with_an_interval_and_without_a_claim() -> None:
+def test_retention_is_a_ratio_with_an_interval_and_without_a_claim() -> None:
     ours, _ = _two_systems(np.random.default_rng(9), ours_long=0.6)
     measured = retention(ours, SHORT, LONG)
     assert measured is not None
@@ -101,7 +101,7 @@ def test_groups_without_sentences_or_without_any_bleu_are_not_compared() -> None
     assert bleu_difference(system[:, nobody], system[:, nobody]) is None
 
 
-def test_a_resample_without_a_share_counts_against_the_claim() -> None:
+def test_a_resample_without_a_ratio_counts_against_the_claim() -> None:
     """One short sentence of three has the baseline's only match; (2/3)^3 of the resamples miss it."""
     short = np.array([True, True, True, False, False, False])
     baseline = random_statistics(np.random.default_rng(11), np.full(6, 20), 0.9)[None]

@@ -92,7 +92,7 @@ def test_a_wrong_override_is_a_one_line_error(minimal: Path, override: str, mess
     assert caught.value.exit_code == 2
 
 
-def test_joining_by_sizes_survives_the_way_through_a_file(minimal: Path, tmp_path: Path) -> None:
+def test_joining_by_sizes_survives_a_round_trip_through_a_file(minimal: Path, tmp_path: Path) -> None:
     config = load_config(minimal, ["data.join={sizes: 1..4, singles: 3}"])
     assert isinstance(config.data.join, JoinConfig)
     assert config.data.join.sizes == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""The configurations that are shipped, and the page that describes their keys."""
+"""The shipped configurations, and the page that describes their keys."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -37,7 +37,7 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_every_shipped_configuration_loads_and_names_its_system(file: Path) -> None:
     config = load_config(file)
-    assert config.name != file.stem  # what figures show is written for people
+    assert config.name != file.stem  # names in figures are meant for people
     assert config.data.corpus is not None
 
 
@@ -94,7 +94,7 @@ def test_the_page_of_all_keys_is_current() -> None:
     assert CONFIGURATION.read_text(encoding="utf-8") == configuration_page(), "run scripts/make_docs.py"
 
 
-def test_the_page_says_choices_bounds_defaults_and_meaning() -> None:
+def test_the_page_lists_choices_bounds_defaults_and_meaning() -> None:
     rows = [line for line in configuration_page().splitlines() if line.startswith("| `")]
     assert "| `cell` | `gru`, `lstm` | `lstm` | The recurrent cell. |" in rows
     assert any(row.startswith("| `label_smoothing` | number ≥ 0, < 1 | `0.1` | Fraction of") for row in rows)

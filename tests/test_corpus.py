@@ -25,7 +25,7 @@ Write = Callable[..., DataConfig]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes three TSV files and gives the configuration that names them."""
+    """Write three TSV files; a configuration that names them."""
     monkeypatch.delenv("SEQ2ATTN_DATA", raising=False)
 
     def _write(

@@ -21,7 +21,7 @@ from tests.training_samples import FAMILIES, make_config, write_copy_task
 
 @contextmanager
 def dashboard(runs: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command on `runs` in a process of its own, and the address that it prints."""
+    """The command on `runs` in a new process, and the address that it prints."""
     command = [*PROGRAM, "dashboard", str(runs), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -69,14 +69,14 @@ def test_a_taken_port_is_an_error(tiny_run: Path) -> None:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """A folder with a run that has something to show on every page."""
+    """A folder with a run that has content for every page."""
     text = write_copy_task(tmp_path / "text", pairs=120)
     config = make_config(text, FAMILIES["transformer"], max_steps=50, validation_sentences=40, histograms=True)
     train(config, tmp_path / "runs" / "copy", "cpu", quiet=True, observer=Pictures())
     return tmp_path / "runs"
 
 
-# Unasked, groups of figures beyond the second are folded up; a filter shows what it finds, as far as the window goes.
+# TensorBoard folds groups of charts after the second; a filter shows its matches, as far as the window reaches.
 PAGES = {
     "?tagFilter=^(loss|bleu|chrf)/|final/bleu|attention/1|output_bias#timeseries": (
         *("loss/train", "loss/validation", "bleu/validation", "chrf/validation", "final/bleu"),
@@ -91,7 +91,7 @@ PAGES = {
 
 @pytest.mark.slow
 @needs_browser
-def test_a_browser_finds_what_a_run_has_written(runs: Path, tmp_path: Path) -> None:
+def test_a_browser_shows_what_a_run_has_written(runs: Path, tmp_path: Path) -> None:
     with dashboard(runs) as (_, address), open_tab(tmp_path) as tab:
         for page, words in PAGES.items():
             tab.open(f"{address}{page}")

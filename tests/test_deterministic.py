@@ -1,4 +1,4 @@
-"""`train.deterministic` on a processor: every family can be trained with it, and it changes no bit."""
+"""`train.deterministic` on a CPU: every family can be trained with it, and it changes no bit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.training_samples import FAMILIES, make_config, write_copy_task
 
 
 class Flag:
-    """Observes whether deterministic algorithms are enabled during a training."""
+    """Records whether deterministic algorithms are enabled during a training."""
 
     def __init__(self) -> None:
         self.seen: set[bool] = set()

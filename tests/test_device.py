@@ -1,4 +1,4 @@
-"""Peak memory where the system offers neither /proc nor the module `resource`."""
+"""Peak memory on systems without /proc or without the module `resource`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def output(quality: float, seed: int) -> Statistics:
 
 @given(p_values=st.lists(st.floats(0, 1), max_size=12))
 def test_holm_is_the_step_down_procedure_of_the_paper(p_values: list[float]) -> None:
-    """By the paper's words: reject the smallest while each is at most level / (number of those that are left)."""
+    """The paper's procedure: reject the smallest while it is at most level / (number of hypotheses left)."""
     corrected = holm(p_values)
     for level in (0.01, 0.05, 0.5):
         rejected: set[int] = set()
@@ -56,7 +56,7 @@ def test_the_same_output_twice_never_differs() -> None:
     assert (found.p_bootstrap, found.p_randomisation) == (1.0, 1.0)
 
 
-def test_both_tests_find_a_difference_with_its_sign_and_size() -> None:
+def test_both_tests_detect_a_difference_with_its_sign_and_size() -> None:
     worse, better = output(0.65, 1)[None], output(0.75, 2)[None]
     (up,), (down,) = find(worse, better), find(better, worse)
     assert up.value == Bleu().score(better[0].sum(axis=0)) - Bleu().score(worse[0].sum(axis=0)) == -down.value
@@ -64,36 +64,38 @@ def test_both_tests_find_a_difference_with_its_sign_and_size() -> None:
     assert up.p_bootstrap == up.p_randomisation == down.p_bootstrap == 1 / 401
 
 
-def test_randomisation_on_few_sentences_is_what_counting_all_swaps_gives() -> None:
-    """Ten sentences have 1,024 ways of changing places: the p-value is the share of them that differ as much."""
+def test_randomisation_on_few_sentences_agrees_with_counting_all_swaps() -> None:
+    """Ten sentences can be swapped in 1,024 ways; the p-value is the proportion with at least this difference."""
     group = np.arange(120) < 10
     first, second = output(0.6, 3), output(0.75, 4)
     bleu = Bleu()
     observed = abs(bleu.score(first[group].sum(axis=0)) - bleu.score(second[group].sum(axis=0)))
-    as_far = 0
+    extreme = 0
     for way in range(1024):
         swapped = (way >> np.arange(10) & 1).astype(bool)[:, None]
-        one, other = (
+        left_score, right_score = (
             bleu.score(np.where(swapped, left[group], right[group]).sum(axis=0))
             for left, right in ((first, second), (second, first))
         )
-        as_far += abs(one - other) >= observed - 1e-9
+        extreme += abs(left_score - right_score) >= observed - 1e-9
     table = StatisticsTable(bleu, [first[None], second[None]])
     (found,) = find_differences(table, ["a", "b"], 0, [(Range(0, 10), group)], 20_000, 1)
     assert found.n == 10
-    assert found.p_randomisation == pytest.approx(as_far / 1024, abs=0.015)
+    assert found.p_randomisation == pytest.approx(extreme / 1024, abs=0.015)
 
 
 def test_p_values_are_corrected_over_systems_and_buckets() -> None:
     table = StatisticsTable(Bleu(), [output(quality, seed)[None] for seed, quality in enumerate((0.7, 0.72, 0.75))])
     groups = [(EVERY_LENGTH, EVERYTHING), (Range(0, 10), np.arange(120) < 60), (Range(10, None), np.arange(120) >= 60)]
     found = find_differences(table, ["a", "b", "c"], 0, groups, 300, 1)
-    assert [(one.system, one.low, one.high, one.n) for one in found] == [
+    assert [(difference.system, difference.low, difference.high, difference.n) for difference in found] == [
         (name, span.low, span.high, int(group.sum())) for span, group in groups for name in ("b", "c")
     ]
-    assert [one.p_bootstrap_corrected for one in found] == holm([one.p_bootstrap for one in found])
-    p_values = [one.p_randomisation for one in found if one.p_randomisation is not None]
-    assert [one.p_randomisation_corrected for one in found] == holm(p_values)
+    assert [difference.p_bootstrap_corrected for difference in found] == holm(
+        [difference.p_bootstrap for difference in found]
+    )
+    p_values = [difference.p_randomisation for difference in found if difference.p_randomisation is not None]
+    assert [difference.p_randomisation_corrected for difference in found] == holm(p_values)
 
 
 def test_the_baseline_is_any_of_the_systems() -> None:
@@ -112,10 +114,10 @@ def test_several_outputs_are_resampled_but_not_swapped() -> None:
     assert all(found.p_randomisation is None for found in find(three, one))
 
 
-def test_a_spread_between_seeds_makes_a_difference_less_certain() -> None:
+def test_variation_between_seeds_makes_a_difference_less_certain() -> None:
     baseline = output(0.7, 1)[None]
-    alike = np.stack([output(0.73, seed) for seed in (2, 3, 4)])
-    unlike = np.stack([output(quality, seed) for seed, quality in ((2, 0.63), (3, 0.73), (4, 0.83))])
-    (sure,), (unsure,) = find(baseline, alike), find(baseline, unlike)
+    similar = np.stack([output(0.73, seed) for seed in (2, 3, 4)])
+    varied = np.stack([output(quality, seed) for seed, quality in ((2, 0.63), (3, 0.73), (4, 0.83))])
+    (sure,), (unsure,) = find(baseline, similar), find(baseline, varied)
     assert unsure.value_high - unsure.value_low > 2 * (sure.value_high - sure.value_low)
     assert unsure.p_bootstrap > 0.05 > sure.p_bootstrap

@@ -26,7 +26,7 @@ def test_only_consecutive_failures_count() -> None:
         == "3 updates in a row failed; the last was update 6: it was split"
     )
     assert monitor.metrics() == {"updates/skipped": 4.0, "updates/split": 1.0}
-    assert monitor.reason_to_stop(None) is None, "a run that is resumed gets as many tries"
+    assert monitor.reason_to_stop(None) is None, "a resumed run gets the same number of tries"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_only_consecutive_failures_count() -> None:
         ([GUESSING + 0.01] * 99, False),
         ([GUESSING - 0.01] * 500, False),
         ([*[9.0] * 99, GUESSING - 0.01, *[9.0] * 99], False),
-        # A skipped update has no loss, and says nothing about it.
+        # A skipped update has no loss and does not count.
         ([*[9.0] * 50, None, *[9.0] * 50], True),
     ],
 )

@@ -1,8 +1,8 @@
-"""The pages against what they speak of: links, anchors, commands, code, formulas and messages.
+"""The pages compared with what they describe: links, anchors, commands, code, formulas and messages.
 
-Every `seq2attn` line in a page is parsed by the command itself. What a page has in bash blocks is also run, in its
-order and in a folder that holds what the page takes for granted; the commands in `PARSED_ONLY` are not, for the reason
-that stands there. README's are run by `test_readme.py`.
+Every `seq2attn` line of a page is parsed by the command itself. The bash blocks of a page are also run, in their
+order and in a folder with the files that the page assumes; the commands in `PARSED_ONLY` are not, for the reason
+given there. `test_readme.py` runs those of the README.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def test_links_and_anchors_lead_somewhere(page: Path) -> None:
             continue
         path, _, anchor = unquote(target).partition("#")
         file = (page.parent / path).resolve() if path else page
-        assert file.exists(), f"{target} is not there"
+        assert file.exists(), f"{target} does not exist"
         assert not anchor or anchor in anchors(file), f"{target}: no such heading"
 
 
@@ -91,7 +91,7 @@ def test_every_command_exists(page: Path) -> None:
         elif line.startswith("scripts/"):
             assert (ROOT / line.split()[0]).stat().st_mode & 0o111, line
     for words in re.findall(r"`seq2attn ([^`]+)`", prose(page)):
-        # In running text arguments may be missing: the help is shown only where the options are known.
+        # In prose, arguments may be missing; `--help` fails only for unknown commands and options.
         assert call(*words.replace("…", "").split(), "--help").code == 0, words
 
 
@@ -106,12 +106,12 @@ def test_every_command_exists(page: Path) -> None:
         "seq2attn fly",
     ],
 )
-def test_a_nonexistent_command_would_be_found(line: str) -> None:
+def test_a_nonexistent_command_is_detected(line: str) -> None:
     assert complaint(pages.arguments_of(line))
 
 
 def test_every_command_is_run_by_a_test() -> None:
-    """Those of a page that is not run as a whole stand in the README too."""
+    """The commands of a page that is not run are also in the README."""
     run = set(bash_lines(ROOT / "README.md"))
     for page in PAGES:
         if pages.name_of(page) not in RUN:
@@ -120,7 +120,7 @@ def test_every_command_is_run_by_a_test() -> None:
 
 
 def run_page(page: Path, *, cut: dict[str, str] | None = None) -> dict[str, str]:
-    """Run the page's commands in the current folder; their outputs. `cut`: what is replaced in each line."""
+    """Run the page's commands in the current folder; their outputs. `cut`: replacements in each line."""
     outputs = {}
     for line in bash_lines(page):
         if line.startswith(tuple(PARSED_ONLY)):
@@ -187,7 +187,7 @@ def test_the_export_page_runs(workplace: Path, data_folder: Path) -> None:
 
 
 def test_getting_started_runs(workplace: Path, data_folder: Path) -> None:
-    """The runs of the preset stand where `scripts/reproduce.sh` leaves them."""
+    """The runs of the preset are where `scripts/reproduce.sh` puts them."""
     for file in (CONFIGS / "smoke").glob("*.yaml"):
         shutil.copytree("runs/first", f"results/smoke/runs/{file.stem}")
     shutil.rmtree("runs")
@@ -197,7 +197,7 @@ def test_getting_started_runs(workplace: Path, data_folder: Path) -> None:
     assert (workplace / "results" / "layers" / "curve.png").is_file()
 
 
-def test_the_sentence_to_try_is_one_of_the_made_up_language(data_folder: Path) -> None:
+def test_the_sentence_to_try_is_in_the_synthetic_corpus(data_folder: Path) -> None:
     pairs = pq.read_table(catalog.read_splits("synthetic", data_folder)["test"]).to_pylist()
     translations = {pair["source"]: pair["target"] for pair in pairs}
     for page in (ROOT / "README.md", DOCS / "getting-started.md"):
@@ -206,7 +206,7 @@ def test_the_sentence_to_try_is_one_of_the_made_up_language(data_folder: Path) -
 
 
 def write_pairs(folder: Path) -> None:
-    """The copy task in every form that the page names, in the languages of the page."""
+    """Write the copy task in every format of the page, with the page's languages."""
     tsv = write_copy_task(folder, 300)
     for split in ("train", "validation", "test"):
         rows = [tuple(line.split("\t")) for line in (tsv / f"{split}.tsv").read_text(encoding="utf-8").splitlines()]
@@ -218,7 +218,7 @@ def write_pairs(folder: Path) -> None:
         pq.write_table(pa.table({"source": sources, "target": targets}), folder / f"{split}.parquet")
 
 
-def test_every_form_of_own_text_is_read_alike(workplace: Path) -> None:
+def test_every_format_of_own_text_gives_the_same_corpus(workplace: Path) -> None:
     write_pairs(workplace / "text")
     first, *forms, _imported, unspaced = blocks(DOCS / "own-data.md", "yaml")
     assert len(forms) == 4
@@ -236,7 +236,7 @@ def test_own_data_runs(workplace: Path) -> None:
     small = "subwords: {vocab_size: 27, byte_fallback: false}\ndecode: {beam_size: 1, max_length_ratio: 0.2}\n"
     yaml = blocks(DOCS / "own-data.md", "yaml")[0].replace("additive", "additive, d_model: 16")
     Path("mine.yaml").write_text(yaml.replace("max_minutes: 30", "max_steps: 2") + small, encoding="utf-8")
-    # `all.tsv` is what the reader brings; the page divides it after it has told of training.
+    # `all.tsv` is the reader's own; the page splits it only after it has explained training.
     pairs = (workplace / "copy").resolve()
     write_copy_task(pairs, 1200)
     together = "".join(
@@ -257,9 +257,9 @@ def test_own_data_runs(workplace: Path) -> None:
 
 def test_reasons_for_dropping_are_those_of_the_code() -> None:
     source = read(ROOT / "seq2attn" / "data" / "cleaning.py")
-    told = re.findall(r"`(\w+)`(?=[^|]* \| (?:all splits|training) \|)", read(DOCS / "own-data.md"))
+    documented = re.findall(r"`(\w+)`(?=[^|]* \| (?:all splits|training) \|)", read(DOCS / "own-data.md"))
     known = set(re.findall(r'(?:return|drop\() ?"(\w+)"', source)) | {"too_long_source", "too_long_target"}
-    assert set(told) == known
+    assert set(documented) == known
 
 
 def defined_in(file: Path) -> set[str]:
@@ -300,12 +300,12 @@ def test_formulas_are_well_formed() -> None:
     parser = MathTextParser("path")
     for formula in found:
         parser.parse(f"${formula}$")
-        # GitHub's Markdown takes the backslash off these before its mathematics sees them.
+        # GitHub's Markdown removes the backslash from these before it renders the formula.
         assert not re.search(r"\\[,;:!{}|\\]", formula), formula
 
 
 def messages_in_source() -> list[re.Pattern[str]]:
-    """The texts of program and scripts, what is filled in at run time open; those that say too little are left out."""
+    """Patterns for the messages in the code, with wildcards for values; very short ones are left out."""
     patterns = []
     for file in (ROOT / "seq2attn").rglob("*.py"):
         for node in ast.walk(ast.parse(read(file))):
@@ -314,19 +314,19 @@ def messages_in_source() -> list[re.Pattern[str]]:
             if sum(map(len, fixed)) >= 12:
                 pattern = "".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts)
                 patterns.append(re.compile(rf"(?:\S+: )*{pattern}", re.DOTALL))
-    for told in re.findall(r'echo "(.+)" >&2', read(ROOT / "scripts" / "venv.sh")):
-        patterns.append(re.compile(re.sub(r"\\\$\w+", ".*", re.escape(told))))
+    for message in re.findall(r'echo "(.+)" >&2', read(ROOT / "scripts" / "venv.sh")):
+        patterns.append(re.compile(re.sub(r"\\\$\w+", ".*", re.escape(message))))
     return patterns
 
 
 def test_the_messages_in_troubleshooting_are_those_of_the_program() -> None:
-    told = blocks(DOCS / "troubleshooting.md", "text")
-    assert len(told) > 15
+    messages = blocks(DOCS / "troubleshooting.md", "text")
+    assert len(messages) > 15
     patterns = messages_in_source()
-    for block in told:
+    for block in messages:
         message = " ".join(block.split())
         assert any(pattern.fullmatch(message) for pattern in patterns), message
 
 
-def test_a_nonexistent_message_would_be_found() -> None:
+def test_a_nonexistent_message_is_detected() -> None:
     assert not any(pattern.fullmatch("the moon is in the wrong quarter") for pattern in messages_in_source())

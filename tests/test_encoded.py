@@ -13,7 +13,7 @@ from seq2attn.data.store import Corpus
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import DataError
 
-# More pairs than two batches of the file hold, so that the last batch is a short one.
+# More pairs than two batches of the file, so the last batch is shorter.
 NUMBERS = range(2 * encoded._PAIRS_PER_BATCH + 100)
 
 

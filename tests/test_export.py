@@ -1,4 +1,4 @@
-"""What `seq2attn export` writes translates as the run that it comes from."""
+"""An exported model translates like its run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def learned(text: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
-    """A run that has half learned to copy, so that its beams hold different translations of different lengths."""
+    """A run that has partly learned to copy, so its beams contain different translations of different lengths."""
     folder = tmp_path_factory.mktemp("learned") / "run"
     settings = {"max_steps": 80, "batch_tokens": 200, "learning_rate": 0.005}
     train(make_config(text, SMALL | {"d_model": 32}, **settings), folder, "cpu", quiet=True)
@@ -65,13 +65,13 @@ def pieces(run: TrainedRun, sentences: Sequence[str]) -> list[list[str]]:
 
 def sources(text: Path) -> list[str]:
     lines = (text / "test.tsv").read_text(encoding="utf-8").splitlines()
-    # Longer than any that was trained on, for positions that are far out.
+    # Longer than any in training, to test distant positions.
     return [*(line.split("\t")[0] for line in lines), "ba be bi " * 5]
 
 
 @torch.no_grad()
 def own_log_probabilities(run: TrainedRun, sources: list[list[int]], targets: list[list[int]]) -> list[list[float]]:
-    """Of each token of each target, EOS included, by the model itself."""
+    """The model's log-probability of each token of each target, EOS included."""
     batch = collate(sources, targets)
     log_p = next_log_probabilities(run.model.project(run.model(batch)).flatten(0, 1))
     picked = log_p.gather(1, batch.target_output.flatten()[:, None]).view(batch.target_output.shape)
@@ -97,7 +97,7 @@ def test_every_token_is_as_probable(text: Path, tmp_path: Path, variant: str, jo
 def translate_both(
     run: TrainedRun, exported: Path, sentences: Sequence[str], beam_size: int, length_penalty: float
 ) -> list[tuple[list[str], float, list[str], float]]:
-    """Best translation and score of each sentence, by the run itself and by CTranslate2, cut off at ten subwords."""
+    """The best translation and score of each sentence, from the run and from CTranslate2, cut off at ten subwords."""
     settings = DecodeConfig(beam_size=beam_size, length_penalty=length_penalty, max_length_ratio=1e-6)
     own = Translator(run.model, run.subwords, settings).search(run.subwords.encode_source(sentences))
     theirs = open_exported(exported).translate_batch(
@@ -123,7 +123,7 @@ def test_the_translations_are_the_same(learned: TrainedRun, text: Path, tmp_path
 
 
 @pytest.mark.parametrize("length_penalty", [0.6, 1.0])
-def test_with_a_length_penalty_they_differ_only_where_ours_searches_on(
+def test_with_a_length_penalty_they_differ_only_where_ours_searches_longer(
     learned: TrainedRun, text: Path, tmp_path: Path, length_penalty: float
 ) -> None:
     found = translate_both(learned, export(learned, tmp_path / "exported"), sources(text), 5, length_penalty)
@@ -154,7 +154,7 @@ def test_an_encoder_with_alibi_is_refused(text: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "exported").exists()
 
 
-def test_an_existing_folder_is_left_alone(learned: TrainedRun, tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_changed(learned: TrainedRun, tmp_path: Path) -> None:
     done = call("export", learned.folder.path, "--to", "ctranslate2", "--out", tmp_path)
     assert done.code == 2
     assert done.complaint == f"seq2attn: {tmp_path}: already exists; name a new folder, or delete it"

@@ -30,7 +30,7 @@ def lines_of(texts: tuple[str, ...]) -> bytes:
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])
-def test_every_form_gives_the_same_pairs(tmp_path: Path, end: str) -> None:
+def test_every_format_gives_the_same_pairs(tmp_path: Path, end: str) -> None:
     sources, targets = zip(*PAIRS, strict=True)
     write(tmp_path / f"train.de{end}", lines_of(sources))
     write(tmp_path / f"train.en{end}", lines_of(targets))
@@ -52,7 +52,7 @@ def test_every_form_gives_the_same_pairs(tmp_path: Path, end: str) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=5))
 def test_only_a_line_feed_ends_a_line(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
-    # A carriage return before the line feed belongs to the line's end, and a first U+FEFF is a byte-order mark.
+    # A carriage return before the line feed is part of the line end, and a leading U+FEFF is a byte-order mark.
     kept = [line.rstrip("\r").removeprefix("\ufeff") for line in lines]
     path = tmp_path_factory.mktemp("lines") / "a.txt"
     path.write_bytes(lines_of(tuple(kept)))

@@ -29,7 +29,7 @@ def test_help_shows_every_word(words: tuple[str, ...], monkeypatch: pytest.Monke
     shown = "".join(call(*words, "--help").stdout.replace("│", "").split())
     texts = [COMMANDS[words].help, *(getattr(parameter, "help", None) for parameter in COMMANDS[words].params)]
     for help_text in filter(None, texts):
-        # Square brackets are markup to rich, which leaves out what it does not know.
+        # rich reads square brackets as markup and drops unknown tags.
         assert Text.from_markup(help_text).plain == help_text
         assert "".join(help_text.split()) in shown
 

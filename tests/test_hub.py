@@ -22,7 +22,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def write_copy(
     folder: Path, configuration: str, rows: dict[str, int], languages: tuple[str, str], column: str = "translation"
 ) -> Path:
-    """A copy of a hub repository: a card that names the configuration, and a Parquet file a split."""
+    """A copy of a hub repository: a card that names the configuration, and one Parquet file per split."""
     lines = ["---", "configs:", f"- config_name: {configuration}", "  data_files:"]
     (folder / configuration).mkdir(parents=True)
     for split, number in rows.items():
@@ -76,7 +76,7 @@ def test_a_converted_set_is_read_by_folder_without_a_card(name: str, tmp_path: P
     ("name", "configuration"),
     [("news_commentary-de-en", "de-en"), ("europarl-fr-en", "en-fr"), ("opus_books-en-fr", "en-fr")],
 )
-def test_sets_with_training_only_are_divided_without_loss(name: str, configuration: str, tmp_path: Path) -> None:
+def test_sets_with_training_only_are_split_without_loss(name: str, configuration: str, tmp_path: Path) -> None:
     source, target = name.split("-")[-2:]
     copy = write_copy(tmp_path / "copy", configuration, {"train": 1000}, (source, target))
     catalog.fetch(name, tmp_path, local=copy)
@@ -87,7 +87,7 @@ def test_sets_with_training_only_are_divided_without_loss(name: str, configurati
     assert all(20 <= len(splits[split]) <= 90 for split in ("validation", "test"))
 
 
-def test_a_division_is_the_same_every_time_and_keeps_repeats_together(tmp_path: Path) -> None:
+def test_a_split_is_reproducible_and_keeps_repeats_together(tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     write_copy(folder, "de-en", {"train": 600}, ("de", "en"))
     file = folder / "de-en" / "train-00000-of-00001.parquet"
@@ -103,7 +103,7 @@ def test_a_division_is_the_same_every_time_and_keeps_repeats_together(tmp_path: 
     assert not train & held_out
 
 
-def test_null_texts_become_empty_ones(tmp_path: Path) -> None:
+def test_null_texts_become_empty(tmp_path: Path) -> None:
     folder = write_copy(tmp_path / "copy", "de-en", {"train": 2, "validation": 2, "test": 2}, ("de", "en"))
     table = pa.table({"translation": [{"de": None, "en": "one"}, {"de": "zwei", "en": "two"}]})
     pq.write_table(table, folder / "de-en" / "test-00000-of-00001.parquet")

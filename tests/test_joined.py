@@ -1,4 +1,4 @@
-"""Joined evaluation: that it measures what it says, and that the command ends in a figure, a table and JSON."""
+"""Joined evaluation: its scores are right, and the command writes a figure, a table and JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ N = 90
 
 
 def segments(seed: int) -> tuple[Segments, list[str]]:
-    """Made-up segments of one sentence and of two, in 30 documents, and their references."""
+    """Generated segments of one sentence and of two, in 30 documents, and their references."""
     rng = np.random.default_rng(seed)
     lengths = np.concatenate([rng.integers(4, 15, N), rng.integers(8, 30, N)])
     references = [" ".join(f"w{word}" for word in rng.integers(40, size=n)) for n in lengths]
@@ -32,7 +32,7 @@ def segments(seed: int) -> tuple[Segments, list[str]]:
 
 
 def measured(seed: int, joined: float, alone: float) -> tuple[JoinedSystem, list[str], list[str]]:
-    """A system that gets each word right with these probabilities, its joined output, and the references."""
+    """A system that gets each word right with the given probabilities, its joined output, and the references."""
     rng = np.random.default_rng(seed)
     of_text, references = segments(seed)
     as_one, singly = corrupted(rng, references, joined), corrupted(rng, references, alone)
@@ -44,7 +44,7 @@ def measured(seed: int, joined: float, alone: float) -> tuple[JoinedSystem, list
     return system, as_one, references
 
 
-def test_scores_are_those_of_the_whole_group() -> None:
+def test_scores_are_those_of_complete_groups() -> None:
     system, output, references = measured(0, 0.8, 0.8)
     for group, chosen in zip(system.by_size, (slice(0, N), slice(N, 2 * N)), strict=True):
         assert (group.n, group.n_documents) == (N, 30)
@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_whole_group() -> None:
     assert sum(group.n for group in system.by_length) == 2 * N
 
 
-def test_what_joining_costs_is_found_where_it_costs_something() -> None:
+def test_the_cost_of_joining_is_detected_only_where_it_exists() -> None:
     single, pairs = measured(1, 0.6, 0.9)[0].by_size
     assert single.cost is None
     assert pairs.cost is not None
@@ -69,8 +69,8 @@ def test_what_joining_costs_is_found_where_it_costs_something() -> None:
     assert same.cost.low < 0.0 < same.cost.high
 
 
-def test_segments_that_repeat_within_a_document_do_not_make_it_surer() -> None:
-    """The same segments three times over, as join sizes repeat sentences: intervals stay as they were."""
+def test_segments_repeated_within_a_document_do_not_narrow_intervals() -> None:
+    """The same segments three times, as join sizes repeat sentences: the intervals do not change."""
     of_text, references = segments(7)
     statistics = Bleu().statistics([corrupted(np.random.default_rng(7), references, 0.7)], [references])
 
@@ -89,12 +89,12 @@ def test_segments_that_repeat_within_a_document_do_not_make_it_surer() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has learned a little of copying, on text in documents of six lines."""
+    """A run that has partly learned to copy, on text in documents of six lines."""
     folder = tmp_path_factory.mktemp("joined")
     draw = random.Random(3)
     for split, n in (("train", 400), ("validation", 12), ("test", 90)):
         lines = [" ".join(draw.choices(WORDS, k=draw.randint(2, 6))) for _ in range(n)]
-        records = [{"source": one, "target": one, "document": f"{row // 6}"} for row, one in enumerate(lines)]
+        records = [{"source": line, "target": line, "document": f"{row // 6}"} for row, line in enumerate(lines)]
         text = "".join(json.dumps(record) + "\n" for record in records)
         (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
     config = make_config(folder, {"kind": "rnn", "attention": "general", "cell": "gru"}, max_steps=30)
@@ -122,14 +122,14 @@ def test_the_command_writes_figure_table_and_json(run: Path, tmp_path: Path) -> 
     assert all(group["n_documents"] == 15 for group in system["by_size"])
     single = system["by_size"][0]
     assert single["joined"] == single["alone"]
-    whole = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["systems"][0]
-    assert single["joined"]["value"] == pytest.approx(whole["bleu"])
+    overall = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["systems"][0]
+    assert single["joined"]["value"] == pytest.approx(overall["bleu"])
     report = (tmp_path / "joined.md").read_text(encoding="utf-8")
     assert "seq2attn eval" in report
     assert "lost by joining" in report
 
 
-def test_joined_translations_are_kept_too(run: Path) -> None:
+def test_joined_translations_are_saved_too(run: Path) -> None:
     first = evaluate(run, "--join", "2", "--json")
     kept = run / "translations" / "test.join2.beam1.json"
     before = kept.stat().st_mtime_ns
@@ -138,13 +138,13 @@ def test_joined_translations_are_kept_too(run: Path) -> None:
 
 
 @pytest.mark.parametrize("sizes", ["", "0,1", "a", "1;2", "-1"])
-def test_join_sizes_that_are_none_are_one_line(run: Path, sizes: str) -> None:
+def test_invalid_join_sizes_are_a_one_line_error(run: Path, sizes: str) -> None:
     done = evaluate(run, f"--join={sizes}")
     assert done.code == 2
     assert done.complaint == f"seq2attn: --join {sizes}: expected positive numbers of sentences, as in 1,2,3,4"
 
 
-def test_text_without_documents_is_one_line(tiny_run: Path) -> None:
+def test_text_without_documents_is_a_one_line_error(tiny_run: Path) -> None:
     done = call("eval", tiny_run, "--split", "validation", "--beam", "1", "--join", "2")
     assert done.code == 2
     assert "--join: the validation text of synthetic has no document names; give a .jsonl or .parquet" in done.stderr
@@ -184,7 +184,7 @@ def test_documents_that_are_missing_or_few_are_one_line(run: Path, tiny_run: Pat
 
 
 def test_a_run_trained_on_groups_learns_and_is_evaluated_over_their_lengths(tmp_path: Path) -> None:
-    """One command each from text to a curve over joined inputs, which cannot be joined again."""
+    """One command to train and one to evaluate, up to a curve over joined inputs; these cannot be joined again."""
     for split, count in (("train", 120), ("validation", 60), ("test", 60)):
         draw = random.Random(split)
         lines = [" ".join(draw.choices(WORDS, k=3)) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Joined sentences: which rows are joined, and that none is used twice or lost."""
+"""Joined sentences: which rows are joined, and that no row is used twice or lost."""
 
 from __future__ import annotations
 
@@ -72,14 +72,16 @@ def test_joined_training_pairs_come_after_their_document() -> None:
     limit=st.one_of(st.none(), st.integers(1, 8)),
     join=st.integers(1, 4),
 )
-def test_joined_training_pairs_obey_the_rules_of_whole_ones(rows: list[Row], limit: int | None, join: int) -> None:
+def test_joined_training_pairs_obey_the_cleaning_rules(rows: list[Row], limit: int | None, join: int) -> None:
     rules = TrainingRules("fr", "en", limit, None, 4.0, False, join, frozenset({"a b c"}))
     counts = SplitCounts()
     kept = list(clean_training(rows, rules, counts))
     assert all(rules.reason_to_drop(source, target) is None for source, target, _ in kept)
     assert counts.read == len(rows) == counts.kept - counts.joined + sum(counts.dropped.values())
-    whole = list(clean_training(rows, replace(rules, join=1), SplitCounts()))
-    assert [row for row in kept if row in whole and row[2] is not None] == [row for row in whole if row[2] is not None]
+    unjoined = list(clean_training(rows, replace(rules, join=1), SplitCounts()))
+    assert [row for row in kept if row in unjoined and row[2] is not None] == [
+        row for row in unjoined if row[2] is not None
+    ]
 
 
 def corpus_of(folder: Path, **keys: object) -> Corpus:
@@ -139,7 +141,7 @@ def joined(rows: list[Row], split: str = "test", training: bool = False, **setti
 
 
 def numbered(documents: list[str | None]) -> list[Row]:
-    """Rows whose words are their number, so that a joined text says what is in it."""
+    """Rows whose text is their number, so a joined text shows its members."""
     return [(f"{row}", f"t{row}", document) for row, document in enumerate(documents)]
 
 
@@ -163,9 +165,9 @@ def test_every_sentence_is_in_one_group_of_each_size(runs: list[tuple[str | None
             assert list(row.members) == list(range(row.members[0], row.members[-1] + 1))
     blocks = Counter(row.document for row in singles)
     for size in (2, 3, 4):
-        whole = Counter(row.document for row in found if len(row.members) == size)
-        assert all(whole[block] >= length // size for block, length in blocks.items())
-    # Once alone, and in a group of each larger size; a document's last sentence may be left alone by a size.
+        full_groups = Counter(row.document for row in found if len(row.members) == size)
+        assert all(full_groups[block] >= length // size for block, length in blocks.items())
+    # Once alone, and once in a group of each larger size; some sizes may leave a document's last sentence alone.
     times = Counter(number for row in found for number in row.members)
     assert all(1 <= times[number] <= 4 for number in range(len(rows)))
     assert sum(4 - count for count in times.values()) <= 3 * len(blocks)
@@ -181,17 +183,17 @@ def test_text_without_documents_is_joined_inside_blocks() -> None:
     assert [number for number, count in times.items() if count == 1] == [2 * BLOCK_SENTENCES]
 
 
-def test_groups_depend_on_seed_split_and_size_alone() -> None:
+def test_groups_depend_only_on_seed_split_and_size() -> None:
     rows = numbered([None] * 130)
     assert joined(rows) == joined(rows)
     assert joined(rows) != joined(rows, seed=2)
     assert joined(rows) != joined(rows, split="validation")
-    # A size that is left out changes nothing of the others.
+    # Leaving out a size does not change the others.
     fewer = joined(rows, sizes=[1, 3])
     assert [row for row in joined(rows) if len(row.members) == 3] == [row for row in fewer if len(row.members) == 3]
 
 
-def test_single_sentences_are_repeated_in_training_alone() -> None:
+def test_single_sentences_are_repeated_only_in_training() -> None:
     rows = numbered(["a"] * 6)
     training = joined(rows, "train", training=True, singles=3)
     assert Counter(len(row.members) for row in training) == {1: 18, 2: 3 + 1, 3: 2, 4: 1}, "4 of 6 leave 2"
@@ -233,7 +235,7 @@ def test_all_splits_of_a_corpus_are_joined(tmp_path: Path) -> None:
     assert list(test["document"]) == ["d"] * 5
     train = list(corpus.splits["train"]["source"])
     assert train.count("train 0") == 2
-    assert train.count("train 2 train 3") == 2, "once in twos, once as what a document of two leaves for threes"
+    assert train.count("train 2 train 3") == 2, "once as a pair, once as the remainder of a document of two for size 3"
     assert corpus.counts["train"]["kept"] == len(train) == 12
     assert corpus.counts["train"]["joined"] == 8
     assert corpus.counts["train"]["read"] == 4

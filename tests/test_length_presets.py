@@ -1,4 +1,4 @@
-"""The presets about length, end to end in a small form: one command, from nothing to figures, tables and JSON."""
+"""Small versions of the presets about length, end to end: one command to figures, tables and JSON."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ def reproduce(preset: str, text: Path, out: Path) -> dict[str, Any]:
     return summary
 
 
-def test_the_paper_s_figure_has_six_models_two_caps_and_its_relations_tested(text: Path, tmp_path: Path) -> None:
+def test_the_paper_s_figure_has_six_models_and_two_caps_and_tests_its_claims(text: Path, tmp_path: Path) -> None:
     summary = reproduce("paper", text, tmp_path)
     assert [(system["name"], system["max_source_words"]) for system in summary["systems"]] == [
         (f"{name}, {cap}", cap) for name in ("RNN, attention", "RNN, fixed context", "Transformer") for cap in (30, 50)
     ]
     assert "trained on ≤ 30 words" in (tmp_path / "curve.svg").read_text(encoding="utf-8")
-    claims = {(one["kind"], one["system"], one["against"]): one for one in summary["relations"]}
+    claims = {(claim["kind"], claim["system"], claim["against"]): claim for claim in summary["relations"]}
     for cap in (30, 50):
         assert ("above", f"RNN, attention, {cap}", f"RNN, fixed context, {cap}") in claims
         assert claims["past_cap", f"Transformer, {cap}", None]["beyond"] == cap
         assert ("level", f"RNN, attention, {cap}", None) in claims
     for name in ("RNN, attention", "RNN, fixed context", "Transformer"):
         assert claims["longer_cap", f"{name}, 50", f"{name}, 30"]["beyond"] == 30
-    # Models that were trained on different text are not mixed up with the effect of attention.
+    # Models trained on different text are not compared for the effect of attention.
     assert ("above", "RNN, attention, 50", "RNN, fixed context, 30") not in claims
     assert all(
-        0.0 < one["p_value"] <= 1.0 for (kind, _, _), one in claims.items() if kind not in ("retention", "apart")
+        0.0 < claim["p_value"] <= 1.0 for (kind, _, _), claim in claims.items() if kind not in ("retention", "apart")
     )
 
 

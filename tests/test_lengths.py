@@ -26,7 +26,7 @@ EDGES = st.sets(st.integers(1, 100), max_size=8).map(lambda edges: (0, *sorted(e
 
 
 @given(edges=EDGES, lengths=st.lists(st.integers(0, 120), min_size=1))
-def test_every_length_lies_in_its_one_bucket(edges: tuple[int, ...], lengths: list[int]) -> None:
+def test_every_length_lies_in_exactly_one_bucket(edges: tuple[int, ...], lengths: list[int]) -> None:
     bins = Bins(edges)
     for length, place in zip(lengths, bins.assign(np.array(lengths)), strict=True):
         inside = [low <= length and (high is None or length < high) for low, high in bins.ranges()]
@@ -39,7 +39,7 @@ def test_ten_words_are_in_the_second_default_bucket() -> None:
 
 
 @given(edges=EDGES)
-def test_bins_are_read_as_they_are_written(edges: tuple[int, ...]) -> None:
+def test_bins_survive_a_round_trip_through_text(edges: tuple[int, ...]) -> None:
     assert parse_binning(str(Bins(edges))) == Bins(edges)
 
 
@@ -77,7 +77,7 @@ def test_bins_of_equal_count_differ_by_no_more_than_the_sentences_of_one_length(
     assert counts.max() <= len(lengths) / n_bins + most_alike + 1
 
 
-def test_bins_without_any_sentence_are_one() -> None:
+def test_bins_without_sentences_are_a_single_bucket() -> None:
     nothing = np.zeros(0, dtype=np.int64)
     assert EqualWidth(10).fit(nothing) == EqualCount(3).fit(nothing) == Bins((0,))
 
@@ -90,7 +90,7 @@ def test_the_three_ways_of_giving_bins(text: str, binning: object) -> None:
     assert parse_binning(text) == binning
 
 
-def test_subwords_are_those_of_the_model_that_is_given(tmp_path: Path) -> None:
+def test_subwords_are_those_of_the_given_model(tmp_path: Path) -> None:
     texts = ["ba be bi", "", "bo bu da de di"]
     trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

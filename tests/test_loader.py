@@ -54,7 +54,7 @@ def test_padded_tokens_stay_within_the_budget_unless_one_pair_alone_exceeds_it(
 
 
 @given(lengths=LENGTHS, seed=SEEDS, epoch=EPOCHS)
-def test_an_epoch_depends_on_nothing_but_lengths_seed_and_number(
+def test_an_epoch_depends_only_on_lengths_seed_and_number(
     lengths: list[tuple[int, int]], seed: int, epoch: int
 ) -> None:
     used = make_sampler(lengths, seed=seed)
@@ -63,12 +63,12 @@ def test_an_epoch_depends_on_nothing_but_lengths_seed_and_number(
     assert as_lists(used, epoch) == as_lists(make_sampler(lengths, seed=seed), epoch)
 
 
-def test_the_batches_of_a_resumed_epoch_are_the_rest_of_the_whole_one() -> None:
+def test_a_resumed_epoch_has_the_remaining_batches() -> None:
     lengths = random_lengths(300)
-    whole = as_lists(make_sampler(lengths), 2)
-    assert len(whole) > 20
-    for batch in (0, 7, len(whole) - 1, len(whole)):
-        assert as_lists(make_sampler(lengths), 2)[batch:] == whole[batch:]
+    full = as_lists(make_sampler(lengths), 2)
+    assert len(full) > 20
+    for batch in (0, 7, len(full) - 1, len(full)):
+        assert as_lists(make_sampler(lengths), 2)[batch:] == full[batch:]
 
 
 @pytest.mark.parametrize(("seed", "epoch"), [(1, 1), (2, 0)])
@@ -88,7 +88,7 @@ def test_short_first_epochs_come_in_order_of_length_and_later_ones_do_not() -> N
 
 
 def test_pairs_of_similar_length_go_together() -> None:
-    """Padding costs less than a tenth of a batch, where random batches would waste more than a third."""
+    """Padding takes less than a tenth of a batch; in random batches it would take more than a third."""
     lengths = [(length, length) for length, _ in random_lengths(3000)]
     padded = real = 0
     for batch in as_lists(make_sampler(lengths, batch_tokens=400), 0):
@@ -126,7 +126,7 @@ def ids_of(loaded: LoadedBatches) -> list[torch.Tensor]:
     return [batch.source_ids for batch in loaded.batches]
 
 
-def test_progress_is_whole_at_the_end_of_an_epoch_and_counts_on(pairs: EncodedPairs) -> None:
+def test_progress_is_an_integer_at_the_end_of_an_epoch_and_continues(pairs: EncodedPairs) -> None:
     loader = make_loader(pairs)
     n_batches = len(loader._sampler.batches(0))
     seen = [loader.progress()]

@@ -1,4 +1,4 @@
-"""The lock of a run folder: who holds it, who may ask, and that it ends with its process."""
+"""The lock of a run folder: who holds it, who can query it, and that it ends with its process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def try_to_lock(folder: Path) -> None:
         pass
 
 
-def test_the_message_names_the_process_and_the_lock_dies_with_it(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+def test_the_message_names_the_process_and_the_lock_ends_with_it(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     assert is_locked(tmp_path)
     expected = f"{tmp_path}: process {holder.pid} is training here; wait for its end, or choose another --run-dir"
     for _ in range(2):
@@ -61,7 +61,7 @@ def test_the_message_names_the_process_and_the_lock_dies_with_it(tmp_path: Path,
     try_to_lock(tmp_path)
 
 
-def test_asking_needs_no_right_to_write(
+def test_a_query_needs_no_write_permission(
     tmp_path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_open = os.open
@@ -79,7 +79,7 @@ def test_asking_needs_no_right_to_write(
         assert not is_locked(tmp_path)
 
 
-def test_the_owner_is_read_past_a_byte_that_windows_refuses(
+def test_the_owner_is_read_after_the_byte_that_windows_locks(
     tmp_path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_read = os.read
@@ -96,7 +96,7 @@ def test_the_owner_is_read_past_a_byte_that_windows_refuses(
 
 
 def test_a_training_of_an_earlier_version_is_respected(tmp_path: Path) -> None:
-    """It used flock on the same file, with its process from the first byte on."""
+    """It used flock on the same file and wrote its process id from the first byte on."""
     with (tmp_path / ".lock").open("w+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write("4711")

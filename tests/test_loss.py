@@ -51,7 +51,7 @@ def test_fused_gradients_are_autograd_s(label_smoothing: float) -> None:
         torch.testing.assert_close(gradient, gradients[1][name], msg=name)
 
 
-def test_the_unsmoothed_loss_comes_along_without_a_gradient() -> None:
+def test_the_unsmoothed_loss_is_returned_without_a_gradient() -> None:
     model, batch = make_model(MODELS["additive_gru"]), make_batch([5, 3], [4, 2])
     smoothed, unsmoothed = cross_entropy_sums(model, model(batch), batch.target_output, 0.1)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_the_unsmoothed_loss_comes_along_without_a_gradient() -> None:
     assert not unsmoothed.requires_grad
 
 
-def test_a_model_that_knows_nothing_has_the_loss_of_a_uniform_guess() -> None:
+def test_uniform_predictions_have_the_loss_of_a_uniform_guess() -> None:
     model, batch = make_model(MODELS["transformer_pre"]), make_batch([5, 3], [4, 2])
     with torch.no_grad():
         model.output_weight.zero_()

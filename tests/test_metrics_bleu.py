@@ -15,7 +15,7 @@ from seq2attn.errors import DataError
 from seq2attn.evaluation.metrics import N_STATISTICS, Bleu, corpus_bleu
 from seq2attn.evaluation.tokenizers import tokenizer_for
 
-# Few words, so that n-grams match; signs, numbers and scripts that the tokenizers treat differently.
+# Few distinct words, so n-grams match; symbols, numbers and scripts that the tokenizers treat differently.
 WORD = st.sampled_from(["the", "a", "cat", "sat,", "3.5", "don't", "(mat)", "我爱你", "是的。", "é", "—", ""])
 SENTENCE = st.lists(WORD, max_size=12).map(" ".join)
 CORPUS = st.lists(st.tuples(SENTENCE, SENTENCE), min_size=1, max_size=6)
@@ -46,14 +46,14 @@ def test_summed_statistics_score_exactly_as_sacrebleu(corpus: list[tuple[str, st
 
 
 @given(corpus=CORPUS)
-def test_scores_of_many_corpora_are_those_of_each(corpus: list[tuple[str, str]]) -> None:
+def test_scores_of_many_corpora_equal_the_score_of_each(corpus: list[tuple[str, str]]) -> None:
     bleu = Bleu()
     (statistics,) = bleu.statistics([[h for h, _ in corpus]], [[r for _, r in corpus]])
     sums = np.cumsum(statistics, axis=0)
     np.testing.assert_allclose(bleu.score_each(sums), [bleu.score(row) for row in sums], rtol=1e-12)
 
 
-def test_no_sentences_have_no_rows() -> None:
+def test_statistics_of_no_sentences_have_no_rows() -> None:
     assert Bleu().statistics([[]], [[]]).shape == (1, 0, N_STATISTICS)
     assert corpus_bleu([], []) == 0.0
 
@@ -76,7 +76,7 @@ def test_tokenizer_of_a_language(language: str, expected: str) -> None:
     assert tokenizer_for(language) == expected
 
 
-def test_tokenizer_of_japanese_can_be_used_here() -> None:
+def test_the_japanese_tokenizer_works() -> None:
     assert Bleu(tokenizer_for("ja")).statistics([["私は猫です"]], [["私は猫です"]])[0, 0, 0] > 1
 
 

@@ -35,7 +35,7 @@ def test_summed_statistics_score_exactly_as_sacrebleu(
 
 @METRICS
 @given(corpus=CORPUS)
-def test_scores_of_many_corpora_are_those_of_each(metric: Metric, corpus: list[tuple[str, str, str]]) -> None:
+def test_scores_of_many_corpora_equal_the_score_of_each(metric: Metric, corpus: list[tuple[str, str, str]]) -> None:
     hypotheses, *references = (list(side) for side in zip(*corpus, strict=True))
     (statistics,) = metric.statistics([hypotheses], references)
     sums = np.cumsum(statistics, axis=0)
@@ -43,7 +43,7 @@ def test_scores_of_many_corpora_are_those_of_each(metric: Metric, corpus: list[t
 
 
 @METRICS
-def test_statistics_do_not_depend_on_what_is_counted_with_them(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_do_not_depend_on_chunks_or_other_systems(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = [["a b c", "d e", "the cat sat"], ["a c", "", "the mat"]]
     references = [["a b", "d e f", "the cat"]]
     together = metric.statistics(outputs, references)

@@ -1,4 +1,4 @@
-"""The model card says what is true of its run, and its commands make what it says they make."""
+"""The model card describes its run correctly, and its commands work as described."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.training_samples import make_config, write_copy_task
 
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
-    """A copy of the small run as its training left it, to be changed at will."""
+    """A copy of the small run after training, which tests may change."""
     left_by_others = shutil.ignore_patterns("translations", "scores.json")
     folder = RunFolder(shutil.copytree(tiny_run, tmp_path / "run", ignore=left_by_others))
     write_card(folder)
@@ -29,7 +29,7 @@ def run(tiny_run: Path, tmp_path: Path) -> RunFolder:
 
 
 def card(folder: RunFolder) -> str:
-    """The card's text without the signs that keep it from being read as Markdown."""
+    """The card's text without Markdown escapes."""
     return folder.card_file.read_text(encoding="utf-8").replace("\\", "")
 
 
@@ -60,7 +60,7 @@ def test_it_states_model_data_budget_and_limits(run: RunFolder) -> None:
     assert "not finished yet" not in text
 
 
-def test_it_follows_what_the_folder_holds(run: RunFolder) -> None:
+def test_it_follows_the_configuration_in_the_folder(run: RunFolder) -> None:
     run.config_file.write_text(dump_config(load_config(run.config_file, ["data.max_source_words=8"])), encoding="utf-8")
     write_card(run)
     assert "at most 8 words and is worse on longer ones" in card(run)
@@ -93,9 +93,9 @@ def test_a_seed_among_several_keeps_its_own_score(run: RunFolder, tmp_path: Path
     done = call("eval", f"both={run.path}", f"both={other.path}", "--json")
     assert done.code == 0, done.stderr
     outputs = json.loads(done.stdout)["systems"][0]["outputs"]
-    kept = [json.loads(one.scores_file.read_text(encoding="utf-8"))[0] for one in (run, other)]
-    assert [one["value"] for one in kept] == [one["bleu"] for one in outputs]
-    assert [one["low"] for one in kept] == [None, None]
+    scores = [json.loads(folder.scores_file.read_text(encoding="utf-8"))[0] for folder in (run, other)]
+    assert [folder["value"] for folder in scores] == [folder["bleu"] for folder in outputs]
+    assert [folder["low"] for folder in scores] == [None, None]
 
 
 def test_its_command_reproduces_the_weights(run: RunFolder) -> None:
@@ -103,7 +103,9 @@ def test_its_command_reproduces_the_weights(run: RunFolder) -> None:
     assert evaluate == ["eval", str(run.path), "--by-length"]
     done = call(*again)
     assert done.code == 0, done.stderr
-    first, second = (read_manifest(one.final)["files"] for one in (run, RunFolder(Path(f"{run.path}-again"))))
+    first, second = (
+        read_manifest(run_folder.final)["files"] for run_folder in (run, RunFolder(Path(f"{run.path}-again")))
+    )
     assert first == second
 
 
@@ -129,7 +131,7 @@ def test_a_card_that_has_not_changed_is_not_written(run: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[{}]", b"{", b"\xff"])
-def test_scores_that_cannot_be_read_are_none(run: RunFolder, content: bytes) -> None:
+def test_unreadable_scores_are_ignored(run: RunFolder, content: bytes) -> None:
     run.scores_file.write_bytes(content)
     write_card(run)
     assert "Not evaluated on the test sentences yet" in card(run)

@@ -1,4 +1,4 @@
-"""What every model must do, whatever is inside."""
+"""The contract that every model must fulfil."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_stepwise_advance_equals_forward(model: Seq2Seq, gradients: bool) -> Non
     batch = make_batch([5, 3, 7], [4, 6, 2])
     with torch.enable_grad():
         at_once = model.project(model(batch))
-    # Without gradients, translation takes faster ways through an RNN.
+    # Without gradients, translation uses faster code for an RNN.
     with torch.set_grad_enabled(gradients):
         state = model.start(model.encode(batch.source_ids, batch.source_valid))
         for position in range(batch.target_input.shape[1]):
@@ -62,7 +62,7 @@ def test_every_source_token_matters(model: Seq2Seq) -> None:
         assert not torch.allclose(model(dataclasses.replace(batch, source_ids=changed)), outputs), position
 
 
-def test_selected_rows_continue_as_they_would_alone(model: Seq2Seq) -> None:
+def test_selected_rows_continue_as_if_alone(model: Seq2Seq) -> None:
     batch = make_batch([5, 3, 7], [4, 4, 4])
     state = model.start(model.encode(batch.source_ids, batch.source_valid))
     _, state = model.advance(batch.target_input[:, 0], state)
@@ -82,7 +82,7 @@ def test_weights_sum_to_one_and_are_zero_on_padding(model: Seq2Seq) -> None:
         assert weights.triu(1).abs().max() == 0.0
 
 
-def test_asking_for_maps_changes_no_output(model: Seq2Seq) -> None:
+def test_requesting_maps_changes_no_output(model: Seq2Seq) -> None:
     batch = make_batch([5, 3], [4, 2])
     torch.testing.assert_close(model(batch, AttentionMaps()), model(batch))
 
@@ -98,7 +98,7 @@ def test_number_of_maps(name: str, cross: int, encoder: int, decoder: int) -> No
         assert weights.shape == (2, 3 if name == "transformer_pre" else 1, 5, 5)
 
 
-def test_without_attention_the_decoder_sees_the_summary_alone() -> None:
+def test_without_attention_the_decoder_sees_only_the_summary() -> None:
     model = make_model(MODELS["fixed_gru"])
     batch = make_batch([5, 3], [4, 2])
     memory = model.encode(batch.source_ids, batch.source_valid)
@@ -114,7 +114,7 @@ def test_learned_positions_end_with_a_clear_error() -> None:
         model(make_batch([5], [2]))
 
 
-def test_tied_weights_are_one_and_separate_vocabularies_are_two() -> None:
+def test_tied_weights_are_shared_and_separate_vocabularies_have_their_own() -> None:
     tied = make_model(RnnConfig(d_model=12))
     assert tied.output_weight is tied.embeddings.source.weight
     separate = make_model(RnnConfig(d_model=12), source_vocab_size=31, joint_subwords=False)
@@ -152,7 +152,7 @@ def test_stepwise_advance_equals_forward_with_gates(name: str, gradients: bool) 
     torch.testing.assert_close(model(batch, AttentionMaps()), model(batch))
 
 
-def test_a_gate_of_zero_is_an_output_projection_without_its_head() -> None:
+def test_a_gate_of_zero_equals_removing_its_head() -> None:
     model = make_model(MODELS["transformer_pre"])
     by_hand = make_model(MODELS["transformer_pre"])
     set_gates(model)
@@ -179,7 +179,7 @@ def test_dropout_keeps_the_mean_and_has_its_rate(kind: type[Dropout] | type[Vari
 
 
 def test_dropout_of_a_stepwise_decoder_is_shared_over_its_steps() -> None:
-    """With all of its inputs but the words held constant, equal words at all positions meet equal masks."""
+    """With all inputs except the words constant, equal words at all positions get equal masks."""
     model = make_model(RnnConfig(attention="additive", d_model=12, n_layers=2, dropout=0.5)).train()
     assert isinstance(model, RnnSeq2Seq)
     batch = make_batch([5, 3], [4, 2])

@@ -1,4 +1,4 @@
-"""Runs that commit 2e39e36 trained are evaluated, translated and resumed by today's code."""
+"""Today's code evaluates, resumes and translates with runs trained at commit 2e39e36."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXPECTED: dict[str, Any] = json.loads((FIXTURE / "expected.json").read_text(enco
 def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a model, in a folder that holds a copy of its runs."""
     shutil.copytree(FIXTURE, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)  # the runs name their text by relative paths
+    monkeypatch.chdir(tmp_path)  # the runs refer to their text by relative paths
     return str(request.param)
 
 
@@ -50,7 +50,7 @@ def test_an_old_run_is_evaluated_to_the_same_summary(name: str) -> None:
             assert {key: bucket[key] for key in scores} == pytest.approx(scores, rel=1e-9)
 
 
-def test_an_old_run_is_resumed_as_if_it_had_never_stopped(name: str) -> None:
+def test_an_old_run_resumes_as_if_uninterrupted(name: str) -> None:
     stopped = Path(name, "stopped")
     result = train(load_config(stopped / "config.yaml"), stopped, resume=True, quiet=True)
     assert result.steps == 200

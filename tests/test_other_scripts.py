@@ -1,4 +1,4 @@
-"""English to Chinese and English to Arabic, from text to curve: lengths and tokenizers that suit each."""
+"""English to Chinese and English to Arabic, from text to curve, with suitable lengths and tokenizers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sentence(draw: random.Random) -> tuple[str, str, str]:
 
 @pytest.fixture(scope="module", params=["zh", "ar"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has learned a little of one of the two."""
+    """A briefly trained run for one of the two language pairs."""
     language: str = request.param
     folder = tmp_path_factory.mktemp(language)
     draw = random.Random(2)
@@ -83,7 +83,7 @@ def test_the_curve_is_over_words_of_the_source_with_the_target_s_tokenizer(run: 
 SIDES = ("source", "reference")
 
 
-def test_the_reference_is_counted_in_what_its_language_is_written_in(run: Path) -> None:
+def test_the_length_unit_of_the_reference_suits_its_language(run: Path) -> None:
     summary = evaluate(run, "--length-of", "reference")
     chinese = run.parent.name.startswith("zh")
     assert summary["length_unit"] == ("characters" if chinese else "words")
@@ -95,7 +95,7 @@ def test_the_reference_is_counted_in_what_its_language_is_written_in(run: Path) 
     assert len([bucket for bucket in system["buckets"] if bucket["n"]]) >= 3
 
 
-def test_score_on_the_same_files_says_the_same(run: Path, tmp_path: Path) -> None:
+def test_score_on_the_same_files_gives_the_same_result(run: Path, tmp_path: Path) -> None:
     language = run.parent.name[:2]
     summary = evaluate(run, "--out", tmp_path)
     source, reference = (tmp_path / "translations" / f"{side}.txt" for side in SIDES)

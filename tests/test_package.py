@@ -1,4 +1,4 @@
-"""The package as others install it: metadata, pinned versions, checks elsewhere, the wheel in an empty environment."""
+"""The package as users install it: metadata, pinned versions, hosted checks, the wheel in an empty environment."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ def read_yaml(name: str) -> Any:
     return YAML(typ="safe").load(read(ROOT / name))
 
 
-def test_the_constraints_pin_every_dependency_to_a_version_that_it_allows() -> None:
+def test_the_constraints_pin_every_dependency_to_an_allowed_version() -> None:
     lines = [line for line in read(CONSTRAINTS).splitlines() if line and not line.startswith("#")]
     pins = dict(line.split("==") for line in lines)
     extras = PROJECT["optional-dependencies"].values()
     wanted = [Requirement(text) for texts in (PROJECT["dependencies"], *extras) for text in texts]
-    needed = {one.name: one for one in wanted if one.name != "seq2attn" and (not one.marker or one.marker.evaluate())}
+    needed = {
+        requirement.name: requirement
+        for requirement in wanted
+        if requirement.name != "seq2attn" and (not requirement.marker or requirement.marker.evaluate())
+    }
     assert sorted(pins) == sorted(needed)
     for name, version in pins.items():
         assert needed[name].specifier.contains(version), name
@@ -43,7 +47,7 @@ def test_the_citation_is_of_this_version() -> None:
     assert citation["authors"] == PROJECT["authors"]
 
 
-def test_the_workflow_runs_the_checks_on_every_python_that_is_claimed() -> None:
+def test_the_workflow_runs_the_checks_on_every_supported_python() -> None:
     (job,) = read_yaml(".github/workflows/test.yml")["jobs"].values()
     claimed = [name.rpartition(" ")[2] for name in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
     assert job["strategy"]["matrix"]["python-version"] == claimed

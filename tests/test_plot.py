@@ -28,7 +28,7 @@ def _colours(svg: Path) -> set[str]:
     return {colour for colour in ("#d55e00", "#0072b2", "#009e73", "#cc79a7") if colour in svg.read_text().lower()}
 
 
-def test_picture_is_valid_and_says_what_it_shows(tmp_path: Path) -> None:
+def test_the_picture_is_valid_and_has_its_labels(tmp_path: Path) -> None:
     png, svg = draw_length_curve(a_summary(), tmp_path / "new" / "curve.v1")
     assert (png.name, svg.name) == ("curve.v1.png", "curve.v1.svg")
     header = png.read_bytes()[:24]
@@ -57,7 +57,7 @@ def test_each_system_has_a_line_of_its_own(tmp_path: Path, n_systems: int) -> No
     assert all(system.name in _texts(svg) for system in systems)
 
 
-def test_caps_on_training_length_stand_on_the_axis(tmp_path: Path) -> None:
+def test_caps_on_training_length_are_marked_on_the_axis(tmp_path: Path) -> None:
     systems = [replace(FIXED, max_source_words=30), replace(ATTENTION, max_source_words=80)]
     texts = _texts(draw_length_curve(a_summary(*systems), tmp_path / "curve")[1])
     assert "trained on ≤ 30 words |" in texts
@@ -85,7 +85,7 @@ def test_odd_systems_are_drawn_without_a_warning(tmp_path: Path, system: System)
 
 
 def test_the_axis_ends_where_sentences_do(tmp_path: Path) -> None:
-    """Else the thread from the last point to its label runs through empty ranges and looks like a curve."""
+    """Otherwise the line from the last point to its label crosses empty ranges and looks like a curve."""
     short = a_system("short", [10] * 7, [0, 640, 0, 12, 0, 0, 0])
     texts = _texts(draw_length_curve(a_summary(short), tmp_path / "curve")[1])
     assert all(label in texts for label in ("10–19", "20–29", "30–39"))
@@ -124,7 +124,7 @@ def test_a_smoothed_curve_is_dotted_next_to_the_buckets(tmp_path: Path) -> None:
     assert "dotted" not in _texts(draw_length_curve(a_summary(), tmp_path / "curve")[1])
 
 
-def test_few_sentences_have_a_point_and_no_interval(tmp_path: Path) -> None:
+def test_few_sentences_have_a_point_without_an_interval(tmp_path: Path) -> None:
     few = replace(
         FIXED, buckets=tuple(a_bucket(bucket.low, bucket.high, 12, 9.0, 8.0, 10.0) for bucket in FIXED.buckets)
     )

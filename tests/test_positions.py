@@ -73,7 +73,7 @@ def test_a_rotated_product_is_that_of_the_distance() -> None:
 
 
 def test_the_slopes_of_alibi_are_those_of_the_paper() -> None:
-    """For 8 heads 1/2, 1/4, … 1/256, for 16 as far with half the step (Press et al. 2022, section 3)."""
+    """For 8 heads 1/2, 1/4, … 1/256; for 16 heads the same range with half the step (Press et al. 2022, section 3)."""
     bias = AlibiPositions(8).relative(like(2)).bias
     assert bias is not None
     assert (-bias[:, 1, 0]).tolist() == [1 / 2**exponent for exponent in range(1, 9)]
@@ -148,8 +148,8 @@ def test_attention_with_it_is_a_naive_loop_and_its_gradient_is_right(scheme: str
     [("none", True), ("sinusoidal", False), ("learned", False), ("rotary", False), ("alibi", False)],
 )
 @pytest.mark.parametrize("n_heads", [1, 2])
-def test_the_encoder_knows_a_sentence_from_its_mirror_image(scheme: str, same: bool, n_heads: int) -> None:
-    """Without an end of sentence, whose place alone would tell the two apart."""
+def test_the_encoder_distinguishes_a_sentence_from_its_mirror_image(scheme: str, same: bool, n_heads: int) -> None:
+    """Without an end of sentence, whose position alone would distinguish the two."""
     config = {"kind": "transformer", "d_model": 12, "n_heads": n_heads, "positions": scheme}
     model = make_model(TransformerConfig.model_validate(config))
     dog_bites_man, man_bites_dog = collate([[5, 6, 7]], [[8]]), collate([[7, 6, 5]], [[8]])
@@ -157,8 +157,8 @@ def test_the_encoder_knows_a_sentence_from_its_mirror_image(scheme: str, same: b
 
 
 @pytest.mark.parametrize("scheme", RELATIVE)
-def test_only_distances_count_in_a_whole_encoder(scheme: str) -> None:
-    """The states of the words are the same, wherever the sentence begins."""
+def test_the_encoder_depends_only_on_distances(scheme: str) -> None:
+    """The states of the words do not depend on where the sentence begins."""
     model = make_model(TransformerConfig.model_validate({"d_model": 12, "n_heads": 3, "positions": scheme}))
     assert isinstance(model, TransformerSeq2Seq)
     batch = make_batch([6], [2])
@@ -175,7 +175,7 @@ def test_a_head_that_cannot_be_rotated_is_refused() -> None:
 
 
 def test_a_checkpoint_of_another_scheme_is_refused_by_the_name_of_the_field(tmp_path: Path) -> None:
-    """The weights of both have the same names and shapes, so that nothing else would tell."""
+    """The weights of both have the same names and shapes, so only the field shows the difference."""
     text = write_copy_task(tmp_path / "text", pairs=120)
     config = make_config(text, {"kind": "transformer", "n_heads": 2, "positions": "rotary"}, max_steps=1)
     run = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Training in bfloat16: the same learning within its rounding, and weights that stay float32."""
+"""Training in bfloat16: the same updates within rounding, and weights that stay float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What importing and training leave as it was in the process: environment, torch's settings, random state, signals."""
+"""The process-wide state that importing and training restore: environment, torch's settings, random state, signals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.training_samples import FAMILIES, make_config, write_copy_task
 CPU = torch.device("cpu")
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
-# Imports all that the modules of the package import from others, then the modules, and says what only these changed.
+# Imports the package's dependencies, then its modules, and prints what only the modules changed.
 IMPORT_ALL = """
 import os, signal, sys, threading, warnings, importlib, pathlib
 import matplotlib, numpy, torch, tensorboard.compat
@@ -56,7 +56,7 @@ after = state()
 print([name for name in before if before[name] != after[name]])
 """
 
-# Runs an LSTM twice on twenty shapes with a model built before; oneDNN reports whether it still has the kernels.
+# Builds a model, then runs an LSTM twice on twenty shapes; oneDNN reports whether it still caches the kernels.
 TWENTY_SHAPES = """
 import os, sys, torch
 from seq2attn.config.models import RnnConfig
@@ -88,14 +88,14 @@ def test_importing_changes_nothing_in_the_process() -> None:
     assert run_python(IMPORT_ALL, package) == "[]\n"
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-@pytest.mark.parametrize(("how", "kept"), [("bare", True), ("built", False)])
-def test_building_a_model_limits_the_kernels_that_onednn_keeps(how: str, kept: bool) -> None:
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+@pytest.mark.parametrize(("how", "is_kept"), [("bare", True), ("built", False)])
+def test_building_a_model_limits_the_kernels_that_onednn_keeps(how: str, is_kept: bool) -> None:
     output = run_python(TWENTY_SHAPES, how, ONEDNN_VERBOSE="profile_create")
     second = [line for line in output.partition("pass 1")[2].splitlines() if ",rnn," in line]
     if not second:
         pytest.skip("oneDNN runs no LSTM on this processor")
-    assert all(("create:cache_hit" in line) is kept for line in second)
+    assert all(("create:cache_hit" in line) is is_kept for line in second)
 
 
 def state() -> dict[str, Any]:
@@ -113,8 +113,8 @@ def state() -> dict[str, Any]:
 
 @pytest.fixture(params=[False, True], ids=["defaults", "other settings"])
 def before(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """The state before a training: that of a new process, or one that its caller has changed."""
-    importlib.import_module("torch._dynamo")  # which sets a variable of its own, and which optimizers load
+    """The state before a training: that of a new process, or one changed by the caller."""
+    importlib.import_module("torch._dynamo")  # sets an environment variable; optimizers load it
     if request.param:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.set_float32_matmul_precision("medium")
@@ -124,7 +124,7 @@ def before(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
 
 
 class Watch:
-    """Observes the state of the process during a training, and fails if asked to."""
+    """Records the state of the process during a training, and fails on request."""
 
     def __init__(self, fail: bool) -> None:
         self.fail = fail
@@ -165,7 +165,7 @@ def test_a_variable_that_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_tf32_is_restored_after_a_training_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without a GPU too: the settings are torch's own and need none.
+    # These settings of torch can be changed without a GPU.
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
     cuda: Any = SimpleNamespace(type="cuda")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
@@ -176,7 +176,7 @@ def test_tf32_is_restored_after_a_training_on_cuda(monkeypatch: pytest.MonkeyPat
     assert state()["precision"] == before
 
 
-def test_tensorflow_s_stand_in_is_removed() -> None:
+def test_the_stub_of_tensorflow_is_removed() -> None:
     with without_tensorflow():
         assert "tensorboard.compat.notf" in sys.modules
     assert "tensorboard.compat.notf" not in sys.modules

@@ -1,4 +1,4 @@
-"""`docs/python.md` and `docs/notebook.ipynb`: their code runs in its order, in a folder that holds what it needs."""
+"""`docs/python.md` and `docs/notebook.ipynb`: their code runs in order, in a folder with the files that it needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 
 @pytest.fixture
 def workplace(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with text files to score, where the packaged configuration is a small one."""
+    """A folder with text files to score, where the packaged configuration is small."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEQ2ATTN_DATA", str(data_folder))
     small = load_config(RNN_ATTENTION, ["model.d_model=16", "decode.beam_size=1", "decode.max_length_ratio=0.2"])
@@ -56,7 +56,7 @@ def test_the_code_in_the_readme_runs(workplace: Path, tiny_run: Path) -> None:
     assert (workplace / "curve.png").is_file()
 
 
-def test_the_page_names_what_there_is() -> None:
+def test_the_page_lists_the_public_api() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", read(PAGE), re.MULTILINE))
     assert named == {name for name in seq2attn.__all__ if name.islower() and not name.startswith("_")}
 

@@ -1,4 +1,4 @@
-"""The README is short, and its commands run as they stand.
+"""The README is short, and its commands run as written.
 
 They run in order in an empty folder, with two differences: the trained model is tiny and has a tiny budget, and the
 commands in `PARSED_ONLY`, which need the user's own files, are left out. `test_docs.py` checks links and options.

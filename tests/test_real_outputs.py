@@ -1,6 +1,6 @@
-"""The evaluator on translations that this project did not produce, against sacreBLEU's command line.
+"""The evaluation of translations from other projects, compared with sacreBLEU's command line.
 
-The numbers in the tables were printed by `sacrebleu reference.txt -i SYSTEM.txt`, version 2.6.0, with what is named.
+`sacrebleu reference.txt -i SYSTEM.txt`, version 2.6.0, printed the numbers in the tables, with the given options.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def files(outputs: Mapping[str, list[str]], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def summary(files: Path) -> dict[str, Any]:
-    """What the command says of four systems, by the length of the reference."""
+    """The command's JSON for four systems, by the length of the reference."""
     words = [f"{files / name}.txt" for name in (*SYSTEMS, "FBK")]
     done = call(
         "score", "--reference", f"{files / REFERENCE}.txt", *words, "--length-of", "reference", "--by-length", "--json"
@@ -73,16 +73,18 @@ def sacrebleu(*arguments: str | Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("metric", "expected"), [*GOLDEN, *(pytest.param(*one, marks=pytest.mark.slow) for one in GOLDEN_SLOW)], ids=str
+    ("metric", "expected"),
+    [*GOLDEN, *(pytest.param(*output, marks=pytest.mark.slow) for output in GOLDEN_SLOW)],
+    ids=str,
 )
 def test_scores_are_sacrebleus_to_the_last_digit(
     metric: Metric, expected: tuple[str, ...], outputs: Mapping[str, list[str]]
 ) -> None:
     statistics = metric.statistics([outputs[name] for name in SYSTEMS], [outputs[REFERENCE]])
-    assert tuple(f"{metric.score(one.sum(axis=0)):.14f}" for one in statistics) == expected
+    assert tuple(f"{metric.score(output.sum(axis=0)):.14f}" for output in statistics) == expected
 
 
-def test_the_command_says_the_same(summary: Mapping[str, Any]) -> None:
+def test_the_command_prints_the_same_scores(summary: Mapping[str, Any]) -> None:
     assert tuple(f"{system['bleu']:.14f}" for system in summary["systems"][:3]) == GOLDEN[0][1]
     assert summary["signature"].startswith("nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|")
 
@@ -95,14 +97,16 @@ def test_intervals_agree_with_sacrebleus_confidence(summary: Mapping[str, Any]) 
 
 
 def test_p_values_agree_with_sacrebleus_randomisation(summary: Mapping[str, Any]) -> None:
-    whole = [one for one in summary["differences"] if (one["low"], one["high"]) == (0, None)]
-    assert {one["system"] for one in whole} == set(P_VALUES)
-    for one in whole:
-        expected = P_VALUES[one["system"]]
-        # Four standard errors of a share of 10,000 trials, on both sides.
+    overall = [
+        difference for difference in summary["differences"] if (difference["low"], difference["high"]) == (0, None)
+    ]
+    assert {difference["system"] for difference in overall} == set(P_VALUES)
+    for difference in overall:
+        expected = P_VALUES[difference["system"]]
+        # Four standard errors of a proportion over 10,000 trials, on both sides.
         noise = 4 * np.sqrt(2 * expected * (1 - expected) / 10_000)
-        assert one["p_randomisation"] == pytest.approx(expected, abs=noise + 1e-9)
-        assert one["p_bootstrap"] == pytest.approx(expected, abs=0.03)
+        assert difference["p_randomisation"] == pytest.approx(expected, abs=noise + 1e-9)
+        assert difference["p_bootstrap"] == pytest.approx(expected, abs=0.03)
 
 
 def test_each_bucket_is_sacrebleu_on_the_files_of_the_bucket(
@@ -122,8 +126,8 @@ def test_each_bucket_is_sacrebleu_on_the_files_of_the_bucket(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_sentences", [30, 50, 100, 300])
-def test_intervals_cover_the_bleu_of_a_system_that_is_known(n_sentences: int, outputs: Mapping[str, list[str]]) -> None:
-    """The 3,004 sentences of a system are taken for all there are; samples of them are scored."""
+def test_intervals_cover_the_bleu_of_a_known_population(n_sentences: int, outputs: Mapping[str, list[str]]) -> None:
+    """The 3,004 sentences of a system are the population; samples of them are scored."""
     bleu = Bleu()
     population = bleu.statistics([outputs[name] for name in SYSTEMS], [outputs[REFERENCE]])
     rng = np.random.default_rng(n_sentences)

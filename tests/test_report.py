@@ -24,7 +24,7 @@ DETAILS = ReportDetails(
 )
 
 
-def test_report_says_what_was_measured_and_how_to_reproduce_it(tmp_path: Path) -> None:
+def test_the_report_describes_measurements_and_how_to_reproduce_them(tmp_path: Path) -> None:
     summary = a_summary(claims=(RETENTION, SHARE_FALL))
     path = write_report(ReportContent(summary, DETAILS), tmp_path / "figures" / "curve.png", tmp_path / "out")
     assert path == tmp_path / "out" / "report.md"
@@ -47,7 +47,7 @@ def test_report_says_what_was_measured_and_how_to_reproduce_it(tmp_path: Path) -
         assert expected in text
 
 
-def test_what_is_not_given_is_left_out() -> None:
+def test_missing_content_is_left_out() -> None:
     titles = [block.text for block in report_blocks(ReportContent(a_summary()), "x.png") if isinstance(block, Heading)]
     assert titles == [
         "BLEU over source length: bible-fr-en, test",
@@ -61,7 +61,7 @@ def test_what_is_not_given_is_left_out() -> None:
     ]
 
 
-def test_unknown_training_cost_and_caps_are_said_so() -> None:
+def test_unknown_training_cost_and_caps_are_marked() -> None:
     summary = a_summary(replace(FIXED, training=None, max_source_words=30))
     tables = [block for block in report_blocks(ReportContent(summary), "x.png") if isinstance(block, Table)]
     (systems,) = (table for table in tables if table.header[:2] == ("system", "kind"))
@@ -98,7 +98,7 @@ def test_the_sentence_on_the_bottleneck_follows_the_numbers(summary: Summary, sa
     assert denies not in sentence
 
 
-def test_the_sentence_on_the_bottleneck_is_of_the_models_that_trained_on_the_longest_sentences() -> None:
+def test_the_sentence_on_the_bottleneck_is_about_the_models_with_the_highest_cap() -> None:
     short = [replace(system, name=f"{system.name}_30", max_source_words=30) for system in (FIXED, ATTENTION)]
     claims = [replace(LEVEL_SHARE, system="rnn_fixed_30", against="rnn_attention_30"), SHARE_FALL]
     sentence = three_sentences(a_summary(*short, FIXED, ATTENTION, claims=claims))[1]
@@ -120,7 +120,7 @@ def test_the_sentence_on_the_bottleneck_is_of_the_models_that_trained_on_the_lon
         ([], "could not be measured"),
     ],
 )
-def test_the_sentence_on_what_is_kept_follows_the_numbers(claims: list[Claim], expected: str) -> None:
+def test_the_sentence_on_retention_follows_the_numbers(claims: list[Claim], expected: str) -> None:
     assert expected in three_sentences(a_summary(claims=claims))[2]
 
 
@@ -135,7 +135,7 @@ PUBLISHED = sorted((Path(__file__).parent.parent / "docs" / "results").glob("*/s
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
-def test_the_verdicts_of_published_results_stay_as_they_were_published(path: Path) -> None:
+def test_the_verdicts_of_published_results_do_not_change(path: Path) -> None:
     summary = Summary.from_json(path.read_text(encoding="utf-8"), str(path))
     published = path.with_name("report.md").read_text(encoding="utf-8")
     assert summary.claims
@@ -148,7 +148,7 @@ def test_sentences_count_what_the_buckets_count() -> None:
     assert all("characters" in sentence and "words" not in sentence for sentence in three_sentences(summary)[1:])
 
 
-def test_no_text_has_a_meaning_in_markdown() -> None:
+def test_text_is_escaped_for_markdown() -> None:
     blocks = [
         Heading("a_b", 2),
         Paragraph("one\ntwo <b> &amp; [x](y) `z`"),

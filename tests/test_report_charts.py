@@ -1,4 +1,4 @@
-"""The charts of the page as numbers: where lines, bands, bars and strips stand, and what they tell."""
+"""The charts of the page as numbers: the positions of lines, bands, bars and strips, and their descriptions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 
 
 def values_of(points: str, chart: Chart) -> list[tuple[float, float]]:
-    """Points as SVG has them, back in the units of the axes; the inverse of a straight scale, by two of its places."""
+    """Points in SVG coordinates, converted back to axis units by inverting a linear scale from two of its points."""
     x, y = chart.plane.x, chart.plane.y
 
     def back(scale: Scale, place: float) -> float:
@@ -44,7 +44,7 @@ def test_ticks_are_round_on_the_axis_and_have_room(first: float, width: float, p
     assert all(scale.place(float(tick.label.replace(",", ""))) == pytest.approx(tick.place, abs=0.1) for tick in ticks)
 
 
-def test_a_logarithmic_axis_gives_equal_ratios_equal_room() -> None:
+def test_a_logarithmic_axis_gives_equal_ratios_equal_distances() -> None:
     scale = Scale(8.0, 800.0, 300.0, 0.0, logarithmic=True)
     assert scale.place(80.0) == pytest.approx(150.0)
     assert [tick.label for tick in scale.ticks()] == ["10", "20", "50", "100", "200", "500"]
@@ -59,16 +59,16 @@ def test_thinned_labels_fit_side_by_side(n: int, length: int, width: float) -> N
     assert all(after.place - before.place >= 6.5 * length for before, after in pairwise(kept))
 
 
-def test_every_marker_of_the_figure_has_a_shape_here() -> None:
+def test_every_marker_of_the_figure_has_an_svg_shape() -> None:
     assert {marker for _, marker in LINE_STYLES} == set(MARKERS) == set(SIGNS)
 
 
 @SIZES
-def test_the_figure_stands_where_its_numbers_say(size: Size) -> None:
+def test_the_figure_is_drawn_at_its_values(size: Size) -> None:
     chart = bleu_chart(SUMMARY, size)
     for series, system in zip(chart.series, SUMMARY.systems, strict=True):
         scored = [bucket.bleu for bucket in system.buckets if bucket.bleu is not None]
-        # The empty bucket parts the line; the last bucket, of few sentences, has no band.
+        # The empty bucket splits the line; the last bucket, with few sentences, has no band.
         found = [values_of(points, chart) for points in series.lines]
         assert [len(stretch) for stretch in found] == [3, 3]
         heights = [y for stretch in found for _, y in stretch]
@@ -101,14 +101,14 @@ def test_strips_cover_the_chart_and_describe_every_system(size: Size) -> None:
         assert chart.columns[3].tip.endswith("0 sentences\n● rnn_fixed: –\n■ rnn_attention: –")
 
 
-def test_the_ratio_of_1_is_ruled_and_every_ratio_is_on_the_chart() -> None:
+def test_the_ratio_of_1_has_a_line_and_every_ratio_is_on_the_chart() -> None:
     chart = ratio_chart(SUMMARY, WIDE)
     assert chart.rule == chart.plane.y.place(1.0)
     assert chart.plane.y.first <= 0.71
     assert all(chart.plane.y.end <= dot.y <= chart.plane.y.start for series in chart.series for dot in series.dots)
 
 
-def test_the_table_has_every_score_and_what_it_differs_by() -> None:
+def test_the_table_has_every_score_and_difference() -> None:
     rows = score_rows(SUMMARY)
     assert [row.label for row in rows] == ["0–9", "10–19", "20–29", "30–39", "40–49", "50–59", "60+", "all"]
     assert [cell.value for cell in rows[1].cells] == ["12.2", "19.8"]
@@ -129,13 +129,13 @@ def test_training_is_drawn_for_each_run_and_described_at_each_validation() -> No
     (line,) = bleu.series[0].lines
     assert [value for point in values_of(line, bleu) for value in point] == pytest.approx([500, 5, 1000, 10], abs=0.1)
     (fine,) = perplexity.series[0].faint_lines
-    # What is above the chart is left out of it: a training begins with a perplexity of thousands.
+    # Values above the chart are left out: a training begins with a perplexity in the thousands.
     steps = [step for step, _ in values_of(fine, perplexity)]
     assert min(steps) == pytest.approx(math.ceil(4000 / 18 / 50) * 50, abs=2)
     assert not bleu.series[0].faint_lines
 
 
-def test_runs_without_figures_have_no_charts() -> None:
+def test_runs_without_metrics_have_no_charts() -> None:
     content = a_content()
     run = a_run("rnn_fixed", "none")
     assert training_charts(content.summary, [], WIDE) == []

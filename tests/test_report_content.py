@@ -1,4 +1,4 @@
-"""What the page of a report is told of the runs behind it."""
+"""The content of a report's page about its runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=N
 
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of the small run, to be changed at will."""
+    """A copy of the small run, which tests may change."""
     return shutil.copytree(tiny_run, tmp_path / "run")
 
 
@@ -43,12 +43,12 @@ def test_a_run_is_described_with_its_numbers_digests_and_attention(run: Path) ->
     assert set(short.systems[0].attention.weights) == {"cross"}
 
 
-def test_what_a_model_takes_only_in_parts_is_not_looked_at(run: Path) -> None:
+def test_sentences_translated_in_parts_have_no_attention_map(run: Path) -> None:
     config = load_config(run / "config.yaml", ["decode.max_source_tokens=4"])
     (run / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     assert content_of(run).explorations == []
 
 
-def test_figures_that_are_gone_are_left_out(run: Path) -> None:
+def test_missing_metrics_are_left_out(run: Path) -> None:
     (run / "metrics.jsonl").unlink()
     assert content_of(run).runs[0].metrics == []

@@ -1,4 +1,4 @@
-"""How the maps of the report's page are laid out, on a screen and on paper."""
+"""The layout of the maps on the report's page, on a screen and on paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.attention_samples import an_exploration
 from tests.browser import Tab, needs_browser, open_tab
 from tests.report_samples import a_content
 
-# As long as the longest sentence that a report has a map of: 25 words with their punctuation.
+# As long as the longest sentence with a map in a report: 25 words with their punctuation.
 LONG = [*(f"▁word{place}" for place in range(28)), "</s>"]
 PAPER = (710, 970)
 """Pixels of a letter page within its margins; A4 is 20 narrower, and higher."""
@@ -25,7 +25,7 @@ BOXES = """
     const sentence = system.querySelector(".sentence").getBoundingClientRect();
     const labels = [...table.querySelectorAll("thead th")];
     return {
-      left, right, width, height, map: { left: map.left, right: map.right }, beside: sentence.right <= map.left,
+      left, right, width, height, map: { left: map.left, right: map.right }, beside_map: sentence.right <= map.left,
       cut: system.querySelector(".scroll").scrollWidth > system.querySelector(".scroll").clientWidth,
       overlapping: labels.filter((label) => label.scrollWidth > label.clientWidth).length,
     };
@@ -42,26 +42,26 @@ def _open(tab: Tab, folder: Path) -> None:
 
 
 @needs_browser
-def test_a_long_map_is_whole_on_a_wide_screen_with_its_sentences_at_its_side(tmp_path: Path) -> None:
+def test_a_long_map_fits_a_wide_screen_next_to_its_sentences(tmp_path: Path) -> None:
     with open_tab(tmp_path) as tab:
         tab.resize(1200, 900)
         _open(tab, tmp_path)
         fixed, *attending = tab.run(BOXES)
         assert fixed["width"] > 800
-        assert [(one["cut"], one["beside"]) for one in attending] == [(False, True)] * 2
+        assert [(box["cut"], box["beside_map"]) for box in attending] == [(False, True)] * 2
         tab.resize(400, 900)
-        assert all(one["cut"] and one["width"] < 400 for one in tab.run(BOXES)[1:]), "on a phone it is scrolled"
+        assert all(box["cut"] and box["width"] < 400 for box in tab.run(BOXES)[1:]), "on a phone it scrolls"
 
 
 @needs_browser
-def test_long_maps_are_whole_on_paper_two_on_a_page_with_legible_labels(tmp_path: Path) -> None:
+def test_two_long_maps_fit_a_printed_page_with_legible_labels(tmp_path: Path) -> None:
     with open_tab(tmp_path) as tab:
         tab.medium("print")
         tab.resize(*PAPER)
         _open(tab, tmp_path)
-        for one in tab.run(BOXES):
-            assert 0 < one["left"] < one["right"] < PAPER[0], "an edge is cut off"
-            assert one["height"] < PAPER[1] / 2
-            if "map" in one:
-                assert one["left"] < one["map"]["left"] < one["map"]["right"] < one["right"]
-                assert one["overlapping"] == 0
+        for box in tab.run(BOXES):
+            assert 0 < box["left"] < box["right"] < PAPER[0], "an edge is cut off"
+            assert box["height"] < PAPER[1] / 2
+            if "map" in box:
+                assert box["left"] < box["map"]["left"] < box["map"]["right"] < box["right"]
+                assert box["overlapping"] == 0

@@ -1,4 +1,4 @@
-"""Where translations differ from their references."""
+"""Marking where translations differ from their references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ SENTENCES = st.lists(st.sampled_from(["the", "black", "cat,", "(cat)", "«", "..
 
 def marked(translation: str, reference: str) -> str:
     signs = {Mark.same: "{}", Mark.extra: "[{}]", Mark.missing: "<{}>"}
-    return "".join(one.blanks + signs[one.mark].format(one.text) for one in mark_differences(translation, reference))
+    return "".join(
+        piece.blanks + signs[piece.mark].format(piece.text) for piece in mark_differences(translation, reference)
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,18 +35,18 @@ def marked(translation: str, reference: str) -> str:
         ("", "", ""),
     ],
 )
-def test_words_that_are_not_in_the_reference_are_marked(translation: str, reference: str, expected: str) -> None:
+def test_differing_words_are_marked(translation: str, reference: str, expected: str) -> None:
     assert marked(translation, reference) == expected
 
 
 @given(SENTENCES, SENTENCES)
-def test_the_pieces_make_both_sentences_again(translation: str, reference: str) -> None:
+def test_the_pieces_reconstruct_both_sentences(translation: str, reference: str) -> None:
     pieces = mark_differences(translation, reference)
-    assert "".join(one.blanks + one.text for one in pieces if one.mark != Mark.missing) == translation
-    theirs = "".join(one.text for one in pieces if one.mark != Mark.extra)
+    assert "".join(piece.blanks + piece.text for piece in pieces if piece.mark != Mark.missing) == translation
+    theirs = "".join(piece.text for piece in pieces if piece.mark != Mark.extra)
     assert "".join(theirs.split()) == "".join(reference.split())
 
 
 @given(SENTENCES)
 def test_a_sentence_does_not_differ_from_itself(sentence: str) -> None:
-    assert {one.mark for one in mark_differences(sentence, sentence)} <= {Mark.same}
+    assert {piece.mark for piece in mark_differences(sentence, sentence)} <= {Mark.same}

@@ -1,4 +1,4 @@
-"""The page of the report, by itself and in a browser."""
+"""The page of the report, as a file and in a browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VOID = {"meta", "link", "input", "br", "wbr", "path", "line", "rect", "polygon",
 
 
 class Elements(HTMLParser):
-    """Counts elements, keeps the text outside of scripts, and fails where one is closed that is not open."""
+    """Counts elements, collects the text outside scripts, and fails if an element is closed that is not open."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def text_of(content: ReportContent) -> str:
     return " ".join(Elements(page(content)).text.replace("\N{NO-BREAK SPACE}", " ").split())
 
 
-def test_everything_that_was_found_is_on_the_page() -> None:
+def test_all_content_is_on_the_page() -> None:
     content = a_content()
     text = text_of(content)
     for expected in (
@@ -95,7 +95,7 @@ def test_an_inconclusive_claim_is_explained() -> None:
     assert "less than 5 BLEU" not in text_of(a_content())
 
 
-def test_a_dash_among_the_settings_is_explained() -> None:
+def test_a_dash_in_the_settings_is_explained() -> None:
     fixed, attention = a_content().runs
     fewer = {key: value for key, value in fixed.settings.items() if key != "model.attention"}
     text = text_of(replace(a_content(), runs=[replace(fixed, settings=fewer), attention]))
@@ -103,7 +103,7 @@ def test_a_dash_among_the_settings_is_explained() -> None:
     assert "no such setting" not in text_of(a_content())
 
 
-def test_what_is_not_given_is_left_out() -> None:
+def test_missing_content_is_left_out() -> None:
     text = text_of(ReportContent(a_summary()))
     for absent in ("Attention weights", "Translations, short and long", "Training", "Data", "None", "Claims"):
         assert absent not in text
@@ -111,7 +111,7 @@ def test_what_is_not_given_is_left_out() -> None:
     assert "rnn_attention" in text
 
 
-def test_no_text_is_markup() -> None:
+def test_text_is_escaped() -> None:
     summary = replace(a_summary(replace(FIXED, name=HOSTILE), ATTENTION), corpus=HOSTILE, command=HOSTILE)
     example = Example(3, HOSTILE, f"{HOSTILE} x", {HOSTILE: f"{HOSTILE} y"})
     details = ReportDetails({HOSTILE: HOSTILE}, {HOSTILE: {HOSTILE: 1}}, [example])
@@ -133,7 +133,7 @@ def test_an_unwritable_page_is_an_error(tmp_path: Path) -> None:
 
 
 DRIVE = """
-const told = {};
+const seen = {};
 const over = (element) => element.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
 const key = (name) =>
   document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
@@ -142,75 +142,75 @@ const shown = () => (tip.hidden ? null : [...tip.children].map((line) => line.te
 const visible = (element) => getComputedStyle(element).display !== "none";
 const chart = [...document.querySelectorAll("#figure .chart")].find(visible);
 const columns = chart.querySelectorAll(".column");
-told.before = shown();
+seen.before = shown();
 over(columns[1]);
-told.column = shown();
-told.lit = [...document.querySelectorAll("tr.lit th")].map((cell) => cell.textContent);
+seen.column = shown();
+seen.lit = [...document.querySelectorAll("tr.lit th")].map((cell) => cell.textContent);
 over(document.querySelector("h1"));
-told.left = shown();
+seen.left = shown();
 columns[0].focus();
-told.focused = shown()[0];
+seen.focused = shown()[0];
 key("ArrowRight");
-told.walked = shown()[0];
-told.stops = [...columns].filter((column) => column.tabIndex === 0).length;
+seen.walked = shown()[0];
+seen.stops = [...columns].filter((column) => column.tabIndex === 0).length;
 key("Escape");
-told.escaped = shown();
+seen.escaped = shown();
 const cell = document.querySelector('tr[data-bucket="1"] .score[data-system="1"]');
 cell.scrollIntoView();
 over(cell);
-told.cell = shown();
+seen.cell = shown();
 const box = tip.getBoundingClientRect();
-told.inside = box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+seen.inside = box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
 over(document.querySelector("#systems th[data-tip]"));
-told.setting = shown();
+seen.setting = shown();
 const validation = [...document.querySelectorAll("#training .chart")].find(visible);
 over(validation.querySelector(".column"));
-told.training = shown()[0];
+seen.training = shown()[0];
 const button = document.querySelector('.legend button[data-system="0"]');
 const lines = () => [...document.querySelectorAll('.series[data-system="0"]')].filter(visible).length;
-told.lines = lines();
+seen.lines = lines();
 button.click();
-told.hidden = [lines(), document.querySelectorAll('.legend button[aria-pressed="false"]').length];
+seen.hidden = [lines(), document.querySelectorAll('.legend button[aria-pressed="false"]').length];
 button.click();
-told.again = lines();
-told.missing = [...document.querySelectorAll("del")].filter(visible).map((one) => one.innerText.trim());
+seen.again = lines();
+seen.missing = [...document.querySelectorAll("del")].filter(visible).map((node) => node.innerText.trim());
 document.querySelector("#missing").click();
-told.stillMissing = [...document.querySelectorAll("del")].filter(visible).length;
-told.marked = [...document.querySelectorAll(".outputs ins")].map((one) => one.innerText);
-told.directions = [...document.querySelectorAll(".outputs dd")].map((one) => getComputedStyle(one).direction);
-told.maps = document.querySelectorAll(".attention-explorer .system").length;
+seen.stillMissing = [...document.querySelectorAll("del")].filter(visible).length;
+seen.marked = [...document.querySelectorAll(".outputs ins")].map((node) => node.innerText);
+seen.directions = [...document.querySelectorAll(".outputs dd")].map((node) => getComputedStyle(node).direction);
+seen.maps = document.querySelectorAll(".attention-explorer .system").length;
 const word = document.querySelectorAll(".attention-explorer .system")[1].querySelector("[data-axis=rows] button");
 over(word);
-told.readout = word.closest(".system").querySelector(".readout").innerText;
-return told;
+seen.readout = word.closest(".system").querySelector(".readout").innerText;
+return seen;
 """
 
 
 @needs_browser
 def test_pointing_tapping_and_the_keyboard_show_the_values(tmp_path: Path) -> None:
-    told = run_in_page(write_page(a_content(), tmp_path), DRIVE)
-    assert (told["before"], told["left"], told["escaped"]) == (None, None, None)
-    assert told["column"][:2] == ["10–19 words: 640 sentences", "● rnn_fixed: 12.2 (11.0–13.4), length ×0.97"]
-    assert told["lit"] == ["10–19"]
-    assert (told["focused"], told["walked"]) == ("0–9 words: 142 sentences", "10–19 words: 640 sentences")
-    assert told["stops"] == 1
-    assert told["cell"][-1] == "+7.6 (+6.9 to +8.2) compared with rnn_fixed, p = 0.0007"
-    assert told["inside"]
-    assert told["setting"][0].startswith("How the decoder sees the source")
-    assert told["training"] == "update 500"
+    seen = run_in_page(write_page(a_content(), tmp_path), DRIVE)
+    assert (seen["before"], seen["left"], seen["escaped"]) == (None, None, None)
+    assert seen["column"][:2] == ["10–19 words: 640 sentences", "● rnn_fixed: 12.2 (11.0–13.4), length ×0.97"]
+    assert seen["lit"] == ["10–19"]
+    assert (seen["focused"], seen["walked"]) == ("0–9 words: 142 sentences", "10–19 words: 640 sentences")
+    assert seen["stops"] == 1
+    assert seen["cell"][-1] == "+7.6 (+6.9 to +8.2) compared with rnn_fixed, p = 0.0007"
+    assert seen["inside"]
+    assert seen["setting"][0].startswith("How the decoder sees the source")
+    assert seen["training"] == "update 500"
     # The figure, the ratios, and the two charts of training, each for a wide screen and for a narrow one.
-    assert told["lines"] == told["again"] == 8
-    assert told["hidden"] == [0, 3]
-    assert told["missing"][0] == "heaven"
-    assert told["stillMissing"] == 0
-    assert told["marked"][0] == "the sky"
-    assert told["directions"] == ["ltr", "ltr", "rtl", "rtl", "ltr", "ltr"]
-    assert told["maps"] == 6
-    assert "attends to" in told["readout"]
+    assert seen["lines"] == seen["again"] == 8
+    assert seen["hidden"] == [0, 3]
+    assert seen["missing"][0] == "heaven"
+    assert seen["stillMissing"] == 0
+    assert seen["marked"][0] == "the sky"
+    assert seen["directions"] == ["ltr", "ltr", "rtl", "rtl", "ltr", "ltr"]
+    assert seen["maps"] == 6
+    assert "attends to" in seen["readout"]
 
 
-# Every text that one reads, and the ground below it: the contrast that WCAG asks for is 4.5.
-PALE = """
+# Elements whose text has less contrast with its background than the 4.5 that WCAG requires.
+LOW_CONTRAST = """
 (() => {
   const rgb = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const light = (colour) => {
@@ -221,22 +221,22 @@ PALE = """
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
   };
   const ground = (element) => {
-    for (let one = element; one; one = one.parentElement) {
-      const colour = getComputedStyle(one).backgroundColor;
+    for (let node = element; node; node = node.parentElement) {
+      const colour = getComputedStyle(node).backgroundColor;
       if (rgb(colour)[3] !== 0) return colour;
     }
     return "rgb(255, 255, 255)";
   };
-  const pale = [];
+  const faint = [];
   for (const element of document.querySelectorAll("p, th, td, dt, dd, li, b, ins, summary, figcaption, h1, h2, h3")) {
     if (element.closest(".attention-explorer tbody")) continue;
     const both = [light(getComputedStyle(element).color), light(ground(element))].sort((a, b) => b - a);
-    if ((both[0] + 0.05) / (both[1] + 0.05) < 4.5) pale.push(element.outerHTML.slice(0, 90));
+    if ((both[0] + 0.05) / (both[1] + 0.05) < 4.5) faint.push(element.outerHTML.slice(0, 90));
   }
-  return pale;
+  return faint;
 })()
 """
-# The end of the page, and what its programs put there last.
+# The end of the page, and the last text that its scripts add.
 LAST = ("How to reproduce it", "Point at a word, tap it")
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -253,11 +253,11 @@ def test_it_fits_a_phone_is_legible_in_both_schemes_and_prints(tmp_path: Path) -
                 tab.open(path.as_uri())
                 tab.wait_for_text(*LAST)
                 assert tab.run(WIDER) == 0, (scheme, width)
-            assert tab.run(PALE) == []
+            assert tab.run(LOW_CONTRAST) == []
             grounds[scheme] = tab.run("getComputedStyle(document.body).backgroundColor")
         assert len(set(grounds.values())) == 2
         assert tab.complaints == []
-        # While the screen is dark.
+        # Printed while the screen uses the dark scheme.
         tab.print_to(tmp_path / "report.pdf")
     document = (tmp_path / "report.pdf").read_bytes()
     assert document.startswith(b"%PDF")
@@ -265,8 +265,8 @@ def test_it_fits_a_phone_is_legible_in_both_schemes_and_prints(tmp_path: Path) -
 
 
 @needs_browser
-@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext here; the package poppler-utils has it")
-def test_paper_shows_what_is_folded_away_on_the_screen(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext; the Debian package is poppler-utils")
+def test_paper_shows_what_is_folded_on_the_screen(tmp_path: Path) -> None:
     path = write_page(a_content(), tmp_path)
     with open_tab(tmp_path) as tab:
         tab.open(path.as_uri())

@@ -16,11 +16,11 @@ def test_the_ablation_is_one_line() -> None:
     assert setting.meaning.startswith("How the decoder sees the source")
 
 
-def test_settings_of_one_kind_of_model_are_listed_with_the_model() -> None:
+def test_settings_of_only_one_kind_of_model_are_listed_with_the_model() -> None:
     found = differing_settings([a_run("transformer"), a_run("rnn_fixed", "train.seed=7")])
     by_key = {setting.key: setting for setting in found}
     assert by_key["model.n_heads"].values[1] == by_key["model.cell"].values[0] == "–"
-    # The same key of another kind of model means another thing; the meaning in the first run is taken.
+    # The same key can have another meaning for another kind of model; the meaning in the first run is shown.
     assert by_key["model.attention"].meaning.startswith("The attention score")
     sections = [setting.key.partition(".")[0] for setting in found]
     assert sections == sorted(sections, key=["data", "subwords", "model", "train", "decode"].index)

@@ -58,7 +58,7 @@ def test_a_second_call_trains_and_translates_nothing(reproduced: Path, data_fold
     assert verdict in (reproduced / "report.md").read_text(encoding="utf-8")
 
 
-def test_more_seeds_join_those_that_are_there(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
+def test_more_seeds_are_added_to_existing_ones(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
     out = shutil.copytree(reproduced, tmp_path / "out")
     before = times_of_change(out)
     words = ["reproduce", "--preset", "smoke", "--out", out, "--seeds", "2", *tiny(data_folder)]
@@ -77,7 +77,7 @@ def test_more_seeds_join_those_that_are_there(reproduced: Path, data_folder: Pat
     report = (out / "report.md").read_text(encoding="utf-8")
     assert "## Each seed" in report
     _, _, examples = report.partition("## Translations, short and long")
-    assert ", seed 2" not in examples.partition("\n## ")[0]  # the translations that are shown are the first one's
+    assert ", seed 2" not in examples.partition("\n## ")[0]  # the translations shown are those of the first seed
     before = times_of_change(out)
     assert call(*words).code == 0
     assert times_of_change(out) == before
@@ -103,7 +103,7 @@ def test_another_setting_in_the_same_folder_is_refused(reproduced: Path, data_fo
 
 def test_an_interrupted_experiment_resumes(reproduced: Path, data_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    # One model is finished; the signal comes while the second is in training.
+    # One model is finished; the signal arrives while the second is training.
     shutil.copytree(reproduced / "runs" / "rnn_attention", out / "runs" / "rnn_attention")
     second = out / "runs" / "rnn_fixed"
     words = ["reproduce", "--preset", "smoke", "--out", str(out), *tiny(data_folder)]
@@ -111,7 +111,7 @@ def test_an_interrupted_experiment_resumes(reproduced: Path, data_folder: Path, 
     wait_for(second / "config.yaml", process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode in (143, -signal.SIGTERM)  # 143 to a shell either way
+    assert process.returncode in (143, -signal.SIGTERM)  # a shell reports 143 in both cases
     assert b"Traceback" not in errors
     assert not (second / "checkpoints" / "final").exists()
     before = times_of_change(out)
@@ -147,7 +147,7 @@ def test_the_smoke_preset_shows_what_attention_changed(data_folder: Path, tmp_pa
 
 @pytest.mark.parametrize("script", ["reproduce.sh", "test.sh", "bench_peers.sh"])
 @pytest.mark.parametrize(("version", "found"), [("Python 3.9.2", "Python 3.9.2"), (None, "nothing")])
-def test_the_scripts_say_which_python_they_need(
+def test_the_scripts_name_the_python_versions_they_need(
     script: str, version: str | None, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(SCRIPTS, tmp_path / "scripts")

@@ -1,4 +1,4 @@
-"""A training that was stopped and resumed is the one that never stopped, bit for bit."""
+"""A resumed training equals an uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole_run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def uninterrupted_run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The uninterrupted run of each family, trained once."""
     runs: dict[str, Path] = {}
 
     def get(family: str) -> Path:
         if family not in runs:
-            runs[family] = tmp_path_factory.mktemp(family) / "whole"
+            runs[family] = tmp_path_factory.mktemp(family) / "uninterrupted"
             train(config_of(text, family), runs[family], "cpu", quiet=True)
         return runs[family]
 
@@ -49,14 +49,14 @@ def _report_every_update(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config_of(text: Path, family: str, **train_settings: Any) -> Config:
-    # Dropout draws random numbers, two batches an update cross the ends of epochs, and two layers have masks between.
+    # Dropout draws random numbers, two batches per update cross the ends of epochs, and layers have masks between them.
     model = FAMILIES[family] | {"dropout": 0.2, "n_layers": 2}
     settings: dict[str, Any] = {"max_epochs": EPOCHS, "validate_every_steps": 7, "checkpoint_every_steps": 5}
     return make_config(text, model, **(settings | train_settings))
 
 
 def call_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], object]) -> None:
-    """Do `action` when the training metrics of update `step` are logged."""
+    """Call `action` when the training metrics of update `step` are logged."""
     metrics = TrainingLog.metrics
 
     def watch(self: TrainingLog, now: int, values: Mapping[str, float]) -> None:
@@ -80,38 +80,38 @@ def test_resumed_is_uninterrupted(
     family: str,
     stop: str,
     text: Path,
-    whole_run: Callable[[str], Path],
+    uninterrupted_run: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected, run, config = whole_run(family), tmp_path / "run", config_of(text, family)
+    expected, run, config = uninterrupted_run(family), tmp_path / "run", config_of(text, family)
     epochs = {line["step"]: line["progress/epoch"] for line in read_metrics(expected) if "progress/epoch" in line}
-    assert epochs[EPOCH_BATCHES] == 1.0, "the stops below are not where their names say"
+    assert epochs[EPOCH_BATCHES] == 1.0, "the stops below do not match their names"
     with monkeypatch.context() as patch:
         call_at(patch, STOPS[stop], interrupt)
         first = train(config, run, "cpu", quiet=True)
     assert (first.steps, first.stopped_by, first.validation) == (STOPS[stop], signal.SIGINT, None)
     assert not RunFolder(run).finished
-    torch.manual_seed(99)  # whatever the process did meanwhile
+    torch.manual_seed(99)  # the process may have drawn random numbers meanwhile
     second = train(config, run, "cpu", resume=True, quiet=True)
     assert (second.steps, second.stopped_by) == (EPOCHS * EPOCH_BATCHES, None)
     assert_same_run(run, expected)
 
 
-def test_batches_that_add_up_over_the_end_of_an_epoch_resume_too(
+def test_updates_across_the_end_of_an_epoch_resume_too(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(text, "additive", accumulate=2)
-    train(config, tmp_path / "whole", "cpu", quiet=True)
+    train(config, tmp_path / "uninterrupted", "cpu", quiet=True)
     with monkeypatch.context() as patch:
         call_at(patch, EPOCH_BATCHES // 2 + 1, interrupt)
         assert train(config, tmp_path / "run", "cpu", quiet=True).stopped_by == signal.SIGINT
     train(config, tmp_path / "run", "cpu", resume=True, quiet=True)
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
 class _PowerCut(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
 def _cut_power() -> None:
@@ -120,19 +120,19 @@ def _cut_power() -> None:
 
 @pytest.mark.parametrize("step", [3, 13], ids=["before the first checkpoint", "between two"])
 def test_a_power_cut_costs_the_updates_since_the_last_checkpoint_and_nothing_else(
-    step: int, text: Path, whole_run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, text: Path, uninterrupted_run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, config = tmp_path / "run", config_of(text, "additive")
     with monkeypatch.context() as patch:
         call_at(patch, step, _cut_power)
         with pytest.raises(_PowerCut):
             train(config, run, "cpu", quiet=True)
-    # Half a checkpoint and half a line, as a cut leaves them.
+    # A power cut can leave half a checkpoint and half a line.
     (run / "checkpoints" / f".step_{step}.partial").mkdir(parents=True)
     with RunFolder(run).metrics_file.open("a", encoding="utf-8") as file:
         file.write('{"step": ')
     train(config, run, "cpu", resume=True, quiet=True)
-    assert_same_run(run, whole_run("additive"))
+    assert_same_run(run, uninterrupted_run("additive"))
 
 
 def test_a_damaged_checkpoint_is_named_on_resume(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(
     assert train(longer, run, "cpu", resume=True, quiet=True).steps == 4
 
 
-def test_resume_without_a_run_begins_one(text: Path, tmp_path: Path) -> None:
+def test_resume_without_a_run_starts_one(text: Path, tmp_path: Path) -> None:
     config = config_of(text, "fixed", max_epochs=None, max_steps=2)
     assert train(config, tmp_path / "run", "cpu", resume=True, quiet=True).steps == 2
 
@@ -192,11 +192,11 @@ def test_a_run_does_not_resume_with_other_text(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("owner", "moment"), [(loop.Trainer, "_finish"), (loop.CheckpointManager, "save_final")])
-def test_a_power_cut_while_the_final_weights_are_chosen_costs_nothing(
+def test_a_power_cut_while_the_final_weights_are_chosen_loses_nothing(
     owner: type,
     moment: str,
     text: Path,
-    whole_run: Callable[[str], Path],
+    uninterrupted_run: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -206,4 +206,4 @@ def test_a_power_cut_while_the_final_weights_are_chosen_costs_nothing(
         with pytest.raises(_PowerCut):
             train(config, run, "cpu", quiet=True)
     train(config, run, "cpu", resume=True, quiet=True)
-    assert_same_run(run, whole_run("fixed"))
+    assert_same_run(run, uninterrupted_run("fixed"))

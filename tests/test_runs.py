@@ -1,4 +1,4 @@
-"""`seq2attn runs` and `seq2attn compare`: what the folders of runs tell, beside what is in them."""
+"""`seq2attn runs` and `seq2attn compare`: their output, compared with the contents of the run folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCORE = KeptScore("BLEU", "test", 5, 40, 61.5, 58.0, 65.0, "nrefs:1", "seq2attn 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run with attention, and below it one of a transformer."""
+    """A folder that contains a run with attention, and deeper a run of a transformer."""
     place = tmp_path_factory.mktemp("trained")
     text = write_copy_task(place / "text", pairs=120)
     for path, family, seed in (("first", "additive", 1), ("more/second", "transformer", 2)):
@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def runs(trained: Path, tmp_path: Path) -> Path:
-    """A copy of them, to be changed at will."""
+    """A copy of these runs, which tests may change."""
     shutil.copytree(trained, tmp_path / "runs")
     return tmp_path / "runs"
 
@@ -101,12 +101,12 @@ def test_the_steps_of_a_stopped_run_are_those_of_its_checkpoint_not_of_its_last_
     assert account(run.path).steps == 51
 
 
-def test_to_ask_whether_a_run_is_in_training_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_query_whether_a_run_is_training_leaves_no_files(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_runs_are_found_however_deep_the_newest_first(runs: Path) -> None:
+def test_runs_are_found_at_any_depth_newest_first(runs: Path) -> None:
     now = time.time()
     for path, age in (("first", 7200), ("more/second", 60)):
         os.utime(RunFolder(runs / path).log_file, (now - age, now - age))
@@ -121,10 +121,10 @@ def test_runs_are_found_however_deep_the_newest_first(runs: Path) -> None:
     assert [row[-4:-2] for row in rows] == [["1", "min"], ["2", "h"]]
 
 
-def test_both_lists_are_there_for_programs(runs: Path) -> None:
+def test_json_lists_readable_and_broken_runs(runs: Path) -> None:
     (runs / "more/second" / "config.yaml").write_text("name: [", encoding="utf-8")
-    told = json.loads(call("runs", runs, "--json").stdout)
-    (run,), (broken,) = told["runs"], told["broken"]
+    listing = json.loads(call("runs", runs, "--json").stdout)
+    (run,), (broken,) = listing["runs"], listing["broken"]
     assert run["path"] == str(runs / "first")
     assert run["settings"]["model.attention"] == "additive"
     assert datetime.fromisoformat(run["trained"]).tzinfo is not None
@@ -144,7 +144,7 @@ DAMAGE: dict[str, tuple[str, bytes | None]] = {
 
 
 @pytest.mark.parametrize(("file", "content"), DAMAGE.values(), ids=DAMAGE)
-def test_a_broken_run_is_one_line(runs: Path, file: str, content: bytes | None) -> None:
+def test_a_broken_run_is_reported_in_one_line(runs: Path, file: str, content: bytes | None) -> None:
     path = runs / "first" / file
     path.unlink() if content is None else path.write_bytes(content)
     done = call("runs", runs)
@@ -165,7 +165,7 @@ def test_a_broken_run_is_one_line(runs: Path, file: str, content: bytes | None) 
         (".lock", b""),
     ],
 )
-def test_what_is_not_needed_may_be_damaged(runs: Path, file: str, content: bytes) -> None:
+def test_optional_files_may_be_damaged(runs: Path, file: str, content: bytes) -> None:
     (runs / "first" / file).write_bytes(content)
     done = call("runs", runs)
     assert (done.code, done.stderr) == (0, "")
@@ -178,8 +178,8 @@ def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     assert (done.code, done.complaint) == (2, f"seq2attn: {tmp_path}: contains no run; `seq2attn train` creates one")
 
 
-def row(shown: str, name: str) -> list[str]:
-    """The cells of the one row that is called so."""
+def cells_of(shown: str, name: str) -> list[str]:
+    """The cells of the row called `name`."""
     (line,) = (line for line in shown.splitlines() if line.strip().startswith(f"{name} "))
     return line.split()[len(name.split()) :]
 
@@ -196,16 +196,16 @@ def test_a_comparison_shows_settings_and_results(runs: Path) -> None:
     assert comparison.notes == ()
     done = call("compare", *paths)
     assert (done.code, done.stderr) == (0, "")
-    assert row(done.stdout, "model.kind") == ["rnn", "transformer"]
+    assert cells_of(done.stdout, "model.kind") == ["rnn", "transformer"]
     sizes = [first.parameters or 0, second.parameters or 0]
-    assert row(done.stdout, "parameters") == [*(f"{size:,}" for size in sizes), f"(×{sizes[1] / sizes[0]:.2f})"]
+    assert cells_of(done.stdout, "parameters") == [*(f"{size:,}" for size in sizes), f"(×{sizes[1] / sizes[0]:.2f})"]
     losses = [first.loss or 0.0, second.loss or 0.0]
     change = f"{losses[1] - losses[0]:+.3f}".replace("-", "−")
-    assert row(done.stdout, "validation loss") == [*(f"{loss:.3f}" for loss in losses), f"({change})"]
-    assert row(done.stdout, "validation BLEU")[:2] == [f"{first.bleu:.1f}", f"{second.bleu:.1f}"]
-    told = json.loads(call("compare", *paths, "--json").stdout)
-    assert [run["steps"] for run in told["runs"]] == [51, 51]
-    assert {setting["key"] for setting in told["settings"]} == set(values)
+    assert cells_of(done.stdout, "validation loss") == [*(f"{loss:.3f}" for loss in losses), f"({change})"]
+    assert cells_of(done.stdout, "validation BLEU")[:2] == [f"{first.bleu:.1f}", f"{second.bleu:.1f}"]
+    printed = json.loads(call("compare", *paths, "--json").stdout)
+    assert [run["steps"] for run in printed["runs"]] == [51, 51]
+    assert {setting["key"] for setting in printed["settings"]} == set(values)
 
 
 def test_identical_runs_have_no_differing_settings(runs: Path) -> None:
@@ -230,6 +230,6 @@ def test_caveats_about_the_numbers_are_stated(runs: Path) -> None:
         assert words in note
 
 
-def test_one_run_is_no_comparison(runs: Path) -> None:
+def test_one_run_cannot_be_compared(runs: Path) -> None:
     done = call("compare", runs / "first")
     assert (done.code, "expected two or more" in done.complaint) == (2, True)

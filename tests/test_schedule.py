@@ -22,7 +22,7 @@ def make_config(**settings: Any) -> TrainConfig:
     [
         ("none", 1, 0.0, PEAK / 100),
         ("none", 50, 0.05, PEAK / 2),
-        # A budget so short that its fifth comes before the end of the warm-up.
+        # A budget so short that a fifth of it is less than the warm-up.
         ("none", 5, 0.1, PEAK / 2),
         ("none", 5, 0.2, PEAK),
         ("none", 100, 0.9, PEAK),
@@ -52,7 +52,7 @@ def test_without_warm_up_the_first_update_has_the_peak(decay: str) -> None:
 
 @pytest.mark.parametrize("decay", ["linear", "cosine", "inverse_sqrt", "none"])
 def test_it_rises_through_warm_up_and_never_after(decay: str) -> None:
-    # A budget so long that the decay cannot outweigh the warm-up.
+    # A budget so long that the decay cannot exceed the warm-up.
     config = make_config(decay=decay, max_steps=20_000)
     rates = [learning_rate(step, (step - 1) / 20_000, config) for step in range(1, 20_001)]
     assert all(before < after for before, after in pairwise(rates[:100]))
@@ -65,7 +65,7 @@ def test_it_rises_through_warm_up_and_never_after(decay: str) -> None:
     epochs=st.floats(0, 20, allow_nan=False),
     seconds=st.floats(0, 1200, allow_nan=False),
 )
-def test_progress_is_the_largest_share_and_at_most_one(steps: int, epochs: float, seconds: float) -> None:
+def test_progress_is_the_largest_fraction_and_at_most_one(steps: int, epochs: float, seconds: float) -> None:
     config = make_config(max_steps=1000, max_epochs=10, max_minutes=10.0)
     shares = (steps / 1000, epochs / 10, seconds / 600)
     assert progress(Spent(steps, epochs, seconds), config) == min(1.0, max(shares))
@@ -75,5 +75,5 @@ def test_progress_is_the_largest_share_and_at_most_one(steps: int, epochs: float
     ("budget", "expected"),
     [({"max_steps": 100}, 0.5), ({"max_steps": None, "max_epochs": 4}, 0.25), ({"max_steps": 1, "max_minutes": 9}, 1)],
 )
-def test_a_budget_that_is_not_given_counts_nothing(budget: dict[str, Any], expected: float) -> None:
+def test_a_missing_budget_does_not_count(budget: dict[str, Any], expected: float) -> None:
     assert progress(Spent(steps=50, epochs=1.0, seconds=60.0), make_config(**budget)) == expected

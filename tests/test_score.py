@@ -54,7 +54,7 @@ def _in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def score(*words: str) -> Finished:
-    # Few trials: what they give is tested where they are made.
+    # Few trials: their results are tested elsewhere.
     return call("score", "--source", "source.txt", "--reference", "reference.txt", "--trials", "100", *words)
 
 
@@ -64,7 +64,7 @@ def summary(*words: str) -> dict[str, Any]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def test_the_whole_is_sacrebleus_score_by_every_metric(text: dict[str, list[str]]) -> None:
+def test_the_corpus_score_is_sacrebleus_for_every_metric(text: dict[str, list[str]]) -> None:
     found = summary("good.txt", "--metric", "chrf", "--metric", "chrf++", "--metric", "ter", "--tokenizer", "intl")
     (system,) = found["systems"]
     hypotheses, references = text["good"], [text["reference"]]
@@ -90,7 +90,7 @@ def test_several_references_are_used_together(text: dict[str, list[str]]) -> Non
     assert found["signature"].startswith("nrefs:2|")
 
 
-def test_buckets_are_of_the_source_and_few_sentences_claim_nothing(text: dict[str, list[str]]) -> None:
+def test_buckets_are_by_source_and_few_sentences_are_not_tested(text: dict[str, list[str]]) -> None:
     found = summary("good.txt", "bad.txt", "--bins", "0,20,65,70", "--metric", "chrf")
     good = found["systems"][0]
     lengths = [len(sentence.split()) for sentence in text["source"]]
@@ -102,7 +102,7 @@ def test_buckets_are_of_the_source_and_few_sentences_claim_nothing(text: dict[st
     assert len(few) == 2
     assert all(bucket["bleu_low"] is bucket["bleu_high"] is None for bucket in few)
     assert [score["low"] is None for score in good["beside"][0]["buckets"]] == [False, False, True, True]
-    compared = {(one["low"], one["high"]) for one in found["differences"]}
+    compared = {(difference["low"], difference["high"]) for difference in found["differences"]}
     assert compared == {(0, None), (0, 20), (20, 65)}
     printed = score("good.txt", "bad.txt", "--bins", "0,20,65,70").stdout
     assert printed.count("n too small") == 4
@@ -117,7 +117,7 @@ def test_buckets_are_of_the_source_and_few_sentences_claim_nothing(text: dict[st
         (["--length-of", "reference", "--source-language", "th"], "words", lambda row: len(row["reference"].split())),
     ],
 )
-def test_lengths_are_of_what_was_asked_for(
+def test_lengths_are_of_the_requested_side_and_unit(
     words: list[str], unit: str, expected: Any, text: dict[str, list[str]]
 ) -> None:
     found = summary("good.txt", "--bins", "0,30,60", *words)
@@ -126,7 +126,7 @@ def test_lengths_are_of_what_was_asked_for(
     assert (found["length_unit"], [bucket["n"] for bucket in found["systems"][0]["buckets"]]) == (unit, counts)
 
 
-def test_bins_of_equal_count_hold_about_as_many() -> None:
+def test_bins_of_equal_count_have_about_equal_numbers() -> None:
     counts = [bucket["n"] for bucket in summary("good.txt", "--bins", "count:4")["systems"][0]["buckets"]]
     assert len(counts) == 4
     assert all(abs(count - N / 4) < 15 for count in counts)
@@ -141,11 +141,11 @@ def test_files_of_one_name_are_seeds_of_one_system(text: dict[str, list[str]]) -
     assert weak["bleu"] == pytest.approx(np.mean(alone), abs=1e-12)
     assert weak["bleu_spread"] == pytest.approx(np.std(alone, ddof=1), abs=1e-12)
     assert (good["name"], good["outputs"], good["bleu_spread"]) == ("good", [], None)
-    assert all(one["p_randomisation"] is None for one in found["differences"])
+    assert all(difference["p_randomisation"] is None for difference in found["differences"])
     assert " ±" in score("good.txt", "weak=bad.txt", "weak=bad2.txt").stdout
 
 
-def test_systems_are_held_against_the_baseline_that_is_named() -> None:
+def test_systems_are_compared_with_the_given_baseline() -> None:
     default, named = summary("good.txt", "bad.txt"), summary("good.txt", "bad.txt", "--baseline", "bad")
     (worse,), (better,) = default["differences"], named["differences"]
     assert (worse["system"], worse["baseline"], better["system"], better["baseline"]) == ("bad", "good", "good", "bad")
@@ -153,13 +153,13 @@ def test_systems_are_held_against_the_baseline_that_is_named() -> None:
 
 
 def test_a_slope_and_a_smoothed_curve_come_with_the_buckets() -> None:
-    by_length, whole = summary("good.txt", "--by-length")["systems"][0], summary("good.txt")["systems"][0]
+    by_length, unbinned = summary("good.txt", "--by-length")["systems"][0], summary("good.txt")["systems"][0]
     assert by_length["slope"]["loss_low"] < by_length["slope"]["loss"] < by_length["slope"]["loss_high"]
     assert len(by_length["smoothed"]) > 40
-    assert (whole["slope"], whole["smoothed"]) == (None, [])
+    assert (unbinned["slope"], unbinned["smoothed"]) == (None, [])
 
 
-def test_out_holds_figure_table_and_summary(tmp_path: Path) -> None:
+def test_out_contains_figure_table_and_summary(tmp_path: Path) -> None:
     done = score("good.txt", "bad.txt", "--out", str(tmp_path / "result"), "--json")
     assert {path.name for path in (tmp_path / "result").iterdir()} == {
         "summary.json",
@@ -181,7 +181,7 @@ def test_gz_and_jsonl_give_what_plain_lines_give(text: dict[str, list[str]], tmp
     assert len(bleu) == 1
 
 
-def test_without_a_source_the_reference_is_measured() -> None:
+def test_without_a_source_lengths_are_of_the_reference() -> None:
     words = ("score", "--reference", "reference.txt", "good.txt")
     assert call(*words).code == 0
     assert call(*words, "--by-length", "--length-of", "reference").code == 0

@@ -20,7 +20,7 @@ MAX_LENGTHS = [8, 6, 9, 7]
 
 
 def restless(model: Seq2Seq, eos_bias: float) -> Seq2Seq:
-    """`model` with sharper choices, and EOS made more or less likely, so that lengths vary."""
+    """`model` with sharper distributions and EOS more or less likely, so lengths vary."""
     with torch.no_grad():
         model.output_weight.mul_(6.0)
         model.output_bias[EOS_ID] = eos_bias
@@ -37,9 +37,11 @@ def test_a_beam_of_one_is_greedy(model: Seq2Seq, eos_bias: float) -> None:
     memory = encode(restless(model, eos_bias), make_batch(SOURCE_LENGTHS, [1] * 4))
     greedy = greedy_search(model, memory, MAX_LENGTHS)
     beams = beam_search(model, memory, MAX_LENGTHS, beam_size=1, length_penalty=0.7)
-    assert [one.token_ids for (one,) in beams] == [one.token_ids for one in greedy]
-    assert [one.finished for (one,) in beams] == [one.finished for one in greedy]
-    assert [one.log_probability for (one,) in beams] == pytest.approx([one.log_probability for one in greedy])
+    assert [hypothesis.token_ids for (hypothesis,) in beams] == [hypothesis.token_ids for hypothesis in greedy]
+    assert [hypothesis.finished for (hypothesis,) in beams] == [hypothesis.finished for hypothesis in greedy]
+    assert [hypothesis.log_probability for (hypothesis,) in beams] == pytest.approx(
+        [hypothesis.log_probability for hypothesis in greedy]
+    )
 
 
 @pytest.mark.parametrize("beam_size", [1, 3, 6])
@@ -50,13 +52,15 @@ def test_sentences_in_a_batch_do_not_affect_each_other(model: Seq2Seq, beam_size
     for row, length in enumerate(SOURCE_LENGTHS):
         alone = model.encode(batch.source_ids[row : row + 1, :length], batch.source_valid[row : row + 1, :length])
         (expected,) = beam_search(model, alone, MAX_LENGTHS[row : row + 1], beam_size, 1.0, n_best=beam_size)
-        assert [one.token_ids for one in together[row]] == [one.token_ids for one in expected]
+        assert [hypothesis.token_ids for hypothesis in together[row]] == [
+            hypothesis.token_ids for hypothesis in expected
+        ]
 
 
 def every_translation(
     model: Seq2Seq, memory: Memory, max_length: int, vocab_size: int
 ) -> list[tuple[list[int], float]]:
-    """All token sequences up to `max_length`, ended by EOS or cut off there, with their log-probabilities."""
+    """All token sequences up to `max_length`, ended by EOS or cut off, with their log-probabilities."""
     words = [token for token in range(vocab_size) if token not in (PAD_ID, BOS_ID, EOS_ID)]
     results = []
     for length in range(max_length + 1):
@@ -89,12 +93,12 @@ def test_a_wide_beam_is_exhaustive_search(config: RnnConfig | TransformerConfig,
     scored = [(total / min(len(ids) + 1, max_length) ** length_penalty, ids) for ids, total in everything]
     expected = sorted(scored, key=lambda pair: -pair[0])[:10]
     (found,) = beam_search(model, memory, [max_length], 200, length_penalty, n_best=10)
-    assert [one.token_ids for one in found] == [ids for _, ids in expected]
-    assert [one.score for one in found] == pytest.approx([score for score, _ in expected])
+    assert [hypothesis.token_ids for hypothesis in found] == [ids for _, ids in expected]
+    assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected])
 
 
 def test_a_beam_finds_what_greedy_misses() -> None:
-    """Over many random models the beam's score is never below greedy's by much, and often above."""
+    """Over many random models the beam's score is never below greedy's, and often above."""
     wins = 0
     for seed in range(20):
         torch.manual_seed(seed)
@@ -111,23 +115,23 @@ def test_n_best_is_sorted_distinct_and_free_of_special_ids(model: Seq2Seq) -> No
     memory = encode(restless(model, 2.0), make_batch(SOURCE_LENGTHS, [1] * 4))
     for hypotheses in beam_search(model, memory, MAX_LENGTHS, beam_size=4, length_penalty=1.0, n_best=4):
         assert len(hypotheses) == 4
-        assert hypotheses == sorted(hypotheses, key=lambda one: -one.score)
-        assert len({tuple(one.token_ids) for one in hypotheses}) == 4
-        for one in hypotheses:
-            assert not {PAD_ID, BOS_ID, EOS_ID} & set(one.token_ids)
+        assert hypotheses == sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
+        assert len({tuple(hypothesis.token_ids) for hypothesis in hypotheses}) == 4
+        for hypothesis in hypotheses:
+            assert not {PAD_ID, BOS_ID, EOS_ID} & set(hypothesis.token_ids)
 
 
 def test_an_endless_translation_is_cut_off_and_says_so(model: Seq2Seq) -> None:
     memory = encode(restless(model, -1e9), make_batch(SOURCE_LENGTHS, [1] * 4))
     greedy: list[Hypothesis] = greedy_search(model, memory, MAX_LENGTHS)
     beams = beam_search(model, memory, MAX_LENGTHS, 3, 1.0)
-    for hypothesis, length in zip([*greedy, *(one for (one,) in beams)], MAX_LENGTHS * 2, strict=True):
+    for hypothesis, length in zip([*greedy, *(hypothesis for (hypothesis,) in beams)], MAX_LENGTHS * 2, strict=True):
         assert len(hypothesis.token_ids) == length
         assert not hypothesis.finished
 
 
 class Hashing(Seq2Seq):
-    """Scores that depend on every token so far, which is all that it keeps: (batch, 1, length, 1)."""
+    """A model whose scores depend on every token so far; its state is these tokens, (batch, 1, length, 1)."""
 
     def __init__(self, by_position: bool) -> None:
         super().__init__()

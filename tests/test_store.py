@@ -21,7 +21,7 @@ def toy_corpus(target: str = "one") -> RawCorpus:
     return RawCorpus(splits, {"counts": {"read": 4}})
 
 
-def test_rows_come_back_in_order_with_their_documents(tmp_path: Path) -> None:
+def test_rows_are_read_back_in_order_with_their_documents(tmp_path: Path) -> None:
     place = store.keep(ENTRY, toy_corpus(), tmp_path)
     rows = store.read_rows(place / "train.parquet", 10)
     assert rows == [
@@ -47,7 +47,7 @@ def test_the_digest_depends_on_the_text_only(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_many_rows_are_written_in_pieces(tmp_path: Path) -> None:
+def test_many_rows_are_written_in_chunks(tmp_path: Path) -> None:
     rows: list[Row] = [(f"s{number}", f"t{number}", None) for number in range(25_001)]
     place = store.keep(ENTRY, RawCorpus({"train": iter(rows), "validation": rows[:1], "test": rows[:1]}, {}), tmp_path)
     table = pq.read_table(place / "train.parquet")

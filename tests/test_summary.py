@@ -30,7 +30,7 @@ def test_json_has_the_keys_that_others_rely_on() -> None:
     assert [bucket["high"] for bucket in system["buckets"]] == [10, 20, 30, 40, 50, 60, None]
 
 
-def test_json_is_read_back_as_it_was() -> None:
+def test_json_is_read_back_unchanged() -> None:
     summary = a_summary(WITH_GAP, replace(ATTENTION, max_source_words=50), claims=(SHARE_FALL, RETENTION))
     assert Summary.from_json(summary.to_json()) == summary
 
@@ -44,11 +44,11 @@ def test_published_summaries_are_read_and_written_byte_for_byte(path: Path) -> N
     assert Summary.from_json(text, str(path)).to_json() == text
 
 
-def test_the_published_summaries_are_found() -> None:
+def test_there_are_published_summaries() -> None:
     assert len(PUBLISHED) >= 7
 
 
-def test_scores_under_every_metric_are_read_back_as_they_were() -> None:
+def test_scores_of_every_metric_are_read_back_unchanged() -> None:
     chrf = {bucket.low: Score(40.0, 39.0, 41.0, bucket.n, std=0.3) for bucket in ATTENTION.buckets}
     ter = {bucket.low: Score(61.0, 60.0, 62.5, bucket.n, lower_is_better=True) for bucket in ATTENTION.buckets}
 
@@ -62,13 +62,13 @@ def test_scores_under_every_metric_are_read_back_as_they_were() -> None:
     )
     summary = a_summary(system)
     assert summary.metrics == ["BLEU", "chrF2", "TER"]
-    beside = json.loads(summary.to_json())["systems"][0]["beside"]
-    assert [(metric["metric"], metric["lower_is_better"]) for metric in beside] == [("chrF2", False), ("TER", True)]
-    assert beside[0]["buckets"][0] == {"value": 40.0, "low": 39.0, "high": 41.0, "spread": 0.3}
+    written = json.loads(summary.to_json())["systems"][0]["beside"]
+    assert [(metric["metric"], metric["lower_is_better"]) for metric in written] == [("chrF2", False), ("TER", True)]
+    assert written[0]["buckets"][0] == {"value": 40.0, "low": 39.0, "high": 41.0, "spread": 0.3}
     assert Summary.from_json(summary.to_json()) == summary
 
 
-def test_unknown_keys_of_a_newer_version_are_passed_over() -> None:
+def test_unknown_keys_of_a_newer_version_are_ignored() -> None:
     tree = json.loads(a_summary().to_json()) | {"chrf": 1}
     assert Summary.from_json(json.dumps(tree)) == a_summary()
 
@@ -100,7 +100,7 @@ def test_csv_has_a_line_for_each_system_and_bucket() -> None:
     assert float(rows[7]["bleu"]) == 17.5
 
 
-def test_markdown_table_is_what_the_numbers_say() -> None:
+def test_markdown_table_shows_the_numbers() -> None:
     lines = to_markdown([score_table(a_summary(WITH_GAP))]).splitlines()
     assert lines[0] == "| source words | sentences | gappy |"
     assert lines[3] == "| 10–19 | 640 | 11.0 (9.8–12.2) |"
@@ -117,7 +117,7 @@ def test_terminal_table_of_three_systems_fits_80_columns() -> None:
     assert "[b]transformer" in text
 
 
-def test_the_terminal_table_says_what_its_signs_mean() -> None:
+def test_the_terminal_table_explains_its_symbols() -> None:
     console = Console(width=80, file=io.StringIO(), record=True)
     console.print(terminal_table(a_summary(ATTENTION)))
     assert "×: length relative to the reference" in " ".join(console.export_text().split())

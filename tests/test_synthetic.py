@@ -22,7 +22,7 @@ def words(text: str) -> list[str]:
     return text.replace(",", "").replace(".", "").split()
 
 
-def test_it_is_the_same_every_time(corpus: RawCorpus) -> None:
+def test_it_is_reproducible(corpus: RawCorpus) -> None:
     assert synthetic.load(ENTRY, None, lambda _: None).splits == corpus.splits
 
 
@@ -64,12 +64,12 @@ def test_words_except_articles_translate_one_to_one(corpus: RawCorpus) -> None:
             together[word].update(set(words(target)))
     seen = Counter(word for source, _, _ in rows_of(corpus) for word in set(words(source)))
     certain = [word for word in together if together[word].most_common(1)[0][1] == seen[word]]
-    # Three articles have two forms each; all other words are always there with their one translation.
+    # Three articles have two forms each; every other word always has the same translation.
     assert len(together) - len(certain) == 3
 
 
 def test_the_order_of_words_differs(corpus: RawCorpus) -> None:
-    """With one-to-one words, equal order would show as the same translation at the same place."""
+    """With a one-to-one vocabulary, equal order would show as the same translation at the same position."""
     at_place: dict[str, Counter[str]] = defaultdict(Counter)
     for source, target, _ in corpus.splits["train"]:
         for word, other in zip(words(source), words(target), strict=True):

@@ -1,4 +1,4 @@
-"""The curve in signs: every score at its height, in the colour and marker of the figure, within its width."""
+"""The curve in the terminal: every score at its height, with the figure's colours and markers, within its width."""
 
 from __future__ import annotations
 
@@ -33,13 +33,18 @@ def cells(plot: Text) -> list[str]:
 
 
 def signs(plot: Text, sign: str) -> list[tuple[int, int]]:
-    """Row from the top and column of each `sign`, from left to right."""
-    places = [(row, column) for row, line in enumerate(cells(plot)) for column, one in enumerate(line) if one == sign]
+    """Row (from the top) and column of each `sign`, from left to right."""
+    places = [
+        (row, column)
+        for row, line in enumerate(cells(plot))
+        for column, character in enumerate(line)
+        if character == sign
+    ]
     return sorted(places, key=lambda place: place[1])
 
 
 @given(scores=st.lists(st.floats(0.0, 100.0), min_size=7, max_size=7), columns=st.integers(FEWEST_COLUMNS, 90))
-def test_every_score_stands_at_its_height(scores: list[float], columns: int) -> None:
+def test_every_score_is_at_its_height(scores: list[float], columns: int) -> None:
     plot = terminal_plot(a_summary(a_system("one", scores)), columns)
     found = signs(plot, FULL)
     assert len(found) == 7
@@ -56,7 +61,7 @@ def test_every_score_stands_at_its_height(scores: list[float], columns: int) -> 
 
 @pytest.mark.parametrize("ascii_only", [False, True])
 @pytest.mark.parametrize("columns", [FEWEST_COLUMNS, 60, 200])
-def test_it_keeps_to_its_width_and_its_signs(columns: int, ascii_only: bool) -> None:
+def test_it_keeps_to_its_width_and_its_characters(columns: int, ascii_only: bool) -> None:
     long = replace(ATTENTION, name="an attention with a name that is longer than any plot is wide " * 2)
     plot = terminal_plot(a_summary(long, replace(FIXED, name="注意力")), columns, ascii_only)
     lines = plot.plain.splitlines()
@@ -101,7 +106,7 @@ class Terminal(io.StringIO):
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, summary: Summary, columns: int, plot: bool | None = None) -> str:
-    """What a terminal of so many columns is sent."""
+    """The output for a terminal with this many columns."""
     terminal = Terminal()
     with monkeypatch.context() as patch:
         patch.setenv("COLUMNS", str(columns))
@@ -113,22 +118,22 @@ def printed(monkeypatch: pytest.MonkeyPatch, summary: Summary, columns: int, plo
 
 def test_it_is_next_to_the_table_if_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     wide, narrow = (printed(monkeypatch, a_summary(), columns).splitlines() for columns in (140, 80))
-    (beside,) = (line for line in wide if PLOT in line)
-    assert "BLEU by source words" in beside
+    (right_of_table,) = (line for line in wide if PLOT in line)
+    assert "BLEU by source words" in right_of_table
     (below,) = (line for line in narrow if PLOT in line)
     assert below.rstrip() == PLOT
     assert narrow.index(below) > next(place for place, line in enumerate(narrow) if line.split()[:1] == ["all"])
     assert PLOT not in printed(monkeypatch, a_summary(), 140, plot=False)
 
 
-def test_off_a_terminal_it_is_drawn_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_off_a_terminal_it_is_drawn_only_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     print_scores(a_summary())
     assert PLOT not in capsys.readouterr().out
     print_scores(a_summary(), plot=True)
     assert PLOT in capsys.readouterr().out
 
 
-def test_an_encoding_that_lacks_a_sign_gets_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoding_that_lacks_a_character_gets_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     bytes_written = io.BytesIO()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", io.TextIOWrapper(bytes_written, encoding="ascii", write_through=True))
@@ -138,7 +143,7 @@ def test_an_encoding_that_lacks_a_sign_gets_a_plain_one(monkeypatch: pytest.Monk
         assert expected in shown
 
 
-def test_to_ask_for_it_asks_for_the_buckets(tmp_path: Path) -> None:
+def test_requesting_the_plot_implies_buckets(tmp_path: Path) -> None:
     text = "".join(f"{'word ' * length}.\n" for length in range(1, 40))
     for name in ("hypothesis", "reference", "source"):
         (tmp_path / name).write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ def test_each_language_has_a_best_tokenizer(language: str, expected: str) -> Non
 
 
 @pytest.mark.parametrize(("language", "instead"), [("ja", "char"), ("ko", "13a")])
-def test_where_the_best_is_not_installed_another_is_taken(
+def test_if_the_best_is_not_installed_another_is_used(
     language: str, instead: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokenizers, "find_spec", lambda package: None)
@@ -30,7 +30,7 @@ def test_where_the_best_is_not_installed_another_is_taken(
 
 
 @pytest.mark.parametrize("tokenizer", sorted(BLEU.TOKENIZERS))
-def test_a_tokenizer_that_is_not_here_is_one_line_that_says_what_to_run(tokenizer: str) -> None:
+def test_a_missing_tokenizer_is_a_one_line_error_with_the_command_to_run(tokenizer: str) -> None:
     missing = what_is_missing(tokenizer)
     if missing is None:
         assert Bleu(tokenizer).statistics([["a b"]], [["a b"]])[0, 0, 0] > 0
@@ -41,7 +41,7 @@ def test_a_tokenizer_that_is_not_here_is_one_line_that_says_what_to_run(tokenize
     assert "\n" not in str(caught.value)
 
 
-def test_what_to_install_is_sacrebleus_own_extra() -> None:
+def test_the_package_to_install_is_sacrebleus_extra() -> None:
     for tokenizer, packages in tokenizers._PACKAGES.items():
         if not all(map(find_spec, packages)):
             assert what_is_missing(tokenizer) == f"pip install 'sacrebleu[{tokenizer[:2]}]'"

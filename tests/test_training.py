@@ -65,9 +65,9 @@ def test_the_copy_task_is_learned(large_text: Path, tmp_path: Path, family: str,
     assert trained.about["validation_bleu"] == result.validation.bleu
 
 
-# Losses of the first updates, which a change that means to change no number must leave as they are. Where a change is
-# meant to change them: run `pytest tests/test_training.py -k golden`, copy the numbers from the failure, and say in the
-# commit why they moved. Without dropout, because not every processor draws its random numbers alike.
+# Losses of the first updates, which a change without numerical effect must not change. If a change is
+# meant to change them, run `pytest tests/test_training.py -k golden`, copy the numbers from the failure, and give the
+# reason in the commit message. Without dropout, because random numbers differ between processors.
 GOLDEN = {
     "fixed": [3.258204, 3.182952, 3.177832, 3.16654, 2.871448, 3.086709],
     "additive": [3.330223, 3.246678, 3.219824, 3.199065, 3.068173, 3.134237],
@@ -91,18 +91,18 @@ def test_the_seed_decides_everything(text: Path, tmp_path: Path, family: str) ->
     for name, seed in (("first", 1), ("again", 1), ("other", 2)):
         config = make_config(text, FAMILIES[family] | {"dropout": 0.3}, max_steps=4, seed=seed)
         train(config, tmp_path / name, "cpu", quiet=True)
-        torch.rand(7)  # the state that a process happens to be in
+        torch.rand(7)  # the process may be in any random state
         curves[name] = loss_curve(tmp_path / name)
     assert curves["first"] == curves["again"]
     assert all(first != other for first, other in zip(curves["first"], curves["other"], strict=True))
 
 
 @pytest.mark.usefixtures("_report_every_update")
-def test_a_run_of_some_minutes_ends_in_time_and_annealed(text: Path, tmp_path: Path) -> None:
+def test_a_budget_in_minutes_is_kept_and_anneals_the_learning_rate(text: Path, tmp_path: Path) -> None:
     minutes = 0.05
     config = replace_budget(small(text, validate_every_steps=100_000, checkpoint_every_steps=100_000), minutes)
     result = train(config, tmp_path / "run", "cpu", quiet=True)
-    # What comes on top is an update and a validation, for which a busy machine takes seconds.
+    # An update and a validation may exceed the budget; a busy machine takes seconds for them.
     assert 60 * minutes <= result.seconds < 60 * minutes + 30
     name = "optimizer/learning_rate"
     rates = [line[name] for line in read_metrics(tmp_path / "run") if name in line]
@@ -110,8 +110,8 @@ def test_a_run_of_some_minutes_ends_in_time_and_annealed(text: Path, tmp_path: P
     assert rates[-1] < 0.2 * config.train.learning_rate
 
 
-def test_patience_ends_a_run_that_gets_no_better(text: Path, tmp_path: Path) -> None:
-    # Too low a learning rate to move a weight: the first validation stays the best.
+def test_patience_ends_a_run_that_does_not_improve(text: Path, tmp_path: Path) -> None:
+    # The learning rate is too low to change a weight, so the first validation stays the best.
     config = small(text, max_steps=100, learning_rate=1e-30, validate_every_steps=2, patience=3)
     result = train(config, tmp_path / "run", "cpu", quiet=True)
     assert result.steps == 8
@@ -121,9 +121,9 @@ def test_patience_ends_a_run_that_gets_no_better(text: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "averaged"),
     [
-        # Large noisy steps around a place: the mean is nearer to it than any of them.
+        # Large noisy steps around an optimum: their mean is closer to it than any of them.
         ({"learning_rate": 0.03, "decay": "none", "max_steps": 120, "validate_every_steps": 10}, True),
-        # Each validation far better than the one before.
+        # Each validation is far better than the previous one.
         ({"learning_rate": 0.01, "decay": "none", "max_steps": 9, "validate_every_steps": 3}, False),
     ],
 )
@@ -159,7 +159,7 @@ def test_old_checkpoints_go_and_the_newest_and_best_stay(text: Path, tmp_path: P
     assert RunFolder(tmp_path / "run").steps() == [4, 10, 12, 13]
 
 
-def test_losses_that_are_no_numbers_change_no_weight_and_end_the_run(text: Path, tmp_path: Path) -> None:
+def test_non_finite_losses_change_no_weight_and_end_the_run(text: Path, tmp_path: Path) -> None:
     config, run = small(text, max_failed_updates=3), RunFolder(tmp_path / "run")
     run.make()
     prepared = prepare_text(config, run, resume=False)
@@ -178,11 +178,11 @@ def test_losses_that_are_no_numbers_change_no_weight_and_end_the_run(text: Path,
     train_pairs = prepared.corpus.splits["train"]
     assert pairs
     for pair in pairs:
-        whole = train_pairs[pair["pair"]]
-        assert pair == {"pair": pair["pair"], "source": whole["source"], "target": whole["target"]}
+        original = train_pairs[pair["pair"]]
+        assert pair == {"pair": pair["pair"], "source": original["source"], "target": original["target"]}
 
 
-def test_a_start_that_failed_leaves_no_run_behind(text: Path, tmp_path: Path) -> None:
+def test_a_failed_start_leaves_no_run(text: Path, tmp_path: Path) -> None:
     config = small(text, max_steps=2)
     too_many = config.model_copy(update={"subwords": config.subwords.model_copy(update={"vocab_size": 5000})})
     with pytest.raises(ConfigError, match=r"subwords\.vocab_size"):
@@ -207,7 +207,7 @@ def test_a_run_without_a_checkpoint_says_how_to_continue(text: Path, tmp_path: P
         load_run(run.path, CPU)
 
 
-def test_an_unknown_device_is_named_with_those_that_are_there() -> None:
+def test_an_unknown_device_is_named_with_the_available_ones() -> None:
     with pytest.raises(RunError, match=r"--device abacus: not available here; available: .*cpu"):
         choose_device("abacus")
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
@@ -242,7 +242,7 @@ def test_the_folder_of_a_run_can_be_read_back(text: Path, tmp_path: Path, capsys
     assert [line[20:] for line in said.splitlines()] == streams.err.splitlines()
 
 
-def test_metrics_are_plain_json_that_any_reader_takes(text: Path, tmp_path: Path) -> None:
+def test_metrics_are_strict_json(text: Path, tmp_path: Path) -> None:
     train(small(text), tmp_path / "run", "cpu", quiet=True)
     for line in RunFolder(tmp_path / "run").metrics_file.read_text().splitlines():
         figures = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

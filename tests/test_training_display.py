@@ -1,4 +1,4 @@
-"""What a training shows of itself: a bar on a terminal, plain lines anywhere else."""
+"""The display of a training: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Stream(io.StringIO):
-    """A stderr of one kind or the other."""
+    """A stderr that is a terminal or not."""
 
     def __init__(self, is_terminal: bool) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Stream(io.StringIO):
 def shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, columns: int = 120, sentences: int = 8
 ) -> str:
-    """What a small training writes on stderr."""
+    """The stderr of a small training."""
     text = write_copy_task(tmp_path / "text", pairs=120)
     config = make_config(
         text, FAMILIES["additive"], max_steps=6, validate_every_steps=2, validation_sentences=sentences
@@ -52,11 +52,11 @@ def test_off_a_terminal_it_is_plain_lines(tmp_path: Path, monkeypatch: pytest.Mo
     assert written.isascii() or set(re.findall(r"[^\x00-\x7f]", written)) == {"·"}
     lines = written.splitlines()
     states = [found for line in lines if (found := re.fullmatch(rf" *\d+% · {STATE}", line))]
-    assert [int(found[1]) for found in states] == [3, 4, 5, 6], "each update after the first validation has its line"
+    assert [int(found[1]) for found in states] == [3, 4, 5, 6], "one line for each update after the first validation"
     assert {found[2][:4] for found in states} == {"BLEU" if sentences else "loss"}
-    # The words of log.txt are the same, with the time before them.
-    said = [line.split(" ", 2)[2] for line in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8").splitlines()]
-    assert [line for line in lines if line in said] == said
+    # log.txt has the same text, preceded by the time.
+    logged = [line.split(" ", 2)[2] for line in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8").splitlines()]
+    assert [line for line in lines if line in logged] == logged
 
 
 @pytest.mark.parametrize("columns", [120, 80, 40])

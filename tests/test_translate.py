@@ -32,7 +32,7 @@ def subwords(tmp_path_factory: pytest.TempPathFactory) -> Subwords:
 
 @pytest.fixture(scope="module")
 def untrained(subwords: Subwords) -> Seq2Seq:
-    """Random weights give every source its own translation; in float64 no two candidates are near a tie."""
+    """Random weights give each source its own translation; in float64 no two candidates are nearly equal."""
     model = make_model(
         MODELS["additive_gru"], source_vocab_size=subwords.source_size, target_vocab_size=subwords.target_size
     )
@@ -55,7 +55,7 @@ def test_a_translation_does_not_depend_on_other_sentences(
 
 
 def test_the_sentences_of_these_tests_have_different_translations(untrained: Seq2Seq, subwords: Subwords) -> None:
-    """Were they alike, a wrong order would pass."""
+    """Otherwise the tests could not detect a wrong order."""
     assert len(set(make_translator(untrained, subwords).translate(WORDS))) > len(WORDS) // 2
 
 
@@ -71,13 +71,13 @@ def test_n_best_is_sorted_and_begins_with_the_best(untrained: Seq2Seq, subwords:
     translator = make_translator(untrained, subwords, beam_size=4)
     sentences = ["ba be bi", "go", "do di da de"]
     for translations, best in zip(translator.stream(sentences, 4), translator.translate(sentences), strict=True):
-        scores = [one.score for one in translations]
+        scores = [translation.score for translation in translations]
         assert len(translations) == 4
         assert scores == sorted(scores, reverse=True)
         assert translations[0].text == best
-        for one in translations:
-            length = one.tokens + one.finished
-            assert one.score == pytest.approx(one.log_probability / length)
+        for translation in translations:
+            length = translation.tokens + translation.finished
+            assert translation.score == pytest.approx(translation.log_probability / length)
 
 
 def test_more_translations_than_the_beam_size_widen_the_beam(untrained: Seq2Seq, subwords: Subwords) -> None:
@@ -86,12 +86,16 @@ def test_more_translations_than_the_beam_size_widen_the_beam(untrained: Seq2Seq,
 
 
 @pytest.mark.parametrize("read_ahead", [1, 2, 5, 100])
-def test_a_stream_in_chunks_gives_equal_translations(read_ahead: int, untrained: Seq2Seq, subwords: Subwords) -> None:
+def test_a_stream_in_chunks_gives_the_same_translations(
+    read_ahead: int, untrained: Seq2Seq, subwords: Subwords
+) -> None:
     translator = make_translator(untrained, subwords)
     sentences = ["ba be bi bo", "", "go", "do di", "ga ge gi", "ba"]
-    whole = list(translator.stream(sentences, n_best=2))
+    at_once = list(translator.stream(sentences, n_best=2))
     chunks = list(translator.stream(iter(sentences), n_best=2, read_ahead=read_ahead))
-    assert [[one.text for one in best] for best in chunks] == [[one.text for one in best] for best in whole]
+    assert [[translation.text for translation in best] for best in chunks] == [
+        [translation.text for translation in best] for best in at_once
+    ]
 
 
 def test_a_stream_answers_before_its_input_ends(untrained: Seq2Seq, subwords: Subwords) -> None:
@@ -133,7 +137,7 @@ def test_every_batch_reports_its_sentences_and_stays_within_the_budget(untrained
     sizes: list[int] = []
     sentences = ["ba"] * 7 + ["ba be bi bo da"] * 5
     make_translator(untrained, subwords, beam_size=2, batch_tokens=24).translate(sentences, done=sizes.append)
-    # 6 subwords times a beam of 2 fit twice into 24; 2 times 2, six times.
+    # 6 subwords times a beam of 2 fit twice into 24; 2 subwords times 2 fit six times.
     assert sum(sizes) == len(sentences)
     assert sizes[:2] == [2, 2]
     assert max(sizes) <= 6
@@ -168,7 +172,7 @@ def test_a_line_that_is_too_long_is_translated_in_parts(untrained: Seq2Seq, subw
     assert best.score >= second.score
 
 
-def test_positions_do_not_run_out(subwords: Subwords) -> None:
+def test_long_sentences_do_not_exceed_the_positions(subwords: Subwords) -> None:
     sizes = {"source_vocab_size": subwords.source_size, "target_vocab_size": subwords.target_size}
     config = TransformerConfig(d_model=12, n_heads=2, positions="learned", max_positions=16)
     translator = make_translator(make_model(config, **sizes), subwords)

@@ -1,4 +1,4 @@
-"""The hand-written pass against autograd, and against the readable loop that it stands for."""
+"""The hand-written pass compared with autograd, and with the readable loop that it replaces."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_it_computes_the_same_as_the_readable_loop(cell: str, attention: dict[st
     config = RnnConfig.model_validate({"d_model": 12, "cell": cell, "dropout": 0.3} | attention)
     batch = make_batch([5, 3, 7], [4, 6, 2])
     outputs, gradients = [], []
-    for maps in (None, AttentionMaps()):  # with maps, the loop runs
+    for maps in (None, AttentionMaps()):  # a request for maps selects the loop
         model = make_model(config).train()
         torch.manual_seed(3)
         outputs.append(model(batch, maps))

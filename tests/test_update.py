@@ -21,7 +21,7 @@ BATCH = make_batch([7, 3, 5, 4, 6], [2, 6, 4, 5, 3])
 
 
 class Narrow:
-    """Lets a model take so many pairs at once, and says what a processor's memory says where there are more."""
+    """Limits the pairs that a model takes at once, with the error of an exhausted CPU memory for more."""
 
     def __init__(self, model: Seq2Seq, most_pairs: int) -> None:
         self.taken: list[int] = []
@@ -36,23 +36,23 @@ class Narrow:
 
 
 @pytest.mark.parametrize("name", ["additive_gru", "transformer_pre"])
-def test_a_split_batch_gives_the_weights_of_the_whole_one(name: str) -> None:
-    whole, split = make_model(MODELS[name]), make_model(MODELS[name])
+def test_a_split_batch_gives_the_weights_of_the_full_batch(name: str) -> None:
+    full, split = make_model(MODELS[name]), make_model(MODELS[name])
     narrow = Narrow(split, most_pairs=2)
     updates = [
         update_weights(model, build_optimizer(model, SETTINGS), [BATCH, BATCH], SETTINGS, 1, 0.01)
-        for model in (whole, split)
+        for model in (full, split)
     ]
     assert [update.was_split for update in updates] == [False, True]
-    # Twice five pairs: 2 + 3 do not fit, so that the threes are 1 + 2, and the twos 1 + 1.
+    # Two batches of five pairs: 2 + 3 do not fit, so each 3 becomes 1 + 2, and each 2 becomes 1 + 1.
     assert narrow.taken[-8:] == [1, 1, 1, 2] * 2
     assert updates[1].loss == pytest.approx(updates[0].loss, rel=1e-6)
     assert updates[1].norm == pytest.approx(updates[0].norm, rel=1e-9)
-    for before, after in zip(whole.parameters(), split.parameters(), strict=True):
+    for before, after in zip(full.parameters(), split.parameters(), strict=True):
         torch.testing.assert_close(after, before, rtol=1e-6, atol=1e-9)
 
 
-def test_memory_that_holds_no_pair_changes_nothing() -> None:
+def test_too_little_memory_for_one_pair_changes_nothing() -> None:
     model = make_model(MODELS["fixed_gru"])
     before = [parameter.clone() for parameter in model.parameters()]
     Narrow(model, most_pairs=0)
@@ -72,11 +72,11 @@ def test_memory_that_holds_no_pair_changes_nothing() -> None:
         RuntimeError("std::bad_alloc"),
     ],
 )
-def test_want_of_memory_is_known_by_many_names(error: Exception) -> None:
+def test_all_out_of_memory_errors_are_recognised(error: Exception) -> None:
     assert is_out_of_memory(error)
 
 
-def test_another_error_of_the_model_is_not_taken_for_want_of_memory() -> None:
+def test_another_error_of_the_model_is_not_out_of_memory() -> None:
     model = make_model(MODELS["fixed_gru"])
 
     def fail(*_: Any) -> None:
@@ -88,7 +88,7 @@ def test_another_error_of_the_model_is_not_taken_for_want_of_memory() -> None:
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_numbers_that_are_not_finite_change_nothing(value: float) -> None:
+def test_non_finite_numbers_change_nothing(value: float) -> None:
     model = make_model(MODELS["additive_gru"])
     with torch.no_grad():
         model.output_bias[5] = value
@@ -101,7 +101,7 @@ def test_numbers_that_are_not_finite_change_nothing(value: float) -> None:
 
 
 class TwoProcesses(StepAgreement):
-    """Two threads that reduce as two processes would; each of them has its own `number`."""
+    """Two threads that reduce like two processes, each with its own `number`."""
 
     def __init__(self, number: int, shared: list[Any], barrier: threading.Barrier) -> None:
         self.number = number
@@ -131,7 +131,7 @@ class TwoProcesses(StepAgreement):
 
 
 def update_in_two(prepare: Callable[[Seq2Seq, int], object]) -> list[tuple[Seq2Seq, Update | FailedUpdateError]]:
-    """Update two copies of a model together, each with its own part of the pairs of `BATCH`."""
+    """Update two copies of a model together, each with its part of the pairs of `BATCH`."""
     shared, barrier = [None, None], threading.Barrier(2)
     models = [make_model(MODELS["additive_gru"]) for _ in range(2)]
 

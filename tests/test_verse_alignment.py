@@ -11,7 +11,7 @@ WORDS = [f"w{chr(97 + first)}{chr(97 + second)}" for first in range(20) for seco
 
 
 def made_up_verses(number: int, seed: int) -> tuple[list[str], list[str]]:
-    """Verses of six words, and their translations: each word spelled backwards, in another order."""
+    """Verses of six words, and their translations: each word reversed, in another order."""
     random = np.random.default_rng(seed)
     drawn = [random.choice(WORDS, 6, replace=False).tolist() for _ in range(number)]
     return [" ".join(words) for words in drawn], [" ".join(word[::-1] for word in reversed(words)) for words in drawn]
@@ -55,7 +55,7 @@ def test_chapters_without_evidence_are_unchanged(links: WordLinks) -> None:
 
 
 def test_similarity_is_the_mean_of_the_best_links_of_both_sides() -> None:
-    # Dice: a–x always together (1.0); b meets x in 2 of its 3 verses beside x's 4 (2 * 2 / 7).
+    # Dice: a–x always together (1.0); b occurs in 3 verses, x in 4, both in 2 (2 * 2 / 7).
     sources = ["a b", "a b", "a", "a", "b", "c", "c", "c"]
     targets = ["x", "x", "x", "x", "y", "y", "z", "z"]
     similarity = WordLinks(sources, targets).similarities(["a b"], ["x"])[0, 0]
@@ -82,7 +82,7 @@ def test_pairs_increase_on_both_sides(size: int, seed: int) -> None:
 @settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_alignment_is_the_best_of_all(size: int, seed: int) -> None:
-    """Against a search through every way of leaving verses alone, within reach for so few verses but the corners."""
+    """Compared with an exhaustive search over few verses; similarities far from the diagonal are 0."""
     similarities = np.random.default_rng(seed).random((size, size)) * 0.4
     rows, columns = np.indices((size, size))
     similarities[abs(rows - columns) > 3] = 0.0

@@ -41,7 +41,9 @@ def main(
     sentences: Annotated[int, typer.Option(min=1, help="Sentences in a round of translation.")] = 64,
     batch_sentences: Annotated[int, typer.Option(min=1, help="Of them in a batch.")] = 32,
     models: Annotated[list[Model] | None, typer.Option("--model", help="Only this one, not both.")] = None,
-    made_up: Annotated[bool, typer.Option("--made-up", help="Made-up text, even where the corpus is there.")] = False,
+    made_up: Annotated[
+        bool, typer.Option("--made-up", help="Generated text, even if the corpus has been fetched.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write peers.json into this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:

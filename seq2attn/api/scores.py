@@ -79,9 +79,9 @@ def score(
     settings = LengthSettings(of, unit, None if subwords_model is None else Path(subwords_model))
     texts = _scored_texts(systems, targets, sources, settings)
     bleu = Bleu(tokenizer or (DEFAULT_TOKENIZER if target_language is None else tokenizer_for(target_language)))
-    beside = metrics_named([metrics] if isinstance(metrics, str) else metrics)
+    further = metrics_named([metrics] if isinstance(metrics, str) else metrics)
     _check_samples(n_resamples, n_trials)
-    how = MeasureSettings(as_binning(bins, by_length), bleu, beside, baseline, n_resamples, n_trials)
+    how = MeasureSettings(as_binning(bins, by_length), bleu, further, baseline, n_resamples, n_trials)
     return ScoreResult(score_texts(texts, settings, how, "seq2attn.score(hypotheses, references, sources)"))
 
 

@@ -48,7 +48,7 @@ class RunAccount:
     loss: float | None
     """Validation loss in nats per target token, of the final weights or, before the end, of the last validation."""
     bleu: float | None
-    """BLEU of greedy translations of validation sentences, likewise."""
+    """BLEU of greedy translations of validation sentences, with the same weights."""
     test_score: KeptScore | None
     """The newest BLEU on the test sentences, if the run was evaluated."""
     trained: datetime
