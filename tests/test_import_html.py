@@ -51,7 +51,7 @@ def test_from_two_folders_to_a_corpus_that_training_reads(tmp_path: Path, monkey
     card = json.loads((tmp_path / "out" / "card.json").read_text(encoding="utf-8"))
     counts = card["counts"]
     assert (counts["pages"], counts["pages in the source's language only"]) == (13, 1)
-    assert counts["dropped: on pages that are too different"] == 3
+    assert counts["dropped: on a page that is too different"] == 3
     dropped = sum(number for name, number in counts.items() if name.startswith("dropped: "))
     assert sum(card["pairs"].values()) + dropped == counts["blocks"] == 123
     config = tmp_path / "mine.yaml"
@@ -110,6 +110,24 @@ def test_a_text_much_longer_than_expected_is_no_partner() -> None:
     long = "word " * 40
     assert align_blocks([("p", long)], [("p", "mot")], 1.0) == []
     assert align_blocks([("p", long)], [("p", "字" * 50)], 0.25) == [(0, 0)]
+
+
+def test_numbers_decide_between_texts_of_one_length() -> None:
+    source = [("p", "Page 12 of ten"), ("p", "Page 1,000 of ten"), ("p", "Page 51 of ten")]
+    target = [("p", "Seite 1000 von zehn"), ("p", "Seite ٥١ von zehn")]
+    assert align_blocks(source, target, 1.0) == [(1, 0), (2, 1)]
+
+
+def test_a_page_sorted_by_another_alphabet_is_dropped(tmp_path: Path) -> None:
+    numbers = {NOMBRES[digit]: (NUMBERS[digit], 11 * digit) for digit in range(10)}
+    fr = sorted(f"<p>{name} fait {value}</p>" for name, (_, value) in numbers.items())
+    en = sorted(f"<p>{name} makes {value}</p>" for name, value in numbers.values())
+    page(tmp_path / "fr", "x.html", "".join(fr))
+    page(tmp_path / "en", "x.html", "".join(en))
+    counts: Counter[str] = Counter()
+    assert list(read_pages(tmp_path / "fr", tmp_path / "en", counts)) == []
+    assert counts["pages dropped: in another order"] + counts["pages dropped: too different"] == 1
+    assert sum(number for name, number in counts.items() if name.startswith("dropped: ")) == 10
 
 
 BLOCKS = st.lists(st.tuples(st.sampled_from(["p", "li"]), st.text("ab1 ", min_size=1, max_size=30)), max_size=8)

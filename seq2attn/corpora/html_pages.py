@@ -40,11 +40,13 @@ _NOT_TEXT = frozenset(
 # more than 2.7 times as long as expected from the other.
 _LENGTH_STD = 0.35
 _SMOOTHING_CHARACTERS = 8
-_OTHER_NUMBERS_COST = 1.0
+_NUMBERS_ON_ONE_SIDE_COST = 1.0
 _UNPAIRED_COST = 2.0
 _REACH = 50
-# A page is dropped if fewer of its blocks have a partner.
+# A page is dropped if a lower fraction of its blocks have a partner, or of its translated blocks with numbers: few do on
+# a page whose entries each language sorts by its own alphabet.
 _LEAST_PAIRED = 0.5
+_LEAST_PAIRED_NUMBERS, _ENOUGH_NUMBERS = 0.6, 5
 
 
 def import_pages(folders: Sequence[Path], direction: str, out: Path, licence: str) -> dict[str, Any]:
@@ -85,9 +87,9 @@ def read_pages(source_folder: Path, target_folder: Path, counts: Counter[str]) -
         pairs = align_blocks(source, target, ratio)
         longer = max(len(source), len(target))
         counts["blocks"] += longer
-        if len(pairs) < _LEAST_PAIRED * longer:
-            counts["pages dropped: too different"] += 1
-            counts["dropped: on pages that are too different"] += longer
+        if reason := _reason_to_drop(source, target, pairs):
+            counts[f"pages dropped: {reason}"] += 1
+            counts[f"dropped: on a page that is {reason}"] += longer
             continue
         counts["dropped: no partner on the page"] += longer - len(pairs)
         for row, column in pairs:
@@ -113,20 +115,22 @@ def read_blocks(path: Path) -> list[Block]:
 def align_blocks(source: Sequence[Block], target: Sequence[Block], ratio: float) -> list[tuple[int, int]]:
     """Pairs (source block, target block) of the same element, both increasing, with the least total cost.
 
-    A pair costs more the more the lengths differ (after Gale and Church 1993), and if the numbers in the texts do;
-    a block without a partner has a fixed cost. ratio: characters of the target for each of the source.
+    A pair costs more the more the lengths differ (after Gale and Church 1993), and if one text alone has digits; texts
+    with different digits are no pair. A block without a partner has a fixed cost.
+
+    ratio: characters of the target for each of the source.
     """
     rows, columns = len(source), len(target)
     reach = abs(rows - columns) + _REACH
     lengths = [math.log(len(text) * ratio + _SMOOTHING_CHARACTERS) for _, text in source]
     target_lengths = [math.log(len(text) + _SMOOTHING_CHARACTERS) for _, text in target]
-    numbers, target_numbers = _numbers_of(source), _numbers_of(target)
+    digits, target_digits = _digits_of(source), _digits_of(target)
 
     def cost(row: int, column: int) -> float:
         if source[row][0] != target[column][0]:
             return math.inf
         deviation = (lengths[row] - target_lengths[column]) / _LENGTH_STD
-        return deviation**2 / 2 + _OTHER_NUMBERS_COST * (numbers[row] != target_numbers[column])
+        return deviation**2 / 2 + _cost_of_numbers(digits[row], target_digits[column])
 
     return _cheapest_path(rows, columns, reach, cost)
 
@@ -157,8 +161,32 @@ def _cheapest_path(rows: int, columns: int, reach: int, cost: Callable[[int, int
     return pairs[::-1]
 
 
-def _numbers_of(blocks: Sequence[Block]) -> list[list[str]]:
-    return [sorted(re.findall(r"\d+", text)) for _, text in blocks]
+def _cost_of_numbers(digits: str, target_digits: str) -> float:
+    if digits == target_digits:
+        return 0.0
+    return math.inf if digits and target_digits else _NUMBERS_ON_ONE_SIDE_COST
+
+
+def _digits_of(blocks: Sequence[Block]) -> list[str]:
+    """The sorted digits of each text, whichever way its numbers are grouped, ordered and written."""
+    return ["".join(sorted(str(int(digit)) for digit in re.findall(r"\d", text))) for _, text in blocks]
+
+
+def _reason_to_drop(source: Sequence[Block], target: Sequence[Block], pairs: Sequence[tuple[int, int]]) -> str | None:
+    """Why the pairs of a page are not to be trusted; None if they are."""
+    if len(pairs) < _LEAST_PAIRED * max(len(source), len(target)):
+        return "too different"
+    partners = dict(pairs)
+    digits, target_digits = _digits_of(source), _digits_of(target)
+    with_numbers = paired = 0
+    for row, text in enumerate(source):
+        partner = partners.get(row)
+        if digits[row] and (partner is None or text != target[partner]):
+            with_numbers += 1
+            paired += partner is not None and digits[row] == target_digits[partner]
+    if with_numbers >= _ENOUGH_NUMBERS and paired < _LEAST_PAIRED_NUMBERS * with_numbers:
+        return "in another order"
+    return None
 
 
 def _find_pages(folder: Path) -> dict[str, Path]:
