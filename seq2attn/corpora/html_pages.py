@@ -43,8 +43,8 @@ _SMOOTHING_CHARACTERS = 8
 _NUMBERS_ON_ONE_SIDE_COST = 1.0
 _UNPAIRED_COST = 2.0
 _REACH = 50
-# A page is dropped if a lower fraction of its blocks have a partner, or of its translated blocks with numbers: few do on
-# a page whose entries each language sorts by its own alphabet.
+# A page is dropped if a lower fraction of its blocks have a partner, or of its translated blocks with numbers: few do
+# on a page whose entries each language sorts by its own alphabet.
 _LEAST_PAIRED = 0.5
 _LEAST_PAIRED_NUMBERS, _ENOUGH_NUMBERS = 0.6, 5
 
