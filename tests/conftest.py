@@ -29,6 +29,7 @@ hands the tests out to others reads this file alone."""
 
 MODELS: dict[str, ModelConfig] = {
     "fixed_gru": RnnConfig(attention="none", cell="gru", d_model=12),
+    "fixed_gru_without_gate": RnnConfig(attention="none", cell="gru", d_model=12, context_gate=False),
     "fixed_lstm_mean": RnnConfig(attention="none", cell="lstm", d_model=12, summary="mean", n_layers=2),
     "additive_gru": RnnConfig(attention="additive", cell="gru", d_model=12),
     "additive_lstm_deep": RnnConfig(attention="additive", cell="lstm", d_model=12, n_layers=2),

@@ -108,6 +108,14 @@ def test_without_attention_the_decoder_sees_only_the_summary() -> None:
     torch.testing.assert_close(seen, expected)
 
 
+def test_without_its_gate_the_readout_sees_the_summary_itself() -> None:
+    gated, plain = (make_model(MODELS[name]) for name in ("fixed_gru", "fixed_gru_without_gate"))
+    states, summary = torch.randn(2, 2, 4, 12, dtype=torch.float64)
+    assert torch.equal(plain.context.for_readout(summary, states), summary)
+    assert not torch.equal(gated.context.for_readout(summary, states), summary)
+    assert gated.count_parameters() - plain.count_parameters() == 12 * 12 + 12
+
+
 def test_learned_positions_end_with_a_clear_error() -> None:
     model = make_model(TransformerConfig(d_model=12, n_heads=2, positions="learned", max_positions=4))
     with pytest.raises(DataError, match="5 subwords is longer than the model's 4 learned positions"):

@@ -45,6 +45,8 @@ class RnnConfig(_ModelConfig):
     """
     summary: Literal["last", "mean"] = "last"
     """The fixed vector: the last state of each direction, or the mean of all states."""
+    context_gate: bool = True
+    """With `attention: none`, scale the fixed vector by a gate before the readout; the papers have none."""
 
     @model_validator(mode="after")
     def _two_directions(self) -> RnnConfig:

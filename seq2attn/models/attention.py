@@ -106,14 +106,15 @@ class FixedContext(Context):
     """No attention: the same vector at every position (Cho et al. 2014, section 2.2: c = the encoder's last state).
 
     Departure: before the readout, a gate computed from the decoder's state scales the vector element by element (after
-    Tu et al. 2017, who gate contexts of attention). The baseline learns faster with it.
+    Tu et al. 2017, who gate contexts of attention), unless it is switched off. The baseline learns faster with it.
     """
 
     feeds_cell = True
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, d_model: int, gated: bool = True) -> None:
+        """`gated`: with the gate."""
         super().__init__()
-        self.gate = nn.Linear(d_model, d_model)
+        self.gate = nn.Linear(d_model, d_model) if gated else None
 
     def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
         """Nothing: there are no keys."""
@@ -126,7 +127,7 @@ class FixedContext(Context):
 
     def for_readout(self, context: Tensor, states: Tensor) -> Tensor:
         """2 σ(W s + b) ⊙ context; the factor 2 makes an untrained gate 1 on average."""
-        return 2 * torch.sigmoid(self.gate(states)) * context
+        return context if self.gate is None else 2 * torch.sigmoid(self.gate(states)) * context
 
 
 class Attention(Context):

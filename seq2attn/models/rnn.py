@@ -155,7 +155,7 @@ class RnnSeq2Seq(Seq2Seq):
       differs between them (Bahdanau et al. 2015: a maxout layer that reads the last word as well).
     - The decoder's first state is computed from the summary of both directions (Bahdanau et al.: the backward one's).
     - The summary is normalised (Ba et al. 2016): embeddings in the cell's input are much larger than a mean of states.
-    - A gate scales the fixed vector before the readout (`FixedContext`).
+    - A gate scales the fixed vector before the readout (`FixedContext`), unless `context_gate` is off.
     """
 
     def __init__(self, config: RnnConfig, embeddings: Embeddings) -> None:
@@ -251,7 +251,7 @@ def build_context(config: RnnConfig) -> Context:
     """The context named by `config.attention`."""
     match config.attention:
         case "none":
-            return FixedContext(config.d_model)
+            return FixedContext(config.d_model, config.context_gate)
         case "additive":
             return AdditiveAttention(config.d_model)
         case "dot":
