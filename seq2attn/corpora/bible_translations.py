@@ -47,7 +47,11 @@ class Translation:
 
 TRANSLATIONS = {
     "en": Translation(
-        "3", "en", "Bible in Basic English (1949/1964)", "public domain in the United States", gap=r"\*\*\*|\.\.\."
+        "3",
+        "en",
+        "Bible in Basic English (1949/1964)",
+        "held to be in the public domain in the United States; elsewhere protected until the end of 2038",
+        gap=r"\*\*\*|\.\.\.",
     ),
     "kjv": Translation(
         "k", "en", "King James Version (1611/1769)", "public domain by age (United Kingdom: letters patent)", False
