@@ -30,7 +30,7 @@ from seq2attn.cli.options import (
     parse_join_sizes,
     parse_system,
 )
-from seq2attn.cli.output import print_joined, print_scores, translation_progress
+from seq2attn.cli.output import print_joined, print_scores, print_verdict, translation_progress
 
 
 class Split(StrEnum):
@@ -97,3 +97,5 @@ def evaluate(
         print_joined(shown)
     else:
         print_scores(shown, plot)
+        if shown.joined:
+            print_verdict(shown)

@@ -122,6 +122,7 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
     `plot`: whether to draw the curve next to or below the first table; None: only on a terminal.
     """
     from seq2attn.report import tables
+    from seq2attn.report.bottleneck import bottleneck_table
     from seq2attn.report.wording import how_resampled
 
     console, drawn = results_console(), how_resampled(summary)
@@ -137,15 +138,17 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
     for metric in dict.fromkeys(difference.metric for difference in summary.differences):
         title = f"{metric} against {summary.differences[0].baseline}, p-values corrected for their number (Holm)"
         console.print(tables.rich_table(tables.difference_table(summary, metric), title, drawn))
+    if summary.bottleneck:
+        console.print(tables.rich_table(bottleneck_table(summary), "Claims", "Their intervals resample documents."))
     for signature in (summary.signature, *summary.signatures.values()):
         typer.echo(signature)
 
 
 def print_verdict(summary: Summary) -> None:
-    """Print in two sentences whether the figure shows the bottleneck, and how well each system keeps its BLEU."""
-    from seq2attn.report.wording import three_sentences
+    """Print a sentence for each verdict: whether there is a bottleneck, and how well each system keeps its BLEU."""
+    from seq2attn.report.bottleneck import lead_sentences
 
-    for sentence in three_sentences(summary)[1:]:
+    for sentence in lead_sentences(summary)[1:]:
         typer.echo(f"\n{sentence}")
     typer.echo()
 

@@ -52,9 +52,10 @@ class BottleneckClaim:
     scale: Scale | None
     system: str
     baseline: str | None
-    estimate: float
-    low: float
-    high: float
+    estimate: float | None
+    """None, like `low` and `high`, where it is not finite: the logarithm of a BLEU of 0."""
+    low: float | None
+    high: float | None
     p: float | None
     """One-sided, corrected (Holm 1979); None where the interval decides."""
     verdict: Verdict
@@ -118,7 +119,7 @@ class _Ends:
         if scale != "log_bleu":
             return self.short - self.long, self.shorts - self.longs
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.log(self.short / self.long)), np.log(self.shorts) - np.log(self.longs)
+            return float(np.log(self.short) - np.log(self.long)), np.log(self.shorts) - np.log(self.longs)
 
 
 def claimed_ranges(lengths: Lengths, ranges: Sequence[Range]) -> list[Range]:
@@ -262,11 +263,17 @@ def _decided(claims: Sequence[BottleneckClaim]) -> tuple[BottleneckClaim, ...]:
             verdict: Verdict = "inconclusive"
             if learned and p < MAX_P_VALUE:
                 verdict = "supported"
-            elif learned and claim.high < 0.0:
+            elif learned and claim.high is not None and claim.high < 0.0:
                 verdict = "not_supported"
             claim = replace(claim, p=p, verdict=verdict)
         decided.append(claim)
-    return tuple(decided)
+    return tuple(map(_with_finite_numbers, decided))
+
+
+def _with_finite_numbers(claim: BottleneckClaim) -> BottleneckClaim:
+    numbers = (claim.estimate, claim.low, claim.high)
+    estimate, low, high = (None if number is None or not np.isfinite(number) else number for number in numbers)
+    return replace(claim, estimate=estimate, low=low, high=high)
 
 
 def overall_verdict(claims: Sequence[BottleneckClaim], claim: ClaimId) -> Verdict:

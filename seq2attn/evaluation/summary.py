@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from seq2attn.evaluation.bottleneck import BottleneckClaim
 from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import LengthOf, LengthUnit
@@ -129,6 +130,10 @@ class Summary:
     """SacreBLEU's signature of each further metric."""
     resample: Resample = "sentences"
     """What the resamples behind intervals and p-values draw."""
+    joined: bool = False
+    """Whether the text is sentences joined by `data.join`: then `bottleneck` takes the place of `claims`."""
+    bottleneck: tuple[BottleneckClaim, ...] = ()
+    """The claims of docs/claims.md; the key `claims` of `summary.json`, where `claims` are the key `relations`."""
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from seq2attn.errors import DataError
+from seq2attn.evaluation.bottleneck import BottleneckClaim
 from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import EVERY_LENGTH, LengthOf, LengthUnit
@@ -104,44 +105,38 @@ class _Summary:
     differences: tuple[Difference, ...] = ()
     signatures: dict[str, str] = field(default_factory=dict)
     resample: Resample = "sentences"
+    joined: bool = False
+    claims: tuple[BottleneckClaim, ...] = ()
 
 
 # Keys that are left out where they have this value, as in files from before there were such keys.
-_ABSENT: Mapping[str, object] = {"resample": "sentences"}
+_ABSENT: Mapping[str, object] = {"resample": "sentences", "joined": False, "claims": ()}
 
 _FILE = TypeAdapter(_Summary)
 
 
-# What a summary has under the same names as its file.
-_SAME = [item.name for item in fields(Summary) if item.name not in ("systems", "claims")]
+# What a summary and a system have under the same names as their file.
+_SAME = [item.name for item in fields(Summary) if item.name not in ("systems", "claims", "bottleneck")]
+_SAME_OF_SYSTEM = [item.name for item in fields(System) if item.name not in ("overall", "buckets")]
 
 
 def _written(summary: Summary) -> _Summary:
     same: dict[str, Any] = {name: getattr(summary, name) for name in _SAME}
-    return _Summary(
-        systems=tuple(_written_system(system) for system in summary.systems), relations=summary.claims, **same
-    )
+    systems = tuple(_written_system(system) for system in summary.systems)
+    return _Summary(systems=systems, relations=summary.claims, claims=summary.bottleneck, **same)
 
 
 def _written_system(system: System) -> _System:
     value, low, high, std = _fields(system.overall.bleu)
+    same: dict[str, Any] = {name: getattr(system, name) for name in _SAME_OF_SYSTEM}
     return _System(
-        name=system.name,
-        run=system.run,
-        kind=system.kind,
-        attention=system.attention,
-        parameters=system.parameters,
         bleu=value,
         bleu_low=low,
         bleu_high=high,
         buckets=tuple(_written_bucket(bucket) for bucket in system.buckets),
-        max_source_words=system.max_source_words,
-        training=system.training,
         bleu_spread=std,
-        outputs=system.outputs,
-        slope=system.slope,
-        smoothed=system.smoothed,
         beside=tuple(_written_metric(system, metric) for metric in system.overall.scores if metric != BLEU),
+        **same,
     )
 
 
@@ -167,28 +162,21 @@ def _fields(score: Score | None) -> tuple[float | None, float | None, float | No
 
 def _read(file: _Summary) -> Summary:
     same: dict[str, Any] = {name: getattr(file, name) for name in _SAME}
-    return Summary(systems=tuple(_read_system(system) for system in file.systems), claims=file.relations, **same)
+    systems = tuple(_read_system(system) for system in file.systems)
+    return Summary(systems=systems, claims=file.relations, bottleneck=file.claims, **same)
 
 
 def _read_system(system: _System) -> System:
     n = sum(bucket.n for bucket in system.buckets)
     bleu = _Bucket(*EVERY_LENGTH, n, system.bleu, system.bleu_low, system.bleu_high, None, system.bleu_spread)
+    same: dict[str, Any] = {name: getattr(system, name) for name in _SAME_OF_SYSTEM}
     return System(
-        name=system.name,
-        run=system.run,
-        kind=system.kind,
-        attention=system.attention,
-        parameters=system.parameters,
         overall=_read_bucket(bleu, [(metric, metric.overall) for metric in system.beside]),
         buckets=tuple(
             _read_bucket(bucket, [(metric, metric.buckets[place]) for metric in system.beside])
             for place, bucket in enumerate(system.buckets)
         ),
-        max_source_words=system.max_source_words,
-        training=system.training,
-        outputs=system.outputs,
-        slope=system.slope,
-        smoothed=system.smoothed,
+        **same,
     )
 
 

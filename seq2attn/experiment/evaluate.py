@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from seq2attn.corpora.load import HOW_TO_NAME_DOCUMENTS, load_corpus
@@ -20,6 +19,7 @@ from seq2attn.evaluation.resampling import MIN_CLUSTERS, Clusters, Resample
 from seq2attn.evaluation.score import BLEU
 from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
+from seq2attn.experiment.judge import document_numbers, is_joined, judge_runs
 from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_of
 from seq2attn.runs.folder import TrainedRun, load_runs
 from seq2attn.runs.model_card import write_card
@@ -114,6 +114,7 @@ def _score(
     how = MeasureSettings(settings.bins, bleu, settings.further_metrics, settings.baseline)
     measurement = measure(systems, [text.references], lengths, how, clusters)
     members = [[runs[run_name] for run_name in names] for names in models.values()]
+    joined = is_joined(text)
     evaluated = [
         _evaluated(system, of_model[0], clusters) for system, of_model in zip(measurement.systems, members, strict=True)
     ]
@@ -123,10 +124,13 @@ def _score(
         how,
         EvaluatedText(corpus.name, text.split, settings.length_of, unit, resample=resample),
         [_facts(of_model) for of_model in members],
-        claims=find_claims(evaluated, lengths),
+        claims=() if joined else find_claims(evaluated, lengths),
         machine=machine,
         command=settings.command,
     )
+    if joined:
+        found = judge_runs(runs, models, text, document_numbers(text), translations)
+        summary = replace(summary, joined=True, bottleneck=found)
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs, models)
 
 
@@ -144,19 +148,15 @@ def _evaluated(system: MeasuredSystem, run: TrainedRun, clusters: Clusters | Non
 
 
 def _find_clusters(text: SplitText, resample: Resample | None) -> Clusters | None:
-    """The number of each sentence's document, or of the block it was joined in; None where sentences are resampled.
-
-    A sentence without a document is resampled alone.
+    """The document numbers, or None where sentences are resampled.
 
     Raises: DataError where documents are asked for and there are too few.
     """
     if resample == "sentences":
         return None
-    names = text.corpus.splits[text.split]["document"]
-    known = len({name for name in names if name is not None})
+    known = len(set(text.corpus.splits[text.split]["document"]) - {None})
     if known >= MIN_CLUSTERS:
-        keys = [f"row {row}" if name is None else f"document {name}" for row, name in enumerate(names)]
-        return np.unique(keys, return_inverse=True)[1]
+        return document_numbers(text)
     if resample is None:
         return None
     found = f"names {known or 'no'} document{'s' if known != 1 else ''}"

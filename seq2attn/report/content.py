@@ -10,27 +10,8 @@ from seq2attn.config.settings import ABSENT, differing_settings
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
 from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.summary import Summary
+from seq2attn.report import bottleneck, tables, wording
 from seq2attn.report.markdown import Block, Bullets, Code, Heading, Paragraph, Picture, Table
-from seq2attn.report.tables import (
-    claims_table,
-    corpus_tables,
-    difference_table,
-    length_ratio_table,
-    metric_title,
-    score_table,
-    seeds_table,
-    slope_table,
-    systems_table,
-)
-from seq2attn.report.wording import (
-    HOW_TO_READ,
-    LENGTH_RATIO,
-    SEEDS,
-    TRAINING,
-    how_resampled,
-    three_sentences,
-    why_inconclusive,
-)
 
 
 @dataclass(frozen=True)
@@ -114,7 +95,7 @@ def report_title(summary: Summary) -> str:
 def report_blocks(content: ReportContent, figure_address: str) -> list[Block]:
     """The whole report as blocks, with the picture at `figure_address`."""
     title = Heading(report_title(content.summary), 1)
-    lead = Paragraph(" ".join(three_sentences(content.summary)))
+    lead = Paragraph(" ".join(bottleneck.lead_sentences(content.summary)))
     sections = report_sections(content, figure_address)
     return [title, lead, *(block for section in sections for block in _flattened(section, 2))]
 
@@ -138,13 +119,13 @@ def report_sections(content: ReportContent, figure_address: str = "") -> list[Se
         Section(
             "ratios",
             "Length of the translations",
-            (Paragraph(LENGTH_RATIO), Drawing("ratios", (length_ratio_table(content.summary),))),
+            (Paragraph(wording.LENGTH_RATIO), Drawing("ratios", (tables.length_ratio_table(content.summary),))),
         ),
         _examples(content),
         _attention(content),
         _training(content),
         _systems(content),
-        Section("corpus", "Data", tuple(corpus_tables(content.details.card, content.details.counts))),
+        Section("corpus", "Data", tuple(tables.corpus_tables(content.details.card, content.details.counts))),
         _reproduction(content),
     ]
     return [section for section in sections if section.blocks]
@@ -154,7 +135,7 @@ def _figure(summary: Summary, address: str) -> Section:
     names = ", ".join(system.name for system in summary.systems)
     picture = Picture(address, f"BLEU over {summary.length_of} length on {summary.text_name}: {names}")
     parts = (
-        Section("reading", "How to read it", (Bullets(HOW_TO_READ),), folded=True),
+        Section("reading", "How to read it", (Bullets(wording.HOW_TO_READ),), folded=True),
         Section("measurement", "How it was measured", tuple(_measurement(summary)), folded=True),
     )
     return Section("figure", "BLEU by length", (Drawing("figure", (picture,)),), parts)
@@ -176,31 +157,34 @@ def _measurement(summary: Summary) -> Iterator[Block]:
 
 
 def _scores(summary: Summary) -> Section:
-    drawn = Paragraph(how_resampled(summary))
+    drawn = Paragraph(wording.how_resampled(summary))
     parts = [*_seeds(summary), *_claims(summary)]
     parts += [
-        Section(metric, metric_title(summary, metric), (score_table(summary, metric), drawn))
+        Section(metric, tables.metric_title(summary, metric), (tables.score_table(summary, metric), drawn))
         for metric in summary.metrics[1:]
     ]
     parts += [*_slopes(summary), *_differences(summary)]
-    return Section("scores", "Scores", (Drawing("scores", (score_table(summary),)), drawn), tuple(parts))
+    return Section("scores", "Scores", (Drawing("scores", (tables.score_table(summary),)), drawn), tuple(parts))
 
 
 def _seeds(summary: Summary) -> Iterator[Section]:
     if any(system.outputs for system in summary.systems):
-        yield Section("seeds", "Each seed", (seeds_table(summary), Paragraph(SEEDS)))
+        yield Section("seeds", "Each seed", (tables.seeds_table(summary), Paragraph(wording.SEEDS)))
 
 
 def _claims(summary: Summary) -> Iterator[Section]:
+    if summary.joined:
+        judged = bottleneck.bottleneck_table(summary), Paragraph(bottleneck.HOW_JUDGED)
+        yield Section("claims", "Claims", judged if summary.bottleneck else (Paragraph(bottleneck.NOTHING_JUDGED),))
     if not summary.claims:
         return
     how = (
         f"Intervals and p-values are from paired bootstrap with {N_PAIRED_RESAMPLES:,} resamples (Koehn 2004): both "
         "systems are scored on the same resamples, and p is the proportion of resamples in which the claim does not "
-        f"hold, with one added to both counts. {how_resampled(summary)}"
+        f"hold, with one added to both counts. {wording.how_resampled(summary)}"
     )
-    paragraphs = [Paragraph(text) for text in (how, why_inconclusive(summary)) if text]
-    drawing = Drawing("claims", (claims_table(summary),))
+    paragraphs = [Paragraph(text) for text in (how, wording.why_inconclusive(summary)) if text]
+    drawing = Drawing("claims", (tables.claims_table(summary),))
     yield Section("claims", "Claims and evidence", (drawing, *paragraphs))
 
 
@@ -209,9 +193,9 @@ def _slopes(summary: Summary) -> Iterator[Section]:
         how = (
             "The slope, with its sign reversed, of a least-squares line through the BLEU of each group at the mean "
             "length of its sentences, weighted by their number. Groups of fewer than "
-            f"{FEW_SENTENCES} sentences are left out. {how_resampled(summary)}"
+            f"{FEW_SENTENCES} sentences are left out. {wording.how_resampled(summary)}"
         )
-        yield Section("slopes", "BLEU lost with length", (slope_table(summary), Paragraph(how)), folded=True)
+        yield Section("slopes", "BLEU lost with length", (tables.slope_table(summary), Paragraph(how)), folded=True)
 
 
 def _differences(summary: Summary) -> Iterator[Section]:
@@ -223,9 +207,9 @@ def _differences(summary: Summary) -> Iterator[Section]:
         f"randomisation and from paired bootstrap, with {N_PAIRED_RESAMPLES:,} trials each, corrected for the number "
         "of rows (Holm)."
     )
-    tables = (difference_table(summary, metric) for metric in metrics)
+    shown = (tables.difference_table(summary, metric) for metric in metrics)
     title = f"Difference from {summary.differences[0].baseline}"
-    yield Section("differences", title, (*tables, Paragraph(how)), folded=True)
+    yield Section("differences", title, (*shown, Paragraph(how)), folded=True)
 
 
 def _examples(content: ReportContent) -> Section:
@@ -258,7 +242,7 @@ def _attention(content: ReportContent) -> Section:
 def _training(content: ReportContent) -> Section:
     lines = [line for run in content.runs for line in run.metrics]
     recorded = any("perplexity/validation" in line or "bleu/validation" in line for line in lines)
-    return Section("training", "Training", (Paragraph(TRAINING), Drawing("training")) if recorded else ())
+    return Section("training", "Training", (Paragraph(wording.TRAINING), Drawing("training")) if recorded else ())
 
 
 def _systems(content: ReportContent) -> Section:
@@ -272,7 +256,7 @@ def _systems(content: ReportContent) -> Section:
             same += f" {ABSENT}: that kind of model has no such setting."
         blocks = (Drawing("settings", (Table(header, rows, numeric=False),)), Paragraph(same))
         parts.append(Section("settings", "Settings that differ", blocks))
-    return Section("systems", "Systems", (Drawing("systems", (systems_table(content.summary),)),), tuple(parts))
+    return Section("systems", "Systems", (Drawing("systems", (tables.systems_table(content.summary),)),), tuple(parts))
 
 
 def _reproduction(content: ReportContent) -> Section:

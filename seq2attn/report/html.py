@@ -19,21 +19,14 @@ from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import EVERY_LENGTH
 from seq2attn.evaluation.score import Bucket
 from seq2attn.evaluation.summary import Summary
+from seq2attn.report import wording
+from seq2attn.report.bottleneck import lead_sentences
 from seq2attn.report.chart import NARROW, WIDE, looks
 from seq2attn.report.charts import bleu_chart, ratio_chart, training_charts
 from seq2attn.report.content import ReportContent, report_sections, report_title
 from seq2attn.report.diff import mark_differences
 from seq2attn.report.figure import figure_notes
 from seq2attn.report.tables import TOO_SMALL, bucket_text, length_name, sentences_text, std_text, systems_table
-from seq2attn.report.wording import (
-    claim_interval_text,
-    claim_text,
-    measured_text,
-    p_value_text,
-    signed,
-    three_sentences,
-    verdict,
-)
 
 _PACKAGE = "seq2attn.report"
 _SIZES = {"wide": WIDE, "narrow": NARROW}
@@ -100,7 +93,7 @@ def _variables(content: ReportContent) -> Mapping[str, Any]:
         "title": report_title(summary),
         "style": Markup(_resource("page.css")),
         "script": Markup(_resource("page.js")),
-        "sentences": three_sentences(summary),
+        "sentences": lead_sentences(summary),
         "sections": report_sections(content),
         "looks": looks(summary),
         "figure": {name: bleu_chart(summary, size) for name, size in _SIZES.items()},
@@ -141,9 +134,9 @@ def _cell(summary: Summary, system: int, bucket: Bucket, highest: float) -> Cell
     where = "all lengths" if is_all else f"{bucket.label} {summary.length_unit}"
     lines = [f"{look.sign} {look.name}", f"{where}: {sentences_text(bucket.n)}", f"BLEU {bucket_text(bucket)}"]
     if (found := _difference(summary, look.name, bucket)) is not None:
-        value = f"{signed(found.value)} ({signed(found.value_low)} to {signed(found.value_high)})"
+        value, low, high = map(wording.signed, (found.value, found.value_low, found.value_high))
         p_value = found.p_bootstrap_corrected if found.p_randomisation is None else found.p_randomisation_corrected
-        lines.append(f"{value} compared with {found.baseline}, p = {p_value_text(p_value)}")
+        lines.append(f"{value} ({low} to {high}) compared with {found.baseline}, p = {wording.p_value_text(p_value)}")
     if (bleu := bucket.bleu) is None:
         return Cell(system, "–", "", 0.0, "\n".join(lines))
     interval = TOO_SMALL if bleu.low is None else f"{bleu.low:.1f}–{bleu.high:.1f}"
@@ -160,14 +153,14 @@ def _difference(summary: Summary, system: str, bucket: Bucket) -> Difference | N
 
 
 def _claims(summary: Summary) -> list[dict[str, Any]]:
-    """Each claim in words, with its verdict and the measured value."""
+    """Each claim in words, with its wording.verdict and the measured value."""
     return [
         {
-            "verdict": verdict(claim),
-            "claim": claim_text(claim, summary.length_unit),
-            "measured": measured_text(claim),
-            "interval": None if claim.low is None else claim_interval_text(claim),
-            "p_value": None if claim.p_value is None else p_value_text(claim.p_value),
+            "verdict": wording.verdict(claim),
+            "claim": wording.claim_text(claim, summary.length_unit),
+            "measured": wording.measured_text(claim),
+            "interval": None if claim.low is None else wording.claim_interval_text(claim),
+            "p_value": None if claim.p_value is None else wording.p_value_text(claim.p_value),
         }
         for claim in summary.claims
     ]

@@ -21,7 +21,7 @@ from seq2attn.evaluation.claims import (
 from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.summary import Summary
 
-_BOTTLENECK = (
+BOTTLENECK = (
     "A recurrent model without attention compresses the whole sentence into one vector of fixed size before it writes "
     "the first word of the translation, so the longer the sentence, the more is lost. Attention lets the model look "
     "back at every source word for each word that it writes."
@@ -73,7 +73,7 @@ def how_resampled(summary: Summary) -> str:
 
 def three_sentences(summary: Summary) -> tuple[str, str, str]:
     """What the bottleneck is, whether the scores show it, and how much BLEU each system keeps on long sentences."""
-    return _BOTTLENECK, _fall_sentence(summary), _retention_sentence(summary)
+    return BOTTLENECK, _fall_sentence(summary), _retention_sentence(summary)
 
 
 def claim_text(claim: Claim, unit: str) -> str:
@@ -210,7 +210,7 @@ def _retention_sentence(summary: Summary) -> str:
         )
     return (
         f"BLEU at {_long(summary.length_unit)}, as a percentage of BLEU at "
-        f"{_middling(summary.length_unit)}: {_enumeration(kept)}."
+        f"{_middling(summary.length_unit)}: {enumeration(kept)}."
     )
 
 
@@ -220,6 +220,6 @@ def _kept(claim: Claim) -> str:
     return f"{claim.system} {only}{percent(claim.value)} ({claim_interval_text(claim)}{inconclusive})"
 
 
-def _enumeration(parts: Sequence[str]) -> str:
+def enumeration(parts: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
