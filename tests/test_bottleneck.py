@@ -1,4 +1,4 @@
-"""The verdicts on the bottleneck: right where it is made up, wrong nowhere, and honest about what is not known."""
+"""The verdicts on the bottleneck for simulated systems: supported, not supported and inconclusive cases."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Quality = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 
 def linear(short: float, long: float) -> Quality:
-    """Chance that a word is right, from inputs of 5 words to those of 64."""
+    """The probability that a word is right, linear in the length from 5 to 64 words."""
     return lambda lengths: short + (long - short) * (lengths - 5) / 59
 
 
-def make_up(name: str, quality: Quality, seeds: int = 1, seed: int = 0, spread: float = 0.0) -> LengthOutputs:
-    """A system whose words are right by chance; `spread`: how much inputs of one cluster have in common."""
+def make_up(name: str, quality: Quality, seeds: int = 1, seed: int = 0, cluster_std: float = 0.0) -> LengthOutputs:
+    """A system whose words are right at random; `cluster_std`: std of the quality between clusters."""
     rng = np.random.default_rng(seed)
-    common = rng.normal(0.0, spread, N_CLUSTERS)[CLUSTERS]
+    common = rng.normal(0.0, cluster_std, N_CLUSTERS)[CLUSTERS]
     chance = np.clip(quality(LENGTHS) + common, 0.02, 0.98)
     words = [bleu_columns(ngrams(LENGTHS, chance, 4, rng)) for _ in range(seeds)]
     characters = [chrf_columns(ngrams(5 * LENGTHS, chance, 6, rng)) for _ in range(seeds)]
@@ -47,7 +47,7 @@ def make_up(name: str, quality: Quality, seeds: int = 1, seed: int = 0, spread: 
 def ngrams(
     lengths: NDArray[np.int64], chance: NDArray[np.float64], orders: int, rng: np.random.Generator
 ) -> Statistics:
-    """N-grams of each order, then those that are matched, `(n_inputs, 2 * orders)`."""
+    """Counts of n-grams for each order, then of the matched ones, `(n_inputs, 2 * orders)`."""
     totals = np.stack([np.maximum(lengths - order, 0) for order in range(orders)], axis=1)
     matched = rng.binomial(totals, np.stack([chance ** (order + 1) for order in range(orders)], axis=1))
     return np.concatenate([totals, matched], axis=1).astype(np.float64)
@@ -105,8 +105,8 @@ def test_the_estimate_is_that_of_the_scores() -> None:
     assert by_scale["chrf"] == pytest.approx((ours[0] - ours[1]) - (theirs[0] - theirs[1]))
 
 
-def test_a_share_that_falls_while_the_points_do_not_is_no_bottleneck() -> None:
-    """Two curves that fall by as many points: the lower one loses more of its share, and nothing else."""
+def test_a_falling_share_with_equal_falls_in_points_is_no_bottleneck() -> None:
+    """Two curves that fall by equally many points: only the lower one's relative loss is larger."""
     lower = make_up("fixed", linear(0.70, 0.52), seed=1)
     upper = make_up("attention", linear(0.80, 0.70), seed=2)
     claims = judged(lower, upper)
@@ -116,13 +116,13 @@ def test_a_share_that_falls_while_the_points_do_not_is_no_bottleneck() -> None:
     assert overall_verdict(claims, "bottleneck") != "supported"
 
 
-def test_nothing_is_concluded_from_a_baseline_that_has_not_learned() -> None:
+def test_claims_are_inconclusive_if_the_baseline_has_not_learned() -> None:
     claims = judged(make_up("fixed", linear(0.55, 0.20), seed=1), ATTENTION)
     assert verdicts(claims, "learned") == ["not_supported"]
     assert verdicts(claims, "bottleneck") == ["inconclusive"] * 3
 
 
-def test_attention_that_loses_more_speaks_against_the_claim() -> None:
+def test_the_claim_is_not_supported_if_attention_loses_more() -> None:
     claims = judged(make_up("fixed", linear(0.78, 0.74), seed=1), make_up("attention", linear(0.80, 0.40), seed=2))
     assert verdicts(claims, "bottleneck") == ["not_supported"] * 3
     assert overall_verdict(claims, "bottleneck") == "not_supported"
@@ -130,13 +130,13 @@ def test_attention_that_loses_more_speaks_against_the_claim() -> None:
 
 @pytest.mark.parametrize(("long", "expected"), [(0.79, "supported"), (0.73, "inconclusive"), (0.70, "not_supported")])
 def test_retention_is_judged_by_the_limits_of_its_interval(long: float, expected: str) -> None:
-    noisy = make_up("attention", linear(0.80, long), seed=5, spread=0.03)
+    noisy = make_up("attention", linear(0.80, long), seed=5, cluster_std=0.03)
     (row,) = [row for row in judged(FIXED, noisy) if row.id == "retention"]
     assert row.verdict == expected
     assert {"supported": row.low >= 0.85, "not_supported": row.high < 0.85}.get(expected, row.low < 0.85 <= row.high)
 
 
-def test_other_searches_are_claims_of_their_own() -> None:
+def test_other_searches_have_separate_claims() -> None:
     searches = {"greedy": (FIXED, [ATTENTION]), "length penalty 0": (FIXED, [make_up("attention", linear(0.8, 0.3))])}
     claims = judge(FIXED, [ATTENTION], searches, LENGTHS, CLUSTERS, RANGES, n_resamples=2000)
     rows = [row for row in claims if row.id == "not_search_alone"]
@@ -152,21 +152,21 @@ def test_p_values_are_corrected_for_all_tests_of_the_report() -> None:
     assert both == [pytest.approx(6 / 2001)] * 6
 
 
-def test_ranges_with_few_inputs_take_no_part() -> None:
+def test_ranges_with_few_inputs_are_left_out() -> None:
     lengths = np.concatenate([LENGTHS, np.full(99, 75)])
     assert claimed_ranges(lengths, [Range(0, 10), Range(60, 70), Range(70, None)]) == [Range(0, 10), Range(60, 70)]
     assert judge(FIXED, [ATTENTION], {}, LENGTHS, CLUSTERS, [Range(0, 10)], n_resamples=10) == ()
 
 
-def test_a_resample_is_the_drawn_clusters_with_all_their_inputs() -> None:
+def test_a_resample_contains_the_drawn_clusters_with_all_their_inputs() -> None:
     bootstrap = ClusterBootstrap(CLUSTERS, 3)
     chosen = LENGTHS >= 60
     scores = bootstrap.scores(Bleu(), FIXED.bleu, chosen, 0)
     # How often each cluster is drawn.
     drawn = resample_sums(np.eye(N_CLUSTERS), 3, np.random.default_rng(SEED))
-    for times, score in zip(drawn, scores, strict=True):
-        assert times.sum() == N_CLUSTERS
-        rows = np.repeat(np.arange(len(CLUSTERS)), times[CLUSTERS].astype(int))
+    for counts, score in zip(drawn, scores, strict=True):
+        assert counts.sum() == N_CLUSTERS
+        rows = np.repeat(np.arange(len(CLUSTERS)), counts[CLUSTERS].astype(int))
         assert score == pytest.approx(Bleu().score(FIXED.bleu[0][rows[chosen[rows]]].sum(axis=0)))
 
 
@@ -185,11 +185,11 @@ def test_several_seeds_widen_the_interval_when_trainings_differ() -> None:
 
 @pytest.mark.slow
 def test_intervals_by_document_cover_where_those_by_sentence_do_not(capsys: pytest.CaptureFixture[str]) -> None:
-    """1,000 made-up test sets whose documents are easy or hard as wholes."""
+    """1,000 simulated test sets in which all sentences of a document are easy or hard together."""
     long, metric = LENGTHS >= 30, Bleu()
 
     def sampled(number: int) -> Statistics:
-        return make_up("x", linear(0.6, 0.6), seed=number, spread=0.08).bleu
+        return make_up("x", linear(0.6, 0.6), seed=number, cluster_std=0.08).bleu
 
     truth = float(np.mean([metric.score(sampled(number)[0, long].sum(axis=0)) for number in range(3000)]))
     hits = {"document": 0, "sentence": 0}
@@ -199,8 +199,8 @@ def test_intervals_by_document_cover_where_those_by_sentence_do_not(capsys: pyte
             bootstrap = ClusterBootstrap(clusters, 400, seed=number)
             low, high = bootstrap.interval(bootstrap.scores(metric, statistics, long, 0))
             hits[unit] += low <= truth <= high
-    shares = ", ".join(f"{count / 10:.1f} % by {unit}" for unit, count in hits.items())
+    coverage = ", ".join(f"{count / 10:.1f} % by {unit}" for unit, count in hits.items())
     with capsys.disabled():
-        print(f"\ncoverage of 95 % intervals: {shares}")
+        print(f"\ncoverage of 95 % intervals: {coverage}")
     assert 920 <= hits["document"] <= 970
     assert hits["sentence"] < 750

@@ -16,7 +16,7 @@ SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=N
 
 
 class Translated:
-    """Remembers which systems were translated, and the last progress of each."""
+    """Records which systems were translated, and the last progress of each."""
 
     def __init__(self) -> None:
         self.progress: dict[str, tuple[int, int]] = {}
@@ -37,11 +37,11 @@ def change(run: Path, *overrides: str) -> None:
 
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of the small run, without translations, to be changed at will."""
+    """A copy of the small run without translations, which tests may change."""
     return shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("translations"))
 
 
-def test_translations_are_kept_with_the_run_and_reused(run: Path) -> None:
+def test_translations_are_saved_with_the_run_and_reused(run: Path) -> None:
     first, progress = evaluate(run)
     total = len(first.text.sources)
     assert progress == {"RNN, attention": (total, total)}
@@ -79,7 +79,7 @@ def test_other_weights_are_translated_again_and_a_run_in_training_says_so(run: P
     assert now.training is None
 
 
-def test_each_beam_size_keeps_its_own(run: Path) -> None:
+def test_each_beam_size_has_its_own_translations(run: Path) -> None:
     evaluate(run)
     wider = EvaluationSettings("validation", SETTINGS.bins, "source", beam_size=2, command="")
     assert evaluate(run, settings=wider)[1]
@@ -87,16 +87,16 @@ def test_each_beam_size_keeps_its_own(run: Path) -> None:
     assert not evaluate(run, settings=wider)[1]
 
 
-def test_kept_translations_that_are_cut_short_are_made_again(run: Path) -> None:
+def test_truncated_translations_are_made_again(run: Path) -> None:
     first, _ = evaluate(run)
-    (kept,) = (run / "translations").iterdir()
-    kept.write_bytes(kept.read_bytes()[:200])
+    (saved,) = (run / "translations").iterdir()
+    saved.write_bytes(saved.read_bytes()[:200])
     again, progress = evaluate(run)
     assert progress
     assert again.translations == first.translations
 
 
-def test_runs_on_different_text_share_no_curve(run: Path, tiny_run: Path) -> None:
+def test_runs_on_different_text_cannot_be_compared(run: Path, tiny_run: Path) -> None:
     config = load_config(run / "config.yaml")
     corpus = evaluate(tiny_run)[0].text.corpus
     assert config.data.source_language is None
@@ -128,14 +128,14 @@ def test_runs_of_one_name_are_seeds_of_one_model(run: Path, tiny_run: Path) -> N
     (system,) = evaluation.summary.systems
     assert (system.name, system.run, system.attention) == ("both", str(tiny_run), "general")
     assert [output.run for output in system.outputs] == [str(tiny_run), str(run)]
-    # The one is a copy of the other.
+    # Both runs are copies.
     bleu = system.overall.scores["BLEU"]
     assert bleu.value == system.outputs[0].bleu == system.outputs[1].bleu
     assert bleu.std == 0.0
-    # The look of one stands for the model.
-    looks = report_content(evaluation, ReportDetails()).explorations
-    assert {system.name for look in looks for system in look.systems} == {"both"}
-    assert {len(look.systems) for look in looks} == {1}
+    # The attention maps of one seed represent the model.
+    explorations = report_content(evaluation, ReportDetails()).explorations
+    assert {system.name for exploration in explorations for system in exploration.systems} == {"both"}
+    assert {len(exploration.systems) for exploration in explorations} == {1}
     (alone,) = evaluate(tiny_run)[0].summary.systems
     of_one = alone.overall.scores["BLEU"]
     assert (of_one.value, alone.outputs, of_one.std) == (bleu.value, (), None)
