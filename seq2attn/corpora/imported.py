@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ def _named_documents(passages: Sequence[Passage]) -> list[Passage]:
             break
     else:
         names = _block_names(passages)
-    return [Passage(one.source, one.target, name) for one, name in zip(passages, names, strict=True)]
+    return [replace(passage, document=name, part=None) for passage, name in zip(passages, names, strict=True)]
 
 
 def _by_document(passage: Passage) -> str:
@@ -202,7 +202,9 @@ def _drop_shared(splits: dict[str, list[Passage]], counts: Counter[str]) -> None
     targets = {passage.target for passage in splits["test"]}
     for split in ("validation", "train"):
         passages = splits[split]
-        splits[split] = [one for one in passages if one.source not in sources and one.target not in targets]
+        splits[split] = [
+            passage for passage in passages if passage.source not in sources and passage.target not in targets
+        ]
         counts[f"dropped: {split} pairs that share a side with a held-out one"] = len(passages) - len(splits[split])
         sources |= {passage.source for passage in splits[split]}
         targets |= {passage.target for passage in splits[split]}
@@ -221,8 +223,8 @@ _SIZES: Mapping[str, Callable[[Sequence[Passage], tuple[str, str]], int]] = {
 
 
 def _lines(passages: Iterable[Passage]) -> Iterator[str]:
-    for one in passages:
-        record = {"source": one.source, "target": one.target, "document": one.document}
+    for passage in passages:
+        record = {"source": passage.source, "target": passage.target, "document": passage.document}
         yield json.dumps(record, ensure_ascii=False) + "\n"
 
 
