@@ -53,15 +53,15 @@ def main(
     name, text = read_text(made_up)
     with TemporaryDirectory() as folder, named_progress("measuring") as report:
         workload = Workload.prepare(text, SUBWORDS, Path(folder))
-        found = {
+        measurements = {
             model: measure_model(model, workload, Environments(peers.resolve()), effort, Audience(report))
             for model in models or Model
         }
     comparison = Comparison(
         Setting.here(torch.device("cpu"), shlex.join(["scripts/bench_peers.sh", *sys.argv[1:]])),
         name,
-        {model: one.tools for model, one in found.items()},
-        tuple(ratio for one in found.values() for ratio in one.ratios),
+        {model: measured.tools for model, measured in measurements.items()},
+        tuple(ratio for measured in measurements.values() for ratio in measured.ratios),
     )
     if out is not None:
         with disk_errors(out):

@@ -24,7 +24,7 @@ def build(assignment: Assignment, arguments: Sequence[str]) -> Tool:
     decode = assignment.config["decode"]
     # Without EOS, which the model's configuration has CTranslate2 add.
     batches = [
-        ([[assignment.pieces[one] for one in source[:-1]] for source in batch.sources], batch)
+        ([[assignment.pieces[token_id] for token_id in source[:-1]] for source in batch.sources], batch)
         for batch in assignment.decoding
     ]
 
@@ -51,7 +51,7 @@ def _convert_marian(assignment: Assignment, folder: Path) -> Path:
     specification = MarianMTLoader().get_model_spec(build_marian(assignment))
     specification.register_source_vocabulary(assignment.pieces)
     specification.register_target_vocabulary(assignment.pieces)
-    special = (assignment.pieces[one] for one in (assignment.unk_id, assignment.bos_id, assignment.eos_id))
+    special = (assignment.pieces[token_id] for token_id in (assignment.unk_id, assignment.bos_id, assignment.eos_id))
     settings = specification.config
     settings.unk_token, settings.bos_token, settings.eos_token = special
     settings.decoder_start_token = settings.eos_token  # any: the decoder starts from a zero embedding

@@ -160,7 +160,7 @@ def _batch(assignment: Assignment, sources: list[list[int]], targets: list[list[
     renumbered = {assignment.unk_id: _UNK, assignment.pad_id: _PAD, assignment.bos_id: _BOS, assignment.eos_id: _EOS}
 
     def tensor(rows: list[list[int]]) -> torch.Tensor:
-        return torch.tensor(padded([[renumbered.get(one, one) for one in row] for row in rows], _PAD))
+        return torch.tensor(padded([[renumbered.get(token_id, token_id) for token_id in row] for row in rows], _PAD))
 
     whole = None
     if targets is not None:
