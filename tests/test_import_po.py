@@ -170,6 +170,21 @@ def test_compiled_catalogues_are_read_unless_their_source_is_beside_them(tmp_pat
     assert read(tmp_path / "a")[1]["catalogues"] == 1
 
 
+def test_a_catalogue_without_a_language_has_that_of_its_name(tmp_path: Path) -> None:
+    for name in ("fr", "de", "pt_BR", "sr@latin", "messages"):
+        write(tmp_path / f"{name}.po", entry(f"In {name}", f"En {name}"), of=catalog(""))
+    assert read(tmp_path)[0] == [("In fr", "En fr"), ("In messages", "En messages")]
+    assert [pair[0] for pair in read(tmp_path, language="pt")[0]] == ["In messages", "In pt_BR"]
+    (tmp_path / "fr.po").unlink()
+    assert len(read(tmp_path)[0]) == 4
+
+
+def test_the_part_of_a_page_is_named_without_its_line(tmp_path: Path) -> None:
+    refs = [("C/page.xml:26(section/p)", ""), ("C/other.page", "3")]
+    write(tmp_path / "x.po", *(entry(f"A {ref}", "Un", occurrences=[ref]) for ref in refs))
+    assert [one.part for one in read_catalogs([tmp_path], "fr", Counter())] == ["C/page.xml", "C/other.page"]
+
+
 @pytest.mark.parametrize(
     ("formula", "expected"),
     [

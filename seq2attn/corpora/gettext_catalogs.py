@@ -64,9 +64,11 @@ def read_catalogs(paths: Sequence[Path], language: str, counts: Counter[str]) ->
 
     Raises: DataError if a path is missing, a folder has no catalogue, or a catalogue cannot be read.
     """
-    for document, path in _find_catalogs(paths):
+    catalogs = list(_find_catalogs(paths))
+    named_by_language = any(_code(path.stem) == language for _, path in catalogs)
+    for document, path in catalogs:
         catalog = _parse(path)
-        found = _language_of(catalog, path)
+        found = _language_of(catalog, path, named_by_language)
         if found not in (None, language):
             counts["catalogues in other languages"] += 1
             continue
@@ -79,8 +81,9 @@ def read_catalogs(paths: Sequence[Path], language: str, counts: Counter[str]) ->
                 continue
             target = entry.msgstr_plural.get(singular, "") if entry.msgid_plural else entry.msgstr
             texts = without_accelerators(without_markup(entry.msgid), without_markup(target))
-            occurrences = getattr(entry, "occurrences", ())
-            yield Passage(*texts, document, occurrences[0][0] if occurrences else None)
+            # xml2po writes `page.xml:26(section/p)`, of which polib takes all for the name.
+            file = re.sub(r":\d.*", "", entry.occurrences[0][0]) if entry.occurrences else None
+            yield Passage(*texts, document, file)
 
 
 def without_markup(text: str) -> str:
@@ -166,11 +169,21 @@ def _parse(path: Path) -> Any:
         raise DataError(f"{place}: cannot be read as {kind}; check the file, or leave it out") from error
 
 
-def _language_of(catalog: Any, path: Path) -> str | None:
-    """The two-letter code in the header, else in `fr/LC_MESSAGES/x.mo`; None if neither names one."""
-    folder = path.parent.parent.name if path.parent.name == "LC_MESSAGES" else ""
-    name = catalog.metadata.get("Language") or folder
-    return re.split(r"[_@.-]", name.strip().lower())[0] or None
+def _language_of(catalog: Any, path: Path, named_by_language: bool) -> str | None:
+    """The code in the header, else in `fr/LC_MESSAGES/x.mo`, else in `po/fr.po`; None if none names one.
+
+    named_by_language: whether the names of files are languages, and not such as `ui.po`.
+    """
+    if name := catalog.metadata.get("Language"):
+        return _code(name)
+    if path.parent.name == "LC_MESSAGES":
+        return _code(path.parent.parent.name)
+    return _code(path.stem) if named_by_language and re.fullmatch(r"[a-z]{2,3}([_@].+)?", path.stem) else None
+
+
+def _code(name: str) -> str:
+    """The code of the language in a name such as `pt_BR` or `sr@latin`."""
+    return re.split(r"[_@.-]", name.strip().lower())[0]
 
 
 def _singular_form(catalog: Any) -> int:
