@@ -18,6 +18,7 @@ from seq2attn.evaluation.summary import Summary
 from seq2attn.experiment import evaluate
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.judge import document_numbers, judge_runs
+from seq2attn.experiment.translations import SplitTranslations
 from seq2attn.report.bottleneck import NOTHING_JUDGED, bottleneck_table, lead_sentences
 from seq2attn.report.content import ReportContent, report_blocks
 from seq2attn.report.html import page
@@ -52,14 +53,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     return named
 
 
-def translated(name: str, references: tuple[str, ...]) -> tuple[str, ...]:
+def translated(name: str, references: tuple[str, ...]) -> SplitTranslations:
     """The references with wrong words, by the fixed context more in long inputs; the same for all seeds of a model."""
     draw = random.Random(name.partition("-")[0])
     long = 0.5 if "fixed" in name else 0.06
-    return tuple(
+    texts = (
         " ".join("wrong" if draw.random() < 0.04 + long * len(line.split()) / 60 else word for word in line.split())
         for line in references
     )
+    return SplitTranslations(tuple(texts), cut_off=())
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,13 @@ class Translator:
 
     def translate(self, sentences: Sequence[str], done: Callable[[int], object] | None = None) -> list[str]:
         """The best translation of each sentence; each batch calls `done` with the number of sentences it finished."""
-        return [best[0].text for best in self._translate_chunk(sentences, 1, done)]
+        return [best.text for best in self.translate_fully(sentences, done)]
+
+    def translate_fully(
+        self, sentences: Sequence[str], done: Callable[[int], object] | None = None
+    ) -> list[Translation]:
+        """The same with what is known about each translation."""
+        return [best[0] for best in self._translate_chunk(sentences, 1, done)]
 
     def stream(
         self, sentences: Iterable[str], n_best: int = 1, read_ahead: int = _READ_AHEAD

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from seq2attn.errors import ConfigError
+from seq2attn.evaluation.diagnostics import diagnosed
 from seq2attn.evaluation.differences import Difference, find_differences
 from seq2attn.evaluation.lengths import DEFAULT_BINS, EVERY_LENGTH, Binning, Bins, Lengths, Range
 from seq2attn.evaluation.metrics import Bleu, Metric, Scores, Statistics
@@ -31,6 +32,8 @@ class SystemOutputs:
 
     name: str
     outputs: tuple[Sequence[str], ...]
+    cut_off: tuple[Collection[int], ...] | None = None
+    """For each output the sentences that were cut off at the length cap; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,13 @@ def measure(
     """
     metrics = (settings.bleu, *settings.further_metrics)
     tables = [_table(metric, systems, references, clusters) for metric in metrics]
-    return measure_tables([system.name for system in systems], tables, lengths, settings)
+    measurement = measure_tables([system.name for system in systems], tables, lengths, settings)
+    measured = zip(measurement.systems, systems, strict=True)
+    return replace(measurement, systems=tuple(_diagnose(*both, lengths, settings.bleu) for both in measured))
+
+
+def _diagnose(measured: MeasuredSystem, system: SystemOutputs, lengths: Lengths, bleu: Bleu) -> MeasuredSystem:
+    return replace(measured, buckets=diagnosed(measured.buckets, lengths, system.outputs, bleu, system.cut_off))
 
 
 def measure_tables(

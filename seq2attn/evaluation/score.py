@@ -49,6 +49,10 @@ class Bucket:
     """By the metric's name."""
     length_ratio: float | None = None
     """Tokens in the hypotheses divided by those in the references."""
+    repeated: float | None = None
+    """Share of the hypotheses' 4-grams that occur earlier in the same hypothesis."""
+    capped: float | None = None
+    """Share of hypotheses that were cut off at the length cap; None where that is not known, as for files."""
 
     @property
     def bleu(self) -> Score | None:

@@ -23,6 +23,8 @@ from seq2attn.evaluation.summary import Output, Summary, System, Training
 def to_json(summary: Summary) -> str:
     """The summary as indented JSON; never NaN or infinity."""
     record = {key: value for key, value in asdict(_written(summary)).items() if _ABSENT.get(key) != value}
+    for system in record["systems"]:
+        system["buckets"] = [_without_absent(bucket) for bucket in system["buckets"]]
     return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
@@ -59,6 +61,8 @@ class _Bucket:
     bleu_high: float | None
     length_ratio: float | None
     bleu_spread: float | None = None
+    repeated: float | None = None
+    capped: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,9 @@ class _Summary:
 # Keys that are left out where they have this value, as in files from before there were such keys.
 _ABSENT: Mapping[str, object] = {"resample": "sentences", "joined": False, "claims": ()}
 
+# Keys of buckets that are left out where nothing is known.
+_ABSENT_OF_BUCKETS = ("repeated", "capped")
+
 _FILE = TypeAdapter(_Summary)
 
 
@@ -142,7 +149,12 @@ def _written_system(system: System) -> _System:
 
 def _written_bucket(bucket: Bucket) -> _Bucket:
     value, low, high, std = _fields(bucket.bleu)
-    return _Bucket(bucket.low, bucket.high, bucket.n, value, low, high, bucket.length_ratio, std)
+    diagnoses = bucket.repeated, bucket.capped
+    return _Bucket(bucket.low, bucket.high, bucket.n, value, low, high, bucket.length_ratio, std, *diagnoses)
+
+
+def _without_absent(bucket: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in bucket.items() if key not in _ABSENT_OF_BUCKETS or value is not None}
 
 
 def _written_metric(system: System, metric: str) -> _Metric:
@@ -189,4 +201,4 @@ def _read_bucket(bucket: _Bucket, further: Sequence[tuple[_Metric, _Score | None
             scores[metric.metric] = Score(
                 score.value, score.low, score.high, bucket.n, score.spread, metric.lower_is_better
             )
-    return Bucket(bucket.low, bucket.high, bucket.n, scores, bucket.length_ratio)
+    return Bucket(bucket.low, bucket.high, bucket.n, scores, bucket.length_ratio, bucket.repeated, bucket.capped)

@@ -20,7 +20,7 @@ from seq2attn.evaluation.score import BLEU
 from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.judge import document_numbers, is_joined, judge_runs
-from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_of
+from seq2attn.experiment.translations import SplitText, SplitTranslations, TranslationProgress, translations_of
 from seq2attn.runs.folder import TrainedRun, load_runs
 from seq2attn.runs.model_card import write_card
 from seq2attn.runs.scores import KeptScore, keep_scores
@@ -85,8 +85,8 @@ def evaluate_runs(
     runs = load_runs(paths, device)
     text = _common_text(runs, settings.split)
     clusters = _find_clusters(text, settings.resample)
-    translations = {name: translations_of(run, name, settings.beam_size, text, progress) for name, run in runs.items()}
-    evaluation = _score(runs, text, clusters, translations, settings, describe_machine(device))
+    translated = {name: translations_of(run, name, settings.beam_size, text, progress) for name, run in runs.items()}
+    evaluation = _score(runs, text, clusters, translated, settings, describe_machine(device))
     for run in runs.values():
         if run.has_final_weights:
             keep_scores(run.folder, _scores_of(run, evaluation, settings))
@@ -98,18 +98,17 @@ def _score(
     runs: Mapping[str, TrainedRun],
     text: SplitText,
     clusters: Clusters | None,
-    translations: Mapping[str, tuple[str, ...]],
+    translated: Mapping[str, SplitTranslations],
     settings: EvaluationSettings,
     machine: str,
 ) -> Evaluation:
     corpus = text.corpus
+    translations = {name: found.texts for name, found in translated.items()}
     of_source = settings.length_of == "source"
     unit = settings.length_unit or length_unit(corpus.source_language if of_source else corpus.target_language)
     lengths = sentence_lengths(text.sources if of_source else text.references, unit, settings.subwords_model)
     models = _group_seeds(runs, settings.names)
-    systems = [
-        SystemOutputs(name, tuple(translations[run_name] for run_name in members)) for name, members in models.items()
-    ]
+    systems = [_outputs(name, [translated[run_name] for run_name in members]) for name, members in models.items()]
     bleu = Bleu(tokenizer_for(corpus.target_language))
     how = MeasureSettings(settings.bins, bleu, settings.further_metrics, settings.baseline)
     measurement = measure(systems, [text.references], lengths, how, clusters)
@@ -132,6 +131,12 @@ def _score(
         found = judge_runs(runs, models, text, document_numbers(text), translations)
         summary = replace(summary, joined=True, bottleneck=found)
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs, models)
+
+
+def _outputs(name: str, translated: Sequence[SplitTranslations]) -> SystemOutputs:
+    cut_off = [seed.cut_off for seed in translated if seed.cut_off is not None]
+    known = tuple(cut_off) if len(cut_off) == len(translated) else None
+    return SystemOutputs(name, tuple(seed.texts for seed in translated), known)
 
 
 def _evaluated(system: MeasuredSystem, run: TrainedRun, clusters: Clusters | None) -> EvaluatedModel:

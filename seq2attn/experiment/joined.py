@@ -126,7 +126,7 @@ def _outputs(
         as_one: Sequence[Sequence[str]] = singly
         if text.size > 1:
             as_one = [
-                translations_of(evaluation.runs[run], f"{run}, by {text.size}", beam_size, text.text, progress)
+                translations_of(evaluation.runs[run], f"{run}, by {text.size}", beam_size, text.text, progress).texts
                 for run in members
             ]
         joined.append(bleu.statistics(as_one, [text.text.references]))
