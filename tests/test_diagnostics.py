@@ -21,7 +21,12 @@ from seq2attn.evaluation.measure import MeasureSettings, SystemOutputs, measure
 from seq2attn.evaluation.metrics import Bleu
 from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
+from seq2attn.report.content import ReportContent, report_blocks
+from seq2attn.report.html import page
+from seq2attn.report.markdown import to_markdown
+from seq2attn.report.tables import failure_table
 from tests.command_line import call
+from tests.evaluation_samples import a_summary
 
 CPU = torch.device("cpu")
 SETTINGS = EvaluationSettings("validation", Bins((0,)), "source", beam_size=None, command="")
@@ -74,6 +79,19 @@ def test_the_file_has_them_where_they_are_known() -> None:
     old = replace(known, systems=(bare,)).to_json()
     assert "repeated" not in old
     assert Summary.from_json(old).to_json() == old
+
+
+def test_the_report_shows_what_is_known() -> None:
+    known, unknown = a_measurement(([2], [])), a_measurement(None)
+    table = failure_table(known)
+    assert table.header == ("source words", "0–9", "10–19", "20+")
+    assert table.rows == (("looping: repeated", "0.0 %", "7.1 %", "–"), ("looping: cut off", "0.0 %", "50.0 %", "–"))
+    assert [row[0] for row in failure_table(unknown).rows] == ["looping: repeated"]
+    title = "Repetition and cut-offs"
+    for content in (ReportContent(known), ReportContent(unknown)):
+        assert f"### {title}" in to_markdown(report_blocks(content, "x.png"))
+        assert title in page(content)
+    assert title not in to_markdown(report_blocks(ReportContent(a_summary()), "x.png"))
 
 
 def test_scores_of_files_have_no_capped_outputs(tmp_path: Path) -> None:

@@ -116,11 +116,7 @@ def report_sections(content: ReportContent, figure_address: str = "") -> list[Se
     sections = [
         _figure(content.summary, figure_address),
         _scores(content.summary),
-        Section(
-            "ratios",
-            "Length of the translations",
-            (Paragraph(wording.LENGTH_RATIO), Drawing("ratios", (tables.length_ratio_table(content.summary),))),
-        ),
+        _translations(content.summary),
         _examples(content),
         _attention(content),
         _training(content),
@@ -210,6 +206,13 @@ def _differences(summary: Summary) -> Iterator[Section]:
     shown = (tables.difference_table(summary, metric) for metric in metrics)
     title = f"Difference from {summary.differences[0].baseline}"
     yield Section("differences", title, (*shown, Paragraph(how)), folded=True)
+
+
+def _translations(summary: Summary) -> Section:
+    ratios = Paragraph(wording.LENGTH_RATIO), Drawing("ratios", (tables.length_ratio_table(summary),))
+    failed = tables.failure_table(summary)
+    part = Section("failures", "Repetition and cut-offs", (Paragraph(wording.FAILURES), failed))
+    return Section("ratios", "Length of the translations", ratios, (part,) if failed.rows else ())
 
 
 def _examples(content: ReportContent) -> Section:

@@ -101,6 +101,21 @@ def length_ratio_table(summary: Summary) -> Table:
     return Table(_header(summary), tuple(rows))
 
 
+def failure_table(summary: Summary) -> Table:
+    """Shares of repeated 4-grams and of capped outputs: a row for each system and share, a column for each bucket."""
+    rows = []
+    for system in summary.systems:
+        for what, shares in (
+            ("repeated", [bucket.repeated for bucket in system.buckets]),
+            ("cut off", [bucket.capped for bucket in system.buckets]),
+        ):
+            if any(share is not None for share in shares):
+                cells = ("–" if share is None else f"{100 * share:.1f} %" for share in shares)
+                rows.append((f"{system.name}: {what}", *cells))
+    labels = (bucket.label for bucket in summary.systems[0].buckets)
+    return Table((length_name(summary), *labels), tuple(rows))
+
+
 def terminal_table(summary: Summary) -> rich.table.Table:
     """BLEU with the interval and the length ratio below it in each cell, for `rich` to print."""
     rows = _bucket_rows(summary)

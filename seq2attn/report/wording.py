@@ -54,6 +54,10 @@ LENGTH_RATIO = (
     "Tokens in the translations divided by those in the references. Below 1, part of a low BLEU is the brevity "
     "penalty: the system stops too early. Above 1 it writes too much."
 )
+FAILURES = (
+    "Repeated: 4-grams that occur earlier in the same translation. Cut off: translations that reached the length cap "
+    "without an end. Both are failures of the search as well as of the model."
+)
 SEEDS = (
     "These systems have several outputs, usually one for each seed. Their scores are means, ± is the standard "
     "deviation over the outputs, and intervals and p-values include the variation between seeds (Student's t). "
