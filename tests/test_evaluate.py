@@ -9,8 +9,10 @@ from seq2attn.config.load import dump_config, load_config
 from seq2attn.errors import DataError
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
+from seq2attn.experiment.judge import search_otherwise
 from seq2attn.experiment.outputs import report_content
 from seq2attn.report.content import ReportDetails
+from tests.command_line import call
 
 SETTINGS = EvaluationSettings("validation", Bins((0, 30)), "source", beam_size=None, command="seq2attn eval")
 
@@ -85,6 +87,31 @@ def test_each_beam_size_has_its_own_translations(run: Path) -> None:
     assert evaluate(run, settings=wider)[1]
     assert not evaluate(run)[1]
     assert not evaluate(run, settings=wider)[1]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("decode.length_penalty=0.6", ["greedy search", "length penalty 0", "length penalty 1"]),
+        ("decode.beam_size=1", []),
+    ],
+)
+def test_a_search_that_is_the_run_s_own_is_not_repeated(run: Path, own: str, expected: list[str]) -> None:
+    change(run, "decode.beam_size=2", "decode.max_length_ratio=0.1", own)
+    first, _ = evaluate(run)
+    for names in (expected, []):
+        searched = Translated()
+        found = search_otherwise(first.runs, first.text, None, searched)
+        assert list(searched.progress) == [f"RNN, attention, {name}" for name in names]
+    assert list(found) == ["greedy search", "length penalty 0", "length penalty 0.6", "length penalty 1"]
+    for search in set(found) - set(expected):
+        assert found[search] == first.translations
+
+
+def test_other_searches_need_joined_sentences(tiny_run: Path) -> None:
+    done = call("eval", tiny_run, "--searches", "--split=validation")
+    assert done.code == 2
+    assert "--searches: these sentences are not joined; train the runs with sizes in data.join" in done.stderr
 
 
 def test_truncated_translations_are_made_again(run: Path) -> None:

@@ -15,14 +15,15 @@ from seq2attn.config.schema import JoinConfig
 from seq2attn.evaluation.bottleneck import BottleneckClaim, ClaimId, Scale, Verdict
 from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.evaluation.summary import Summary
-from seq2attn.experiment import evaluate
+from seq2attn.experiment import evaluate, judge
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.judge import document_numbers, judge_runs
-from seq2attn.experiment.translations import SplitTranslations
-from seq2attn.report.bottleneck import NOTHING_JUDGED, bottleneck_table, lead_sentences
+from seq2attn.experiment.translations import SplitText, SplitTranslations
+from seq2attn.report.bottleneck import NOTHING_JUDGED, bottleneck_table, lead_sentences, search_table
 from seq2attn.report.content import ReportContent, report_blocks
 from seq2attn.report.html import page
 from seq2attn.report.markdown import to_markdown
+from seq2attn.runs.folder import TrainedRun
 from seq2attn.training.train import train
 from tests.evaluation_samples import a_summary
 from tests.training_samples import FAMILIES, WORDS, make_config
@@ -66,13 +67,22 @@ def translated(name: str, references: tuple[str, ...]) -> SplitTranslations:
 
 @pytest.fixture(scope="module")
 def evaluation(runs: dict[Path, str]) -> Evaluation:
-    settings = EvaluationSettings("test", DEFAULT_BINS, "source", None, "seq2attn eval", names=runs)
+    return evaluated(runs)
+
+
+def evaluated(runs: dict[Path, str], searches: bool = False) -> Evaluation:
+    settings = EvaluationSettings("test", DEFAULT_BINS, "source", None, "seq2attn eval", names=runs, searches=searches)
+
+    def translate(
+        run: TrainedRun, name: str, beam_size: int | None, text: SplitText, progress: object, length_penalty: float = 1
+    ) -> SplitTranslations:
+        """As by `translated`; with a length penalty of 0 every translation is empty."""
+        good = translated(run.folder.path.name, text.references)
+        return good if length_penalty != 0 else SplitTranslations(("",) * len(good.texts), ())
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            evaluate,
-            "translations_of",
-            lambda run, name, beam_size, text, progress: translated(run.folder.path.name, text.references),
-        )
+        for module in (evaluate, judge):
+            patch.setattr(module, "translations_of", translate)
         return evaluate_runs(list(runs), settings, torch.device("cpu"), lambda *_: None)
 
 
@@ -108,6 +118,31 @@ def test_other_searches_are_judged_too(evaluation: Evaluation) -> None:
     greedy = [row for row in rows if row.id == "not_search_alone"]
     assert [row.system for row in greedy] == ["fixed, greedy"] * 6
     assert {row.estimate for row in greedy if row.scale == "log_bleu"} == {None}, "no logarithm of 0"
+
+
+def test_every_search_gets_a_row_and_all_of_them_a_sentence(
+    runs: dict[Path, str], evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = evaluated(runs, searches=True).summary
+    alike = [row for row in summary.bottleneck if row.id != "not_search_alone"]
+    assert [replace(row, p=None) for row in alike] == [replace(row, p=None) for row in evaluation.summary.bottleneck]
+    rows = search_table(summary).rows
+    names = ("greedy search", "length penalty 0", "length penalty 0.6", "length penalty 1")
+    assert [row[:2] for row in rows] == [
+        (f"fixed, {name}", baseline) for name in names for baseline in ("attention", "transformer")
+    ]
+    own = [row[3] for row in bottleneck_table(summary).rows if row[0] == "bottleneck"]
+    assert [*rows[0][2:5], *rows[1][2:5]] == own, "greedy translations are the same as those of the own search"
+    assert {row[-1] for row in rows[2:4]} == {"inconclusive"}, "nothing is left of empty translations"
+    assert lead_sentences(summary)[-1] == (
+        "Inconclusive: the bottleneck is not one of the search alone; it is inconclusive with length penalty 0."
+    )
+    markdown = to_markdown(report_blocks(ReportContent(summary), "x.png"))
+    print_scores(summary)
+    shown = capsys.readouterr().out
+    assert "length penalty 0.6" in markdown
+    assert "length penalty 0.6" in shown
+    assert "length penalty 0.6" not in str(bottleneck_table(summary))
 
 
 def test_without_a_fixed_context_nothing_is_judged(evaluation: Evaluation) -> None:
@@ -161,7 +196,7 @@ def test_what_is_supported_is_said_in_a_sentence_each() -> None:
         "words.",
         "Supported: fixed loses more than attention from 0–9 to 50–59 words on all three scales.",
         "Supported: of its BLEU from 10–19 to 50–59 words, attention keeps 88 % (84 to 92 %); 85 % are needed.",
-        "Supported: there is a bottleneck with other searches (greedy).",
+        "Supported: the bottleneck is not one of the search alone; it also shows with greedy.",
     ]
 
 
@@ -208,12 +243,12 @@ def test_what_is_supported_is_said_in_a_sentence_each() -> None:
         (
             ("supported", "supported", "supported", "not_supported"),
             3,
-            "Not supported: there is not a bottleneck with oth",
+            "Not supported: the bottleneck is not one of the search alone; it does not show with greedy.",
         ),
         (
             ("supported", "supported", "supported", "inconclusive"),
             3,
-            "Inconclusive: whether there is a bottleneck with o",
+            "Inconclusive: the bottleneck is not one of the search alone; it is inconclusive with greedy.",
         ),
     ],
 )

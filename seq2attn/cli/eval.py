@@ -24,6 +24,7 @@ from seq2attn.cli.options import (
     MetricOption,
     PlotOption,
     ResampleOption,
+    SearchesOption,
     SubwordsModelOption,
     choose_binning,
     further_metrics,
@@ -54,6 +55,7 @@ def evaluate(
     baseline: BaselineOption = None,
     resample: ResampleOption = None,
     join: JoinOption = None,
+    searches: SearchesOption = False,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size.", show_default="the run's")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write figure, tables and report to this folder.")] = None,
@@ -80,6 +82,7 @@ def evaluate(
         baseline=baseline,
         resample=None if resample is None else resample.value,
         names={path: name for name, path in named if name is not None},
+        searches=searches,
     )
     with translation_progress() as report_progress:
         evaluation = evaluate_runs([path for _, path in named], settings, choose_device(device.value), report_progress)

@@ -90,6 +90,14 @@ JoinOption = Annotated[
         show_default=False,
     ),
 ]
+SearchesOption = Annotated[
+    bool,
+    typer.Option(
+        "--searches",
+        help="Also translate with greedy search and length penalties of 0, 0.6 and 1, and judge the bottleneck with "
+        "each; for joined sentences.",
+    ),
+]
 ResampleOption = Annotated[
     Resample | None,
     typer.Option(

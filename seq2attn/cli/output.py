@@ -122,7 +122,7 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
     `plot`: whether to draw the curve next to or below the first table; None: only on a terminal.
     """
     from seq2attn.report import tables
-    from seq2attn.report.bottleneck import bottleneck_table
+    from seq2attn.report.bottleneck import bottleneck_table, search_table
     from seq2attn.report.wording import how_resampled
 
     console, drawn = results_console(), how_resampled(summary)
@@ -140,6 +140,8 @@ def print_scores(summary: Summary, plot: bool | None = None) -> None:
         console.print(tables.rich_table(tables.difference_table(summary, metric), title, drawn))
     if summary.bottleneck:
         console.print(tables.rich_table(bottleneck_table(summary), "Claims", "Their intervals resample documents."))
+    if (searches := search_table(summary)).rows:
+        console.print(tables.rich_table(searches, "The bottleneck with other searches"))
     for signature in (summary.signature, *summary.signatures.values()):
         typer.echo(signature)
 

@@ -10,7 +10,7 @@ import torch
 
 from seq2attn.corpora.load import HOW_TO_NAME_DOCUMENTS, load_corpus
 from seq2attn.device import describe_machine
-from seq2attn.errors import DataError
+from seq2attn.errors import ConfigError, DataError
 from seq2attn.evaluation.claims import EvaluatedModel, find_claims
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
 from seq2attn.evaluation.measure import MeasuredSystem, MeasureSettings, SystemOutputs, measure
@@ -19,7 +19,7 @@ from seq2attn.evaluation.resampling import MIN_CLUSTERS, Clusters, Resample
 from seq2attn.evaluation.score import BLEU
 from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.experiment.judge import document_numbers, is_joined, judge_runs
+from seq2attn.experiment.judge import Translations, document_numbers, is_joined, judge_runs, search_otherwise
 from seq2attn.experiment.translations import SplitText, SplitTranslations, TranslationProgress, translations_of
 from seq2attn.runs.folder import TrainedRun, load_runs
 from seq2attn.runs.model_card import write_card
@@ -49,6 +49,8 @@ class EvaluationSettings:
     """Metrics in addition to BLEU."""
     resample: Resample | None = None
     """What resamples draw; None: documents if the text names at least `MIN_CLUSTERS` of them, else sentences."""
+    searches: bool = False
+    """Whether joined sentences are also translated with other searches, to judge the claim *not search alone*."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,16 @@ def evaluate_runs(
     scores of finished runs are also saved there and shown in the model card.
 
     Raises: RunError where a path is not a run; DataError where the runs have different text, or too few
-    documents to resample.
+    documents to resample; ConfigError where other searches are asked for and the sentences are not joined.
     """
     runs = load_runs(paths, device)
     text = _common_text(runs, settings.split)
     clusters = _find_clusters(text, settings.resample)
+    if settings.searches and not is_joined(text):
+        raise ConfigError("--searches: these sentences are not joined; train the runs with sizes in data.join")
     translated = {name: translations_of(run, name, settings.beam_size, text, progress) for name, run in runs.items()}
-    evaluation = _score(runs, text, clusters, translated, settings, describe_machine(device))
+    searches = search_otherwise(runs, text, settings.beam_size, progress) if settings.searches else {}
+    evaluation = _score(runs, text, clusters, translated, searches, settings, describe_machine(device))
     for run in runs.values():
         if run.has_final_weights:
             keep_scores(run.folder, _scores_of(run, evaluation, settings))
@@ -99,6 +104,7 @@ def _score(
     text: SplitText,
     clusters: Clusters | None,
     translated: Mapping[str, SplitTranslations],
+    searches: Mapping[str, Translations],
     settings: EvaluationSettings,
     machine: str,
 ) -> Evaluation:
@@ -128,7 +134,7 @@ def _score(
         command=settings.command,
     )
     if joined:
-        found = judge_runs(runs, models, text, document_numbers(text), translations)
+        found = judge_runs(runs, models, text, document_numbers(text), translations, searches)
         summary = replace(summary, joined=True, bottleneck=found)
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs, models)
 

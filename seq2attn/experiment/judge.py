@@ -12,11 +12,19 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS, length_unit, sentence_leng
 from seq2attn.evaluation.metrics import Bleu, Chrf
 from seq2attn.evaluation.resampling import Clusters
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.experiment.translations import SplitText
+from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_of
 from seq2attn.runs.folder import TrainedRun
 
 Translations = Mapping[str, Sequence[str]]
 """By the name of the run."""
+
+# Each with its beam size and its length penalty; None: that of the run.
+_SEARCHES: Mapping[str, tuple[int | None, float | None]] = {
+    "greedy search": (1, None),
+    "length penalty 0": (None, 0.0),
+    "length penalty 0.6": (None, 0.6),
+    "length penalty 1": (None, 1.0),
+}
 
 
 def is_joined(text: SplitText) -> bool:
@@ -29,6 +37,24 @@ def document_numbers(text: SplitText) -> Clusters:
     names = text.corpus.splits[text.split]["document"]
     keys = [f"row {row}" if name is None else f"document {name}" for row, name in enumerate(names)]
     return np.unique(keys, return_inverse=True)[1]
+
+
+def search_otherwise(
+    runs: Mapping[str, TrainedRun], text: SplitText, beam_size: int | None, progress: TranslationProgress
+) -> dict[str, Translations]:
+    """The text translated by every run with each search of the claim *not search alone*, by the search's name.
+
+    `beam_size`: of all but greedy search; None: that of each run.
+    """
+    return {
+        search: {
+            name: translations_of(
+                run, f"{name}, {search}", beam or beam_size, text, progress, length_penalty=penalty
+            ).texts
+            for name, run in runs.items()
+        }
+        for search, (beam, penalty) in _SEARCHES.items()
+    }
 
 
 def judge_runs(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import seq2attn
 from seq2attn.config.load import load_config, replace_budget, replace_seed
-from seq2attn.config.schema import Config
+from seq2attn.config.schema import Config, JoinConfig
 from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.joined import JoinedSummary
@@ -85,7 +85,8 @@ def reproduce(
 ) -> Reproduction:
     """Run the preset's experiment in `out`; finished runs are reused, unfinished ones resumed.
 
-    Scores are those of the split `confirm` if the preset draws one, else of test.
+    Scores are those of the split `confirm` if the preset draws one, else of test. If it also joins sentences, the
+    claims are judged with other searches too.
 
     Args:
         preset: its name.
@@ -105,8 +106,10 @@ def reproduce(
     for training in trainings:
         _train_once(training.config, training.run, device_name)
     names = {training.run: training.model for training in trainings}
-    split = "test" if trainings[0].config.data.confirm is None else "confirm"
-    settings = EvaluationSettings(split, DEFAULT_BINS, "source", beam_size=None, command=command, names=names)
+    data = trainings[0].config.data
+    split = "test" if data.confirm is None else "confirm"
+    searches = data.confirm is not None and isinstance(data.join, JoinConfig)
+    settings = EvaluationSettings(split, DEFAULT_BINS, "source", None, command, names=names, searches=searches)
     runs = [training.run for training in trainings]
     evaluation = evaluate_runs(runs, settings, choose_device(device_name), progress)
     paths = write_outputs(evaluation, out)

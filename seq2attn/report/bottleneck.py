@@ -27,7 +27,7 @@ HOW_JUDGED = (
 
 
 def bottleneck_table(summary: Summary) -> Table:
-    """A row for each claim: systems, scale, estimate with its interval, p-value and verdict."""
+    """A row for each claim but those with other searches: systems, scale, estimate, interval, p-value and verdict."""
     rows = [
         (
             row.id.replace("_", " "),
@@ -38,8 +38,24 @@ def bottleneck_table(summary: Summary) -> Table:
             _VERDICTS[row.verdict].lower(),
         )
         for row in summary.bottleneck
+        if row.id != "not_search_alone"
     ]
     return Table(("claim", "systems", "scale", "estimate (95 % interval)", "p", "verdict"), tuple(rows), numeric=False)
+
+
+def search_table(summary: Summary) -> Table:
+    """A row for each other search and model with attention: the bottleneck on each scale, and the verdict over all."""
+    found: dict[tuple[str, str], list[BottleneckClaim]] = {}
+    for row in summary.bottleneck:
+        if row.id == "not_search_alone":
+            found.setdefault((row.system, row.baseline or ""), []).append(row)
+    rows = []
+    for (system, baseline), claims in found.items():
+        estimates = {claim.scale: _estimate_text(claim) for claim in claims}
+        verdict = _VERDICTS[overall_verdict(claims, "not_search_alone")].lower()
+        rows.append((system, baseline, *(estimates[scale] for scale in rules.SCALES), verdict))
+    header = "search", "against", *(_SCALES[scale] for scale in rules.SCALES), "verdict"
+    return Table(header, tuple(rows), numeric=False)
 
 
 def lead_sentences(summary: Summary) -> tuple[str, ...]:
@@ -96,8 +112,13 @@ def _searches(rows: Sequence[BottleneckClaim]) -> str:
     verdict = overall_verdict(rows, "not_search_alone")
     chosen = [row for row in rows if row.id == "not_search_alone" and row.verdict == verdict]
     searches = enumeration(list(dict.fromkeys(row.system.removeprefix(f"{rows[0].system}, ") for row in chosen)))
-    claim = {"supported": "there is", "not_supported": "there is not"}.get(verdict, "whether there is")
-    return f"{_VERDICTS[verdict]}: {claim} a bottleneck with other searches ({searches})." if chosen else ""
+    claim = "the bottleneck is not one of the search alone"
+    reason = {
+        "supported": "also shows with",
+        "not_supported": "does not show with",
+        "inconclusive": "is inconclusive with",
+    }[verdict]
+    return f"{_VERDICTS[verdict]}: {claim}; it {reason} {searches}." if chosen else ""
 
 
 def _ends(summary: Summary) -> tuple[str, str] | None:

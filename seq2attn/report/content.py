@@ -172,6 +172,8 @@ def _claims(summary: Summary) -> Iterator[Section]:
     if summary.joined:
         judged = bottleneck.bottleneck_table(summary), Paragraph(bottleneck.HOW_JUDGED)
         yield Section("claims", "Claims", judged if summary.bottleneck else (Paragraph(bottleneck.NOTHING_JUDGED),))
+        if (searches := bottleneck.search_table(summary)).rows:
+            yield Section("searches", "The bottleneck with other searches", (searches,))
     if not summary.claims:
         return
     how = (
