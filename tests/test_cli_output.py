@@ -18,7 +18,7 @@ def test_without_a_terminal_no_system_or_score_is_cut_off(capsys: pytest.Capture
     systems = [replace(ATTENTION, name=f"rnn_attention_{number}") for number in range(7)]
     print_scores(replace(a_summary(*systems), signature=SIGNATURE))
     lines = capsys.readouterr().out.splitlines()
-    (heading,) = (line for line in lines if "sentences" in line)
+    (heading,) = (line for line in lines if "sentences" in line and systems[0].name in line)
     assert heading.split()[-7:] == [system.name for system in systems]
     (overall,) = (line for line in lines if line.split()[:1] == ["all"])
     assert overall.split()[2:] == ["15.0"] * 7

@@ -86,7 +86,7 @@ def _rnn_decoder(config: RnnConfig, sizes: Sizes) -> int:
     cell_inputs = 1 + (feeds_cell or config.input_feeding)
     cells = _GATES[config.cell] * d * d * (cell_inputs + 1 + (config.n_layers - 1) * 2)
     per_token = cells + 2 * d * d  # readout of state and context
-    if feeds_cell:
+    if config.attention == "additive" or (config.attention == "none" and config.context_gate):
         per_token += d * d  # the queries of additive attention, or the gate of a fixed vector
     per_pair = 0 if config.attention == "none" else 2 * d  # score, and the weighted mean
     first_state = _STATE_PARTS[config.cell] * config.n_layers * d * d

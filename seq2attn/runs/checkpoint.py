@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from seq2attn.config.models import ModelConfig
+from seq2attn.config.models import MODEL_KINDS, ModelConfig
 from seq2attn.data.cache import sync
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import CheckpointError, MismatchError
@@ -193,9 +193,17 @@ def check_made_for(folder: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     """
     manifest = read_manifest(folder)
     # Without this record, weights are still compared by name and shape.
-    if "made_for" in manifest and (differing := differences(manifest["made_for"], now)):
+    if "made_for" in manifest and (differing := differences(_with_newer_settings(manifest["made_for"]), now)):
         raise MismatchError(f"{folder}: belongs to another model: {', '.join(differing)}")
     return manifest
+
+
+def _with_newer_settings(made_for: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the settings that models did not have when it was written, at their defaults."""
+    kind = MODEL_KINDS.get(made_for.get("model.kind", ""))
+    known = kind.model_fields if kind else {}
+    defaults = {f"model.{key}": field.default for key, field in known.items() if key != "dropout"}
+    return defaults | dict(made_for)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
