@@ -14,13 +14,15 @@ from seq2attn.cli.output import print_scores, print_verdict
 from seq2attn.config.schema import JoinConfig
 from seq2attn.evaluation.bottleneck import BottleneckClaim, ClaimId, Scale, Verdict
 from seq2attn.evaluation.lengths import DEFAULT_BINS
+from seq2attn.evaluation.metrics import corpus_bleu
 from seq2attn.evaluation.summary import Summary
 from seq2attn.experiment import evaluate, judge
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.judge import document_numbers, judge_runs
 from seq2attn.experiment.translations import SplitText, SplitTranslations
-from seq2attn.report.bottleneck import NOTHING_JUDGED, bottleneck_table, lead_sentences, search_table
+from seq2attn.report.bottleneck import NOTHING_JUDGED, alone_table, bottleneck_table, lead_sentences, search_table
 from seq2attn.report.content import ReportContent, report_blocks
+from seq2attn.report.figure import figure_notes
 from seq2attn.report.html import page
 from seq2attn.report.markdown import to_markdown
 from seq2attn.runs.folder import TrainedRun
@@ -106,6 +108,31 @@ def test_runs_on_joined_sentences_are_judged_by_the_claims(evaluation: Evaluatio
     assert by_claim["learned", None] == "supported"
     assert by_claim["bottleneck", "log_bleu"] == "supported"
     assert Summary.from_json(summary.to_json()) == summary
+
+
+def test_the_sentences_of_joined_inputs_are_also_scored_one_by_one(evaluation: Evaluation) -> None:
+    rows = list(evaluation.text.corpus.splits["test"]["members"])
+    first, second = (evaluation.translations[name] for name in evaluation.models["fixed"])
+    assert first == second, "the seeds of a model"
+    alone = [" ".join(first[rows.index([member])] for member in members) for members in rows]
+    buckets = evaluation.summary.systems[0].buckets
+    for bucket in buckets:
+        inside = [place for place, length in enumerate(evaluation.lengths) if bucket.low <= length]
+        inside = [place for place in inside if bucket.high is None or evaluation.lengths[place] < bucket.high]
+        references = [evaluation.text.references[place] for place in inside]
+        expected = corpus_bleu([alone[place] for place in inside], references) if inside else None
+        assert bucket.alone == expected
+    joined = [bucket.bleu.value for bucket in buckets if bucket.bleu is not None]
+    assert buckets[-1].alone is not None
+    assert buckets[-1].alone > joined[-1] + 10, "it makes more mistakes in long inputs"
+    assert buckets[0].alone == pytest.approx(joined[0])
+    table = alone_table(evaluation.summary)
+    assert table.rows[1][0] == "fixed: one by one"
+    assert table.rows[1][-1] == f"{buckets[-1].alone:.1f}"
+    assert "The same sentences one by one" in to_markdown(report_blocks(ReportContent(evaluation.summary), "x.png"))
+    # A wide and a narrow chart, with a line on either side of the empty buckets from 20 to 49 words.
+    assert page(ReportContent(evaluation.summary)).count('class="dashed"') == 2 * 2 * len(evaluation.models)
+    assert "dashed: the same sentences one by one" in figure_notes(evaluation.summary)
 
 
 def test_other_searches_are_judged_too(evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""Signs of a search gone wrong: outputs that repeat themselves, or that were cut off at the length cap"""
+"""Why scores are low: outputs that repeat themselves or were cut off at the length cap, and the cost of length"""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2attn.evaluation.lengths import Lengths
-from seq2attn.evaluation.metrics import MAX_ORDER, Bleu
+from seq2attn.evaluation.metrics import MAX_ORDER, Bleu, Statistics
+from seq2attn.evaluation.resampling import Selection
 from seq2attn.evaluation.score import Bucket
 
 RepeatedCounts = NDArray[np.int64]
@@ -52,9 +53,26 @@ def diagnosed(
         capped = np.bincount(every_row, minlength=len(lengths)) / len(outputs)
     found = []
     for bucket in buckets:
-        inside = (lengths >= bucket.low) & (lengths < (np.inf if bucket.high is None else bucket.high))
+        inside = _inside(bucket, lengths)
         n_repeated, n_ngrams = repeated[inside].sum(axis=0).tolist()
         share = n_repeated / n_ngrams if n_ngrams else None
         capped_share = None if capped is None or not bucket.n else float(capped[inside].mean())
         found.append(replace(bucket, repeated=share, capped=capped_share))
     return tuple(found)
+
+
+def scored_alone(buckets: Sequence[Bucket], lengths: Lengths, statistics: Statistics, bleu: Bleu) -> tuple[Bucket, ...]:
+    """A system's buckets with the BLEU of their sentences one by one, the mean over seeds.
+
+    `statistics`: of these outputs, `(n_seeds, n_inputs, n_columns)`.
+    """
+    found = []
+    for bucket in buckets:
+        totals = statistics[:, _inside(bucket, lengths)].sum(axis=1)
+        alone = float(np.mean([bleu.score(total) for total in totals])) if bucket.n else None
+        found.append(replace(bucket, alone=alone))
+    return tuple(found)
+
+
+def _inside(bucket: Bucket, lengths: Lengths) -> Selection:
+    return (lengths >= bucket.low) & (lengths < (np.inf if bucket.high is None else bucket.high))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from seq2attn.errors import ConfigError
-from seq2attn.evaluation.diagnostics import diagnosed
+from seq2attn.evaluation.diagnostics import diagnosed, scored_alone
 from seq2attn.evaluation.differences import Difference, find_differences
 from seq2attn.evaluation.lengths import DEFAULT_BINS, EVERY_LENGTH, Binning, Bins, Lengths, Range
 from seq2attn.evaluation.metrics import Bleu, Metric, Scores, Statistics
@@ -34,6 +34,8 @@ class SystemOutputs:
     outputs: tuple[Sequence[str], ...]
     cut_off: tuple[Collection[int], ...] | None = None
     """For each output the sentences that were cut off at the length cap; None where that is not known."""
+    alone: tuple[Sequence[str], ...] | None = None
+    """The outputs where joined sentences are translated one by one and joined afterwards; None for other text."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,21 @@ def measure(
     tables = [_table(metric, systems, references, clusters) for metric in metrics]
     measurement = measure_tables([system.name for system in systems], tables, lengths, settings)
     measured = zip(measurement.systems, systems, strict=True)
-    return replace(measurement, systems=tuple(_diagnose(*both, lengths, settings.bleu) for both in measured))
+    diagnosed_systems = (_diagnose(*both, references, lengths, settings.bleu) for both in measured)
+    return replace(measurement, systems=tuple(diagnosed_systems))
 
 
-def _diagnose(measured: MeasuredSystem, system: SystemOutputs, lengths: Lengths, bleu: Bleu) -> MeasuredSystem:
-    return replace(measured, buckets=diagnosed(measured.buckets, lengths, system.outputs, bleu, system.cut_off))
+def _diagnose(
+    measured: MeasuredSystem,
+    system: SystemOutputs,
+    references: Sequence[Sequence[str]],
+    lengths: Lengths,
+    bleu: Bleu,
+) -> MeasuredSystem:
+    buckets = diagnosed(measured.buckets, lengths, system.outputs, bleu, system.cut_off)
+    if system.alone is not None:
+        buckets = scored_alone(buckets, lengths, bleu.statistics(system.alone, references), bleu)
+    return replace(measured, buckets=buckets)
 
 
 def measure_tables(

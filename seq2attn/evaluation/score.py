@@ -53,6 +53,8 @@ class Bucket:
     """Share of the hypotheses' 4-grams that occur earlier in the same hypothesis."""
     capped: float | None = None
     """Share of hypotheses that were cut off at the length cap; None where that is not known, as for files."""
+    alone: float | None = None
+    """BLEU of the same joined sentences translated one by one; None where sentences are not joined."""
 
     @property
     def bleu(self) -> Score | None:

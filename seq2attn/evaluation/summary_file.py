@@ -63,6 +63,7 @@ class _Bucket:
     bleu_spread: float | None = None
     repeated: float | None = None
     capped: float | None = None
+    alone: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class _Summary:
 _ABSENT: Mapping[str, object] = {"resample": "sentences", "joined": False, "claims": ()}
 
 # Keys of buckets that are left out where nothing is known.
-_ABSENT_OF_BUCKETS = ("repeated", "capped")
+_ABSENT_OF_BUCKETS = ("repeated", "capped", "alone")
 
 _FILE = TypeAdapter(_Summary)
 
@@ -149,7 +150,7 @@ def _written_system(system: System) -> _System:
 
 def _written_bucket(bucket: Bucket) -> _Bucket:
     value, low, high, std = _fields(bucket.bleu)
-    diagnoses = bucket.repeated, bucket.capped
+    diagnoses = bucket.repeated, bucket.capped, bucket.alone
     return _Bucket(bucket.low, bucket.high, bucket.n, value, low, high, bucket.length_ratio, std, *diagnoses)
 
 
@@ -201,4 +202,5 @@ def _read_bucket(bucket: _Bucket, further: Sequence[tuple[_Metric, _Score | None
             scores[metric.metric] = Score(
                 score.value, score.low, score.high, bucket.n, score.spread, metric.lower_is_better
             )
-    return Bucket(bucket.low, bucket.high, bucket.n, scores, bucket.length_ratio, bucket.repeated, bucket.capped)
+    diagnoses = bucket.repeated, bucket.capped, bucket.alone
+    return Bucket(bucket.low, bucket.high, bucket.n, scores, bucket.length_ratio, *diagnoses)

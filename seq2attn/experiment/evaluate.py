@@ -19,7 +19,14 @@ from seq2attn.evaluation.resampling import MIN_CLUSTERS, Clusters, Resample
 from seq2attn.evaluation.score import BLEU
 from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.experiment.judge import Translations, document_numbers, is_joined, judge_runs, search_otherwise
+from seq2attn.experiment.judge import (
+    Translations,
+    document_numbers,
+    is_joined,
+    judge_runs,
+    one_by_one,
+    search_otherwise,
+)
 from seq2attn.experiment.translations import SplitText, SplitTranslations, TranslationProgress, translations_of
 from seq2attn.runs.folder import TrainedRun, load_runs
 from seq2attn.runs.model_card import write_card
@@ -114,7 +121,7 @@ def _score(
     unit = settings.length_unit or length_unit(corpus.source_language if of_source else corpus.target_language)
     lengths = sentence_lengths(text.sources if of_source else text.references, unit, settings.subwords_model)
     models = _group_seeds(runs, settings.names)
-    systems = [_outputs(name, [translated[run_name] for run_name in members]) for name, members in models.items()]
+    systems = [_outputs(name, [translated[run] for run in members], text) for name, members in models.items()]
     bleu = Bleu(tokenizer_for(corpus.target_language))
     how = MeasureSettings(settings.bins, bleu, settings.further_metrics, settings.baseline)
     measurement = measure(systems, [text.references], lengths, how, clusters)
@@ -139,10 +146,11 @@ def _score(
     return Evaluation(summary, text, tuple(lengths.tolist()), translations, runs, models)
 
 
-def _outputs(name: str, translated: Sequence[SplitTranslations]) -> SystemOutputs:
+def _outputs(name: str, translated: Sequence[SplitTranslations], text: SplitText) -> SystemOutputs:
     cut_off = [seed.cut_off for seed in translated if seed.cut_off is not None]
     known = tuple(cut_off) if len(cut_off) == len(translated) else None
-    return SystemOutputs(name, tuple(seed.texts for seed in translated), known)
+    alone = tuple(one_by_one(text, seed.texts) for seed in translated) if is_joined(text) else None
+    return SystemOutputs(name, tuple(seed.texts for seed in translated), known, alone)
 
 
 def _evaluated(system: MeasuredSystem, run: TrainedRun, clusters: Clusters | None) -> EvaluatedModel:

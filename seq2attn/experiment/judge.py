@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from seq2attn.data.derived import join_texts
 from seq2attn.evaluation.bottleneck import BottleneckClaim, LengthOutputs, judge
 from seq2attn.evaluation.claims import NO_ATTENTION
 from seq2attn.evaluation.lengths import DEFAULT_BINS, length_unit, sentence_lengths
@@ -30,6 +31,16 @@ _SEARCHES: Mapping[str, tuple[int | None, float | None]] = {
 def is_joined(text: SplitText) -> bool:
     """Whether `data.join` joins the sentences of all splits."""
     return "members" in text.corpus.splits[text.split].column_names
+
+
+def one_by_one(text: SplitText, translations: Sequence[str]) -> tuple[str, ...]:
+    """For each joined input the translations of its sentences alone, joined: the same content at the least length.
+
+    `translations`: of all inputs of `text`, which has every sentence as an input of its own.
+    """
+    members = text.corpus.splits[text.split]["members"]
+    alone = {rows[0]: translation for rows, translation in zip(members, translations, strict=True) if len(rows) == 1}
+    return tuple(join_texts([alone[row] for row in rows], text.corpus.target_language) for rows in members)
 
 
 def document_numbers(text: SplitText) -> Clusters:

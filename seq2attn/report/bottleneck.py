@@ -10,6 +10,7 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES
 from seq2attn.evaluation.summary import Summary
 from seq2attn.report.markdown import Table
+from seq2attn.report.tables import length_name
 from seq2attn.report.wording import BOTTLENECK, enumeration, p_value_text, percent, signed, three_sentences
 
 _SCALES = {"bleu": "BLEU", "log_bleu": "log BLEU", "chrf": "chrF", None: "–"}
@@ -41,6 +42,18 @@ def bottleneck_table(summary: Summary) -> Table:
         if row.id != "not_search_alone"
     ]
     return Table(("claim", "systems", "scale", "estimate (95 % interval)", "p", "verdict"), tuple(rows), numeric=False)
+
+
+def alone_table(summary: Summary) -> Table:
+    """BLEU of joined inputs, and of their sentences one by one: two rows for each system, a column for each bucket."""
+    rows = []
+    for system in summary.systems:
+        if any(bucket.alone is not None for bucket in system.buckets):
+            joined = ("–" if bucket.bleu is None else f"{bucket.bleu.value:.1f}" for bucket in system.buckets)
+            alone = ("–" if bucket.alone is None else f"{bucket.alone:.1f}" for bucket in system.buckets)
+            rows += [(f"{system.name}: as one input", *joined), (f"{system.name}: one by one", *alone)]
+    labels = (bucket.label for bucket in summary.systems[0].buckets)
+    return Table((length_name(summary), *labels), tuple(rows))
 
 
 def search_table(summary: Summary) -> Table:

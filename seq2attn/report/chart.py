@@ -55,6 +55,8 @@ class CurvePoint(NamedTuple):
     score: Score | None
     enough: bool
     """Whether there are enough sentences; else the point is hollow."""
+    alone: float | None = None
+    """BLEU of the same joined sentences one by one, if they are joined."""
 
     @property
     def value(self) -> float | None:
@@ -106,7 +108,8 @@ class LengthCurve:
     @property
     def top(self) -> float:
         """The highest score or end of an interval, at least 1."""
-        return max([1.0, *(score.value if score.high is None else score.high for score in self.scores)])
+        alone = (point.alone for series in self.series for point in series.points if point.alone is not None)
+        return max([1.0, *alone, *(score.value if score.high is None else score.high for score in self.scores)])
 
 
 def looks(summary: Summary) -> list[Look]:
@@ -130,7 +133,7 @@ def length_curve(summary: Summary) -> LengthCurve:
         CurveSeries(
             look,
             [
-                CurvePoint((low + high) / 2, bucket.bleu, bucket.enough)
+                CurvePoint((low + high) / 2, bucket.bleu, bucket.enough, bucket.alone)
                 for (low, high), bucket in zip(spans, system.buckets, strict=True)
             ],
             [(float(point.length), point.bleu) for point in system.smoothed],
@@ -212,6 +215,7 @@ class Series:
     system: int
     lines: Sequence[str]
     faint_lines: Sequence[str] = ()
+    dashed_lines: Sequence[str] = ()
     bands: Sequence[str] = ()
     whiskers: Sequence[Whisker] = ()
     dots: Sequence[Dot] = ()

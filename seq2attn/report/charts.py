@@ -119,6 +119,7 @@ def _bleu_series(plane: chart.Plane, number: int, series: chart.CurveSeries) -> 
         system=number,
         lines=line.lines,
         faint_lines=plane.stretches(series.smoothed),
+        dashed_lines=plane.stretches((point.middle, point.alone) for point in series.points),
         bands=[plane.points([*bottom, *reversed(top)]) for bottom, top in zip(lower, upper, strict=True)],
         whiskers=[
             chart.Whisker(plane.x.place(middle), plane.y.place(high), plane.y.place(low))

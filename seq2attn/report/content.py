@@ -155,6 +155,8 @@ def _measurement(summary: Summary) -> Iterator[Block]:
 def _scores(summary: Summary) -> Section:
     drawn = Paragraph(wording.how_resampled(summary))
     parts = [*_seeds(summary), *_claims(summary)]
+    if (alone := bottleneck.alone_table(summary)).rows:
+        parts.append(Section("alone", "The same sentences one by one", (Paragraph(wording.ALONE), alone)))
     parts += [
         Section(metric, tables.metric_title(summary, metric), (tables.score_table(summary, metric), drawn))
         for metric in summary.metrics[1:]

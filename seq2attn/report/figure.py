@@ -20,6 +20,7 @@ from seq2attn.style import FAINT, GRID, INK, InlineFigure, house_style, save_fig
 _SIZE_INCHES = (9.6, 5.6)
 _NAME_COLUMNS, _NAME_LINES = 21, 3
 _NAME_POINTS = 10.0
+_NOTE_COLUMNS = 120
 
 
 def draw_length_curve(summary: Summary, path_without_suffix: str | Path) -> tuple[Path, Path]:
@@ -106,6 +107,8 @@ def _draw_series(axes: Axes, series: CurveSeries) -> None:
     if series.smoothed:
         lengths, smooth = zip(*series.smoothed, strict=True)
         axes.plot(lengths, smooth, color=colour, linewidth=1.1, alpha=0.8, linestyle=(0, (1, 1.2)))
+    alone = np.array([point.alone for point in series.points], dtype=np.float64)
+    axes.plot(middles, alone, color=colour, linewidth=1.2, alpha=0.8, linestyle=(0, (5, 3)))
     few = np.array([not point.enough for point in series.points])
     # A band is invisible between empty neighbours; bars show the interval at every point.
     axes.vlines(middles, low, high, color=colour, alpha=0.45, linewidth=1.2)
@@ -211,12 +214,15 @@ def figure_notes(summary: Summary) -> list[str]:
         notes.append(f"bands: 95 % bootstrap intervals over {summary.resample}")
     if any(system.smoothed for system in summary.systems):
         notes.append(f"dotted: windows of {WINDOW} lengths")
+    if any(bucket.alone is not None for system in summary.systems for bucket in system.buckets):
+        notes.append("dashed: the same sentences one by one")
     if any(bucket.n and not bucket.enough for system in summary.systems for bucket in system.buckets):
         notes.append(f"hollow: fewer than {FEW_SENTENCES} sentences")
     return notes
 
 
 def _write_titles(figure: Figure, summary: Summary) -> None:
-    notes = [summary.text_name, *figure_notes(summary)]
+    notes = [note.replace(" ", "\N{NO-BREAK SPACE}") for note in (summary.text_name, *figure_notes(summary))]
+    lines = textwrap.fill("  ·  ".join(notes), _NOTE_COLUMNS, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
     figure.text(0.02, 0.945, _title(summary), fontsize=15, fontweight="bold")
-    figure.text(0.02, 0.905, "  ·  ".join(notes), fontsize=10, color=FAINT)
+    figure.text(0.02, 0.925, lines, fontsize=10, color=FAINT, va="top")

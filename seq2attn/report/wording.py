@@ -54,6 +54,10 @@ LENGTH_RATIO = (
     "Tokens in the translations divided by those in the references. Below 1, part of a low BLEU is the brevity "
     "penalty: the system stops too early. Above 1 it writes too much."
 )
+ALONE = (
+    "BLEU of the inputs of each length, and of their sentences when they are translated one by one and joined "
+    "afterwards. Content and references are the same, so the difference is the cost of length alone."
+)
 FAILURES = (
     "Repeated: 4-grams that occur earlier in the same translation. Cut off: translations that reached the length cap "
     "without an end. Both are failures of the search as well as of the model."
