@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from seq2attn.corpora.load import HOW_TO_NAME_DOCUMENTS, load_corpus
+from seq2attn.corpora.load import load_corpus
+from seq2attn.corpora.splits import HOW_TO_NAME_DOCUMENTS
 from seq2attn.device import describe_machine
 from seq2attn.errors import ConfigError, DataError
 from seq2attn.evaluation.claims import EvaluatedModel, find_claims

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seq2attn.corpora.load import HOW_TO_NAME_DOCUMENTS
+from seq2attn.corpora.splits import HOW_TO_NAME_DOCUMENTS
 from seq2attn.data.derived import MAX_JOINED_WORDS, consecutive_groups, join_texts
 from seq2attn.errors import DataError, disk_errors
 from seq2attn.evaluation.joined import JOINED_BINS, JoinedOutputs, JoinedSummary, Segments, measure_joined
