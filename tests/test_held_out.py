@@ -15,6 +15,7 @@ import seq2attn
 from seq2attn.config.schema import DataConfig
 from seq2attn.corpora.held_out import WordCounts, draw_rows
 from seq2attn.corpora.load import load_corpus
+from seq2attn.data.derived import divide_pair
 from seq2attn.data.store import Corpus
 from seq2attn.errors import ConfigError, DataError
 
@@ -136,3 +137,29 @@ def test_held_out_sentences_with_rare_words_are_left_out(tmp_path: Path) -> None
 def test_a_split_that_was_not_drawn_is_named_in_one_line(tiny_run: Path) -> None:
     with pytest.raises(DataError, match=r"its corpus has no split confirm; train with data\.confirm"):
         seq2attn.evaluate(tiny_run, split="confirm")
+
+
+def test_clauses_are_joined_in_place_of_their_sentences(tmp_path: Path) -> None:
+    splits = {
+        "train": [("a b; c d. e f.", "x"), ("a b;", "x"), ("g h i, j k l.", "x")],
+        "validation": [("v w; a b;", "v")],
+        "test": [("t u.", "t")],
+    }
+    corpus = corpus_of(tmp_path, splits, join={"sizes": "1..2", "clauses": True, "max_sentence_words": 4})
+    train = [row["source"] for row in corpus.splits["train"] if len(row["members"]) == 1]
+    assert train == ["a b;", "c d.", "e f.", "g h i,", "j k l."]
+    assert corpus.counts["train"]["dropped"] == {"repeated_clause": 1}
+    assert list(corpus.splits["validation"]["source"]) == ["v w;"], "a b; is in training"
+    assert corpus.counts["validation"]["dropped"] == {"in_training": 1}
+    for counts in corpus.counts.values():
+        assert counts["read"] == counts["kept"] - counts["clauses"] - counts["joined"] + sum(counts["dropped"].values())
+
+
+def test_without_commas_in_common_a_long_clause_stays_whole() -> None:
+    def words(source: str, target: str) -> tuple[int, int]:
+        return len(source.split()), len(target.split())
+
+    assert divide_pair(("a b, c; d", "a b c; d"), 2, words) == [("a b, c;", "a b c;"), ("d", "d")]
+    assert divide_pair(("a b, c; d", "a b, c; d"), 2, words) == [("a b,", "a b,"), ("c;", "c;"), ("d", "d")]
+    assert divide_pair(("a b, c; d", "a b, c; d"), None, words) == [("a b, c;", "a b, c;"), ("d", "d")]
+    assert divide_pair(("a b", "a b"), 1, words) == [("a b", "a b")]

@@ -29,6 +29,10 @@ class JoinConfig(Section):
     """Join only sentences of up to this many source words. Validation and test have no longer ones; in training they
     stay single.
     """
+    clauses: bool = False
+    """Join clauses: first divide sentences at the punctuation that both sides share, parts that are too long to be
+    joined also at commas. Repeated clauses count once, and held-out ones that training has are left out.
+    """
     draws: Count = 1
     """Number of times that the held-out sentences are grouped for each size above 1: more inputs of the same sentences.
     """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from seq2attn.config.languages import count_words, is_unspaced
 from seq2attn.config.schema import DataConfig, JoinConfig
 from seq2attn.corpora.held_out import WordCounts, draw_rows
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_held_out, clean_training
-from seq2attn.data.derived import is_joinable
+from seq2attn.data.derived import divide_pair, is_joinable
 from seq2attn.data.files import Pair, read_rows
 from seq2attn.data.store import Row
 from seq2attn.errors import ConfigError
@@ -48,6 +49,13 @@ def splits_of(config: DataConfig) -> tuple[str, ...]:
     return ("validation", "test", *(["confirm"] if config.confirm else []), "train")
 
 
+class _TrainingText(NamedTuple):
+    """What the training rows contain, for comparison with held-out ones."""
+
+    sources: set[str]
+    word_counts: WordCounts
+
+
 class CleanText:
     """The cleaned rows of each split, before they are joined."""
 
@@ -57,9 +65,9 @@ class CleanText:
         self._join = config.join if isinstance(config.join, JoinConfig) else None
         self._confirm = _draw_confirm(origin, config)
         self._held_out_sources: set[str] = set()
-        self._word_counts: WordCounts | None = None
-        if self._join and self._join.min_word_count > 1:
-            self._word_counts = self._count_words()
+        self._training: _TrainingText | None = None
+        if self._join and (self._join.min_word_count > 1 or self._join.clauses):
+            self._training = self._read_training()
 
     def rows(self, split: str, counts: SplitCounts) -> Iterator[Row]:
         """The split's rows; fills `counts`. Training must be read after all others."""
@@ -68,8 +76,25 @@ class CleanText:
 
     def _clean(self, split: str, counts: SplitCounts) -> Iterator[Row]:
         if split == "train":
-            return clean_training(self._read(split), self._rules(), counts)
-        return self._remembered(clean_held_out(self._read(split), counts))
+            rows = clean_training(self._read(split), self._rules(), counts)
+        else:
+            rows = self._remembered(clean_held_out(self._read(split), counts))
+        return self._clauses(rows, counts, self._join) if self._join and self._join.clauses else rows
+
+    def _clauses(self, rows: Iterable[Row], counts: SplitCounts, join: JoinConfig) -> Iterator[Row]:
+        """The clauses of the rows in place of them, each once."""
+        seen: set[Pair] = set()
+        for source, target, document in rows:
+            parts = divide_pair((source, target), join.max_sentence_words, self._rules().count_both)
+            counts.kept += len(parts) - 1
+            counts.clauses += len(parts) - 1
+            for part in parts:
+                if part in seen:
+                    counts.kept -= 1
+                    counts.drop("repeated_clause")
+                else:
+                    seen.add(part)
+                    yield *part, document
 
     def _read(self, split: str) -> Iterator[Row]:
         if split == "confirm":
@@ -97,29 +122,35 @@ class CleanText:
             self._held_out_sources.add(row[0])
             yield row
 
-    def _count_words(self) -> WordCounts:
-        """The words of the training rows, which are cleaned once more for this."""
-        word_counts = WordCounts(self._origin.languages)
+    def _read_training(self) -> _TrainingText:
+        """What the training rows contain; they are cleaned once more for this."""
+        training = _TrainingText(set(), WordCounts(self._origin.languages))
         for split in splits_of(self._config):
             for source, target, _ in self._clean(split, SplitCounts()):
                 if split == "train":
-                    word_counts.add((source, target))
-        return word_counts
+                    training.sources.add(source)
+                    training.word_counts.add((source, target))
+        return training
 
     def _comparable(self, rows: Iterable[Row], counts: SplitCounts) -> Iterator[Row]:
         """The held-out rows that the settings of joining admit; the others are counted as dropped."""
-        unspaced = is_unspaced(self._origin.source_language)
         for row in rows:
-            reason = None
-            if self._join and not is_joinable(count_words(row[0], unspaced), self._join):
-                reason = "too_long_to_join"
-            elif self._join and self._word_counts and self._word_counts.rarest(row[:2]) < self._join.min_word_count:
-                reason = "rare_word"
+            reason = self._reason_to_leave_out(row, self._join) if self._join else None
             if reason is None:
                 yield row
             else:
                 counts.kept -= 1
                 counts.drop(reason)
+
+    def _reason_to_leave_out(self, row: Row, join: JoinConfig) -> str | None:
+        if not is_joinable(count_words(row[0], is_unspaced(self._origin.source_language)), join):
+            return "too_long_to_join"
+        if self._training is None:
+            return None
+        if join.clauses and row[0] in self._training.sources:
+            return "in_training"
+        is_rare = join.min_word_count > 1 and self._training.word_counts.rarest(row[:2]) < join.min_word_count
+        return "rare_word" if is_rare else None
 
 
 def _draw_confirm(origin: Origin, config: DataConfig) -> frozenset[int]:

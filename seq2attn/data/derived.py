@@ -62,6 +62,18 @@ def clause_pairs(source: str, target: str, count_words: CountWords) -> list[Pair
     return [pair for pair in dict.fromkeys(found) if pair != whole]
 
 
+def divide_pair(pair: Pair, longest: int | None, count_words: CountWords) -> list[Pair]:
+    """The pair in parts: divided at strong marks, and parts with more than `longest` source words also at commas.
+
+    A pair or part stays whole if its sides do not have the same marks. `longest`: None: divide no part at commas.
+    """
+    parts = []
+    for part in _divide(pair, _STRONG, count_words) or [pair]:
+        short = longest is None or count_words(*part)[0] <= longest
+        parts += [part] if short else _divide(part, _ANY, count_words) or [part]
+    return parts
+
+
 def _divide(pair: Pair, pattern: re.Pattern[str], count_words: CountWords) -> list[Pair]:
     """The parts of a pair; empty if its sides are not built alike.
 
