@@ -35,8 +35,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def reproduce(preset: str, text: Path, out: Path) -> dict[str, Any]:
-    settings = [*TINY, *(f"data.{split}={text / split}.jsonl" for split in ("train", "validation", "test"))]
+def reproduce(preset: str, text: Path, out: Path, *overrides: str) -> dict[str, Any]:
+    settings = [*TINY, *overrides, *(f"data.{split}={text / split}.jsonl" for split in ("train", "validation", "test"))]
     settings.append(f"data.folder={text / 'data'}")
     words = [word for setting in settings for word in ("--set", setting)]
     done = call("reproduce", "--preset", preset, "--out", out, *words)
@@ -76,3 +76,18 @@ def test_the_study_of_positions_goes_beyond_the_sentence(text: Path, tmp_path: P
         assert [group["size"] for group in system["by_size"]] == [1, 2, 4, 6]
         assert max(group["mean_length"] for group in system["by_length"] if group["n"]) > 120
     assert (tmp_path / "joined.png").is_file()
+
+
+def test_captions_are_judged_on_the_confirming_split_with_every_search(text: Path, tmp_path: Path) -> None:
+    lenient = ("data.confirm=100", "data.join.min_word_count=1", "data.join.max_sentence_words=", "data.join.draws=20")
+    summary = reproduce("captions", text, tmp_path, *lenient, "data.join.max_words=200")
+    assert (summary["split"], summary["joined"], summary["resample"]) == ("confirm", True, "documents")
+    assert [system["name"] for system in summary["systems"]] == ["RNN, attention", "RNN, fixed context", "Transformer"]
+    rows = {(claim["id"], claim["system"], claim["baseline"]) for claim in summary["claims"]}
+    assert ("learned", "RNN, fixed context", "RNN, attention") in rows
+    assert ("bottleneck", "RNN, fixed context", "Transformer") in rows
+    for search in ("greedy search", "length penalty 0", "length penalty 0.6", "length penalty 1"):
+        assert ("not_search_alone", f"RNN, fixed context, {search}", "RNN, attention") in rows
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "The bottleneck with other searches" in report
+    assert "The same sentences one by one" in report
