@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.lengths import DEFAULT_BINS, EVERY_LENGTH, Binning, Lengths
 from seq2attn.evaluation.measure import MeasuredSystem, MeasureSettings, measure_tables
 from seq2attn.evaluation.metrics import MAX_ORDER, Bleu, Statistics
 from seq2attn.evaluation.resampling import StatisticsTable
 from seq2attn.evaluation.score import BLEU, Bucket, Score
-from seq2attn.evaluation.summary import Summary, System, Training
+from seq2attn.results.claims import Claim
+from seq2attn.results.summary import Summary, System, Training
 
 COUNTS = (142, 640, 905, 760, 420, 195, 88)
 

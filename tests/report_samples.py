@@ -7,8 +7,8 @@ from dataclasses import replace
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.score import Bucket
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
-from seq2attn.evaluation.summary import Summary
 from seq2attn.report.content import Example, ReportContent, ReportDetails, RunRecord
+from seq2attn.results.summary import Summary
 from tests.attention_samples import ARABIC, CHINESE, ENGLISH, FRENCH, an_exploration
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_bucket, a_summary
 

@@ -15,7 +15,7 @@ import pytest
 import sacrebleu
 
 import seq2attn
-from seq2attn.evaluation.summary import Summary
+from seq2attn.results.summary import Summary
 from tests.command_line import PATIENCE, call, write
 from tests.evaluation_samples import corrupted, random_sentences
 

@@ -26,10 +26,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"config", "errors"},
     "corpora": {"config", "errors", "data"},
     "evaluation": {"config", "errors"},
+    "results": {"config", "errors", "evaluation"},
+    "plots": {"errors", "style", "evaluation", "results"},
     "decoding": {"config", "errors", "data", "models.seq2seq"},
     "attention": {"config", "errors", "style", "data", "models.seq2seq"},
-    "report": {"config", "errors", "style", "evaluation", "attention"},
-    "runs": {"config", "errors", "data", "corpora", "models", "device", "evaluation", "report"},
+    "report": {"config", "errors", "style", "evaluation", "results", "plots", "attention"},
+    "runs": {"config", "errors", "data", "corpora", "models", "device", "evaluation", "results", "report"},
     "training": {"config", "errors", "device", "data", "corpora", "models", "evaluation", "decoding", "runs"},
     "export": {"config", "errors", "data", "models", "runs"},
     "benchmark": {
@@ -37,28 +39,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiment": {
         *{"config", "errors", "style", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
-        *{"report", "runs", "training"},
+        *{"results", "plots", "report", "runs", "training"},
     },
     "cli": {
         *{"config", "errors", "device", "data", "corpora", "evaluation", "decoding", "attention", "report", "runs"},
-        *{"training", "experiment", "benchmark", "export"},
+        *{"results", "plots", "training", "experiment", "benchmark", "export"},
     },
     # The Python API; no other package imports it.
     "api": {
         *{"config", "errors", "style", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
-        *{"report", "runs", "training", "experiment", "benchmark", "export"},
+        *{"results", "plots", "report", "runs", "training", "experiment", "benchmark", "export"},
     },
     "__main__": {"cli"},
     "__init__": {"api", "attention", "config", "errors"},
 }
 
 # Packages without torch. In `attention` only the module that reads weights from a model imports torch.
-WITHOUT_TORCH = ("evaluation", "attention", "report")
+WITHOUT_TORCH = ("evaluation", "results", "plots", "attention", "report")
 WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
-MAX_MODULES = 144
-MAX_PACKAGE_LINES = 2600
+MAX_MODULES = 146
+MAX_PACKAGE_LINES = 2300
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -101,7 +103,7 @@ def is_allowed(imported: str, importer: str) -> bool:
         ("cli.app.main", "experiment", False),
         ("config_of_old", "data", False),
         ("api.scores.score", "cli", False),
-        ("report.figure", "training", False),
+        ("plots.figure", "training", False),
         ("score", "cli", False),
         ("cli.app.main", "api", False),
     ],

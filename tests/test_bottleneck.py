@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seq2attn.evaluation.bottleneck import (
+from seq2attn.evaluation.lengths import Range
+from seq2attn.evaluation.metrics import Bleu, Chrf, Statistics
+from seq2attn.evaluation.resampling import SEED, resample_sums
+from seq2attn.results.bottleneck import (
     BottleneckClaim,
     ClusterBootstrap,
     LengthOutputs,
@@ -16,9 +19,6 @@ from seq2attn.evaluation.bottleneck import (
     judge,
     overall_verdict,
 )
-from seq2attn.evaluation.lengths import Range
-from seq2attn.evaluation.metrics import Bleu, Chrf, Statistics
-from seq2attn.evaluation.resampling import SEED, resample_sums
 
 RANGES = [Range(low, low + 10) for low in range(0, 60, 10)] + [Range(60, None)]
 N_CLUSTERS, PER_CLUSTER = 60, 18

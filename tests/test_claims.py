@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.claims import Claim, EvaluatedModel, find_claims
 from seq2attn.evaluation.comparisons import fall
 from seq2attn.evaluation.lengths import DEFAULT_BINS, Lengths
 from seq2attn.report.wording import claim_text, measured_text, verdict
+from seq2attn.results.claims import Claim, EvaluatedModel, find_claims
 from tests.evaluation_samples import a_bucket, measured_system, random_statistics
 
 LENGTHS = np.repeat(np.array([5, 15, 20, 25, 35, 45, 55, 65]), 60)

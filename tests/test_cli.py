@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import seq2attn
-from seq2attn.evaluation.summary import Summary
+from seq2attn.results.summary import Summary
 from tests.command_line import PATIENCE, PROGRAM, RNN_ATTENTION, call, spawn, tiny, wait_for, write
 
 # The keys that other programs rely on; `summary.json` may contain more.

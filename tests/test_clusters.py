@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seq2attn.evaluation.claims import EvaluatedModel, find_claims
 from seq2attn.evaluation.comparisons import fall
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.evaluation.measure import Measurement, MeasureSettings, measure_tables
 from seq2attn.evaluation.metrics import Bleu, Statistics
 from seq2attn.evaluation.resampling import SEED, Bootstrap, Clusters, StatisticsTable
+from seq2attn.results.claims import EvaluatedModel, find_claims
 from tests.evaluation_samples import random_statistics
 
 N_CLUSTERS, PER_CLUSTER = 40, 5

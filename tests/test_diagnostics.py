@@ -19,12 +19,12 @@ from seq2attn.evaluation.diagnostics import count_repeated
 from seq2attn.evaluation.lengths import Bins
 from seq2attn.evaluation.measure import MeasureSettings, SystemOutputs, measure
 from seq2attn.evaluation.metrics import Bleu
-from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.report.content import ReportContent, report_blocks
 from seq2attn.report.html import page
 from seq2attn.report.markdown import to_markdown
 from seq2attn.report.tables import failure_table
+from seq2attn.results.summary import EvaluatedText, Summary, SystemFacts
 from tests.command_line import call
 from tests.evaluation_samples import a_summary
 

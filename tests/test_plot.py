@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2attn.evaluation.slope import SmoothedPoint
-from seq2attn.evaluation.summary import System
-from seq2attn.report.chart import bucket_spans
-from seq2attn.report.figure import draw_length_curve, length_curve_figure, spread_apart
+from seq2attn.plots.chart import bucket_spans
+from seq2attn.plots.figure import draw_length_curve, length_curve_figure, spread_apart
+from seq2attn.results.summary import System
 from seq2attn.style import house_style
 from tests.evaluation_samples import ATTENTION, COUNTS, FIXED, a_bucket, a_summary, a_system
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.score import Bucket, Score
 from seq2attn.evaluation.slope import Slope
-from seq2attn.evaluation.summary import Output, Summary
 from seq2attn.report.content import Example, ReportContent, ReportDetails, report_blocks
 from seq2attn.report.markdown import Code, Heading, Paragraph, Picture, Table, to_markdown
 from seq2attn.report.outputs import write_report
 from seq2attn.report.tables import claims_table, score_table
 from seq2attn.report.wording import three_sentences
+from seq2attn.results.claims import Claim
+from seq2attn.results.summary import Output, Summary
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, SHARE_FALL, a_summary, with_std
 
 DETAILS = ReportDetails(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from seq2attn.report.chart import MARKERS, NARROW, WIDE, Scale, Size, Tick
+from seq2attn.plots.chart import MARKERS, NARROW, WIDE, Scale, Size, Tick
 from seq2attn.report.charts import Chart, bleu_chart, ratio_chart, thinned, training_charts
 from seq2attn.report.html import score_rows
 from seq2attn.style import LINE_STYLES, SIGNS

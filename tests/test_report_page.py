@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from seq2attn.errors import RunError
-from seq2attn.evaluation.summary import Output
 from seq2attn.report.content import Example, ReportContent, ReportDetails
 from seq2attn.report.html import page, write_page
 from seq2attn.report.wording import three_sentences
+from seq2attn.results.summary import Output
 from tests.attention_samples import an_exploration
 from tests.browser import needs_browser, open_tab, run_in_page
 from tests.evaluation_samples import ATTENTION, FIXED, RETENTION, a_summary, with_std

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from seq2attn.evaluation.summary import Summary
+from seq2attn.results.summary import Summary
 from tests.command_line import PROGRAM, Finished, call, write
 from tests.evaluation_samples import corrupted, random_sentences
 

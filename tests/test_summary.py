@@ -12,9 +12,9 @@ from rich.console import Console
 from seq2attn.errors import DataError
 from seq2attn.evaluation.lengths import EVERY_LENGTH
 from seq2attn.evaluation.score import Bucket, Score
-from seq2attn.evaluation.summary import Summary
 from seq2attn.report.markdown import to_markdown
 from seq2attn.report.tables import length_ratio_table, score_table, terminal_table, to_csv
+from seq2attn.results.summary import Summary
 from tests.evaluation_samples import ATTENTION, COUNTS, RETENTION, SHARE_FALL, a_bucket, a_summary, a_system
 
 WITH_GAP = a_system("gappy", [10, 11, 12, 13, 14, 15, 16], [3, *COUNTS[1:6], 0])

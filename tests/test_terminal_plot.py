@@ -15,8 +15,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from seq2attn.cli.output import print_scores
-from seq2attn.evaluation.summary import Summary
-from seq2attn.report.terminal import FEWEST_COLUMNS, terminal_plot
+from seq2attn.plots.terminal import FEWEST_COLUMNS, terminal_plot
+from seq2attn.results.summary import Summary
 from seq2attn.style import LINE_STYLES, SIGNS
 from tests.command_line import call
 from tests.evaluation_samples import ATTENTION, COUNTS, FIXED, a_summary, a_system

@@ -12,19 +12,19 @@ import torch
 
 from seq2attn.cli.output import print_scores, print_verdict
 from seq2attn.config.schema import JoinConfig
-from seq2attn.evaluation.bottleneck import BottleneckClaim, ClaimId, Scale, Verdict
 from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.evaluation.metrics import corpus_bleu
-from seq2attn.evaluation.summary import Summary
 from seq2attn.experiment import evaluate, judge
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.judge import document_numbers, judge_runs
 from seq2attn.experiment.translations import SplitText, SplitTranslations
+from seq2attn.plots.figure import figure_notes
 from seq2attn.report.bottleneck import NOTHING_JUDGED, alone_table, bottleneck_table, lead_sentences, search_table
 from seq2attn.report.content import ReportContent, report_blocks
-from seq2attn.report.figure import figure_notes
 from seq2attn.report.html import page
 from seq2attn.report.markdown import to_markdown
+from seq2attn.results.bottleneck import BottleneckClaim, ClaimId, Scale, Verdict
+from seq2attn.results.summary import Summary
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.training.train import train
 from tests.evaluation_samples import a_summary

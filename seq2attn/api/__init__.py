@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from seq2attn.errors import ConfigError, DataError
 from seq2attn.evaluation.lengths import Range
-from seq2attn.evaluation.summary import Summary
 from seq2attn.report.markdown import Table
+from seq2attn.results.summary import Summary
 
 if TYPE_CHECKING:
     from seq2attn.experiment.evaluate import Evaluation
@@ -112,7 +112,7 @@ class ScoreResult:
 
         Raises: ConfigError where the scores are not by length.
         """
-        from seq2attn.report.figure import length_curve_figure
+        from seq2attn.plots.figure import length_curve_figure
         from seq2attn.style import house_style
 
         if len(self.summary.systems[0].buckets) < 2:

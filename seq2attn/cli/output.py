@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seq2attn.evaluation.joined import JoinedSummary
-    from seq2attn.evaluation.summary import Summary
+    from seq2attn.results.summary import Summary
 
 
 ReportProgress = Callable[[str, int, int], None]
@@ -159,8 +159,8 @@ def _print_curve(summary: Summary, console: Console) -> None:
     """Print the first table and the curve, side by side if there is room."""
     from rich.table import Table
 
+    from seq2attn.plots.terminal import FEWEST_COLUMNS, terminal_plot
     from seq2attn.report.tables import terminal_table
-    from seq2attn.report.terminal import FEWEST_COLUMNS, terminal_plot
 
     table, plain = terminal_table(summary), console.options.ascii_only
     room = console.width - console.measure(table).maximum - _GAP if console.is_terminal else 0

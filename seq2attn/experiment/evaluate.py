@@ -12,13 +12,11 @@ from seq2attn.corpora.load import load_corpus
 from seq2attn.corpora.splits import HOW_TO_NAME_DOCUMENTS
 from seq2attn.device import describe_machine
 from seq2attn.errors import ConfigError, DataError
-from seq2attn.evaluation.claims import EvaluatedModel, find_claims
 from seq2attn.evaluation.lengths import Binning, LengthOf, LengthUnit, length_unit, sentence_lengths
 from seq2attn.evaluation.measure import MeasuredSystem, MeasureSettings, SystemOutputs, measure
 from seq2attn.evaluation.metrics import Bleu, Metric
 from seq2attn.evaluation.resampling import MIN_CLUSTERS, Clusters, Resample
 from seq2attn.evaluation.score import BLEU
-from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.judge import (
     Translations,
@@ -29,6 +27,8 @@ from seq2attn.experiment.judge import (
     search_otherwise,
 )
 from seq2attn.experiment.translations import SplitText, SplitTranslations, TranslationProgress, translations_of
+from seq2attn.results.claims import EvaluatedModel, find_claims
+from seq2attn.results.summary import EvaluatedText, Summary, SystemFacts, Training
 from seq2attn.runs.folder import TrainedRun, load_runs
 from seq2attn.runs.model_card import write_card
 from seq2attn.runs.scores import KeptScore, keep_scores

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from seq2attn.data.derived import join_texts
-from seq2attn.evaluation.bottleneck import BottleneckClaim, LengthOutputs, judge
-from seq2attn.evaluation.claims import NO_ATTENTION
 from seq2attn.evaluation.lengths import DEFAULT_BINS, length_unit, sentence_lengths
 from seq2attn.evaluation.metrics import Bleu, Chrf
 from seq2attn.evaluation.resampling import Clusters
 from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_of
+from seq2attn.results.bottleneck import BottleneckClaim, LengthOutputs, judge
+from seq2attn.results.claims import NO_ATTENTION
 from seq2attn.runs.folder import TrainedRun
 
 Translations = Mapping[str, Sequence[str]]

@@ -16,10 +16,10 @@ from seq2attn.attention.read import read_attention
 from seq2attn.data.subwords import EOS_ID
 from seq2attn.evaluation.measure import MeasureSettings, measure_tables
 from seq2attn.evaluation.resampling import StatisticsTable
-from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.report.figure import length_curve_figure
+from seq2attn.plots.figure import length_curve_figure
 from seq2attn.report.markdown import Table, to_markdown
+from seq2attn.results.summary import EvaluatedText, Summary, SystemFacts
 from seq2attn.style import house_style
 from seq2attn.training.log import Pixels
 from seq2attn.training.loop import Validated

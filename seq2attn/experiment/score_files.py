@@ -11,7 +11,7 @@ from seq2attn.data.files import Role, read_sentences
 from seq2attn.errors import ConfigError, DataError
 from seq2attn.evaluation.lengths import LengthOf, Lengths, LengthUnit, sentence_lengths
 from seq2attn.evaluation.measure import MeasureSettings, SystemOutputs, measure
-from seq2attn.evaluation.summary import EvaluatedText, Summary, SystemFacts
+from seq2attn.results.summary import EvaluatedText, Summary, SystemFacts
 
 
 @dataclass(frozen=True)

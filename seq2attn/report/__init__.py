@@ -1,1 +1,1 @@
-"""The report of an evaluation: content, tables, wording, figures, Markdown, HTML"""
+"""The report of an evaluation: content, tables, wording, Markdown, HTML"""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seq2attn.evaluation import bottleneck as rules
-from seq2attn.evaluation.bottleneck import BottleneckClaim, overall_verdict
 from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES
-from seq2attn.evaluation.summary import Summary
 from seq2attn.report.markdown import Table
 from seq2attn.report.tables import length_name
 from seq2attn.report.wording import BOTTLENECK, enumeration, p_value_text, percent, signed, three_sentences
+from seq2attn.results import bottleneck as rules
+from seq2attn.results.bottleneck import BottleneckClaim, overall_verdict
+from seq2attn.results.summary import Summary
 
 _SCALES = {"bleu": "BLEU", "log_bleu": "log BLEU", "chrf": "chrF", None: "–"}
 _VERDICTS = {"supported": "Supported", "not_supported": "Not supported", "inconclusive": "Inconclusive"}

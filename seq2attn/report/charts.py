@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from seq2attn.evaluation.summary import Summary
-from seq2attn.report import chart
+from seq2attn.plots import chart
 from seq2attn.report.content import RunRecord
 from seq2attn.report.tables import bucket_text, length_name, sentences_text
+from seq2attn.results.summary import Summary
 
 _COUNTS = 56.0  # pixels below the lines for the bars of counts and their labels
 _BAR_SHARE = 0.86

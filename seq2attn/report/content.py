@@ -9,9 +9,9 @@ from seq2attn.attention.maps import Exploration
 from seq2attn.config.settings import ABSENT, differing_settings
 from seq2attn.evaluation.resampling import N_PAIRED_RESAMPLES, N_RESAMPLES
 from seq2attn.evaluation.score import FEW_SENTENCES
-from seq2attn.evaluation.summary import Summary
 from seq2attn.report import bottleneck, tables, wording
 from seq2attn.report.markdown import Block, Bullets, Code, Heading, Paragraph, Picture, Table
+from seq2attn.results.summary import Summary
 
 
 @dataclass(frozen=True)

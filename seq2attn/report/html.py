@@ -18,15 +18,15 @@ from seq2attn.errors import disk_errors
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import EVERY_LENGTH
 from seq2attn.evaluation.score import Bucket
-from seq2attn.evaluation.summary import Summary
+from seq2attn.plots.chart import NARROW, WIDE, looks
+from seq2attn.plots.figure import figure_notes
 from seq2attn.report import wording
 from seq2attn.report.bottleneck import lead_sentences
-from seq2attn.report.chart import NARROW, WIDE, looks
 from seq2attn.report.charts import bleu_chart, ratio_chart, training_charts
 from seq2attn.report.content import ReportContent, report_sections, report_title
 from seq2attn.report.diff import mark_differences
-from seq2attn.report.figure import figure_notes
 from seq2attn.report.tables import TOO_SMALL, bucket_text, length_name, sentences_text, std_text, systems_table
+from seq2attn.results.summary import Summary
 
 _PACKAGE = "seq2attn.report"
 _SIZES = {"wide": WIDE, "narrow": NARROW}

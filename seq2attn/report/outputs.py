@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from seq2attn.errors import disk_errors
-from seq2attn.evaluation.summary import Summary
+from seq2attn.plots.figure import draw_length_curve
 from seq2attn.report.content import ReportContent, report_blocks
-from seq2attn.report.figure import draw_length_curve
 from seq2attn.report.markdown import to_markdown
 from seq2attn.report.tables import to_csv
+from seq2attn.results.summary import Summary
 
 
 def write_scores(summary: Summary, folder: Path) -> dict[str, Path]:

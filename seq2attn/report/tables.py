@@ -14,7 +14,6 @@ from rich.text import Text
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Range
 from seq2attn.evaluation.score import BLEU, Bucket, Score
 from seq2attn.evaluation.slope import WORDS, Slope
-from seq2attn.evaluation.summary import Summary, System
 from seq2attn.report.markdown import Table
 from seq2attn.report.wording import (
     claim_interval_text,
@@ -25,6 +24,7 @@ from seq2attn.report.wording import (
     signed,
     verdict,
 )
+from seq2attn.results.summary import Summary, System
 
 TOO_SMALL = "n too small"
 """Shown in place of an interval in a bucket of few sentences."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from seq2attn.evaluation.claims import (
+from seq2attn.evaluation.score import FEW_SENTENCES
+from seq2attn.results.claims import (
     APART_FROM,
     LEVEL_UNTIL,
     LONG,
@@ -18,8 +19,7 @@ from seq2attn.evaluation.claims import (
     SHORT,
     Claim,
 )
-from seq2attn.evaluation.score import FEW_SENTENCES
-from seq2attn.evaluation.summary import Summary
+from seq2attn.results.summary import Summary
 
 BOTTLENECK = (
     "A recurrent model without attention compresses the whole sentence into one vector of fixed size before it writes "

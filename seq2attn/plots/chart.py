@@ -9,7 +9,7 @@ from itertools import cycle, groupby, islice
 from typing import NamedTuple
 
 from seq2attn.evaluation.score import Bucket, Score
-from seq2attn.evaluation.summary import Summary
+from seq2attn.results.summary import Summary
 from seq2attn.style import LINE_STYLES, SIGNS
 
 Point = tuple[float, float]

@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from seq2attn.errors import DataError
-from seq2attn.evaluation.bottleneck import BottleneckClaim
-from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import EVERY_LENGTH, LengthOf, LengthUnit
 from seq2attn.evaluation.resampling import Resample
 from seq2attn.evaluation.score import BLEU, Bucket, Score
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
-from seq2attn.evaluation.summary import Output, Summary, System, Training
+from seq2attn.results.bottleneck import BottleneckClaim
+from seq2attn.results.claims import Claim
+from seq2attn.results.summary import Output, Summary, System, Training
 
 
 def to_json(summary: Summary) -> str:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from seq2attn.evaluation.score import FEW_SENTENCES
 from seq2attn.evaluation.slope import WINDOW
-from seq2attn.evaluation.summary import Summary
-from seq2attn.report.chart import CurveSeries, LengthCurve, length_curve
+from seq2attn.plots.chart import CurveSeries, LengthCurve, length_curve
+from seq2attn.results.summary import Summary
 from seq2attn.style import FAINT, GRID, INK, InlineFigure, house_style, save_figure
 
 _SIZE_INCHES = (9.6, 5.6)

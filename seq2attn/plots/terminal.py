@@ -10,8 +10,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from seq2attn.evaluation.score import FEW_SENTENCES
-from seq2attn.evaluation.summary import Summary
-from seq2attn.report.chart import length_curve
+from seq2attn.plots.chart import length_curve
+from seq2attn.results.summary import Summary
 from seq2attn.style import SIGNS
 
 FEWEST_COLUMNS = 44

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from seq2attn.evaluation.bottleneck import BottleneckClaim
-from seq2attn.evaluation.claims import Claim
 from seq2attn.evaluation.differences import Difference
 from seq2attn.evaluation.lengths import LengthOf, LengthUnit
 from seq2attn.evaluation.measure import MeasuredSystem, Measurement, MeasureSettings
@@ -14,6 +12,8 @@ from seq2attn.evaluation.metrics import Metric
 from seq2attn.evaluation.resampling import Resample
 from seq2attn.evaluation.score import BLEU, Bucket
 from seq2attn.evaluation.slope import Slope, SmoothedPoint
+from seq2attn.results.bottleneck import BottleneckClaim
+from seq2attn.results.claims import Claim
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Summary:
 
     def to_json(self) -> str:
         """The summary as indented JSON; never NaN or infinity."""
-        from seq2attn.evaluation.summary_file import to_json
+        from seq2attn.results.summary_file import to_json
 
         return to_json(self)
 
@@ -198,6 +198,6 @@ class Summary:
 
         Raises: DataError with `where` and the first key that is wrong.
         """
-        from seq2attn.evaluation.summary_file import from_json
+        from seq2attn.results.summary_file import from_json
 
         return from_json(text, where)

@@ -1,0 +1,1 @@
+"""The curve over sentence length: prepared once, drawn as a picture and in the terminal"""
