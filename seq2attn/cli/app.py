@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -65,6 +66,7 @@ def main() -> None:
         app(prog_name="seq2attn")
     except Seq2AttnError as error:
         print(f"seq2attn: {error}", file=sys.stderr)
+        _drop_unwritable_output()
         sys.exit(error.exit_code)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -75,3 +77,11 @@ def main() -> None:
     finally:
         # Python would show a KeyboardInterrupt during the interpreter's shutdown as a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _drop_unwritable_output() -> None:
+    """Discard what is left for a stdout that cannot be written: Python would try again at exit, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -35,6 +35,21 @@ def translate(run: Path, text: Path, output: Path) -> int:
     return int(done.stderr.split()[-1]) // 2**20
 
 
+# Fails as a command does that could not write all of its output.
+FAILED = """
+import sys
+from seq2attn.cli import app
+from seq2attn.errors import DiskError
+
+def fail(**_):
+    sys.stdout.write("text")
+    raise DiskError("standard output: cannot be written")
+
+app.app = fail
+app.main()
+"""
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_lines_take_the_memory_of_a_few_thousand(
     tiny_run: Path, tmp_path: Path, fault: Fault
@@ -98,3 +113,12 @@ def test_a_full_output_disk_is_a_one_line_error(tiny_run: Path, tmp_path: Path, 
         assert process.returncode == 1
         complaint = errors.decode().splitlines()[-1]
         assert "standard output: cannot be written (No space left on device)" in complaint
+
+
+def test_text_left_for_a_full_disk_does_not_change_the_exit_code(fault: Fault) -> None:
+    with fault(), Path("/dev/full").open("wb") as full:
+        buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+        done = subprocess.run(
+            [PROGRAM[0], "-c", FAILED], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered
+        )
+        assert (done.returncode, done.stderr) == (1, "seq2attn: standard output: cannot be written\n")
