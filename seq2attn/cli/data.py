@@ -127,11 +127,15 @@ def import_corpus(
 
 def _print_import(card: dict[str, Any], folder: Path) -> None:
     """Print the counts as comments and the section `data`, so that the whole output is YAML."""
+    from seq2attn.corpora.imported import LONG_WORDS
+
     for name, number in card["counts"].items():
         typer.echo(f"# {name}: {number:,}")
     for split, pairs in card["pairs"].items():
         documents, long = card["documents"][split], card["long_sources"][split]
-        typer.echo(f"# {split}: {pairs:,} pairs of {documents:,} documents, {long:,} sources of 60 words and more")
+        typer.echo(
+            f"# {split}: {pairs:,} pairs of {documents:,} documents, {long:,} sources of {LONG_WORDS} words and more"
+        )
     typer.echo("data:")
     for split in card["pairs"]:
         # JSON's quotes are YAML's too; most names need none.

@@ -51,7 +51,7 @@ def import_catalogs(
     swapped = msgid_language != languages[0]
     passages = read_catalogs(paths, languages[0] if swapped else languages[1], counts)
     if swapped:
-        passages = (replace(one, source=one.target, target=one.source) for one in passages)
+        passages = (replace(passage, source=passage.target, target=passage.source) for passage in passages)
     facts = {"kind": "gettext catalogues", "origin": list(map(str, paths)), "licence": licence}
     return write_corpus(folder, passages, languages, counts, facts)
 
@@ -59,8 +59,8 @@ def import_catalogs(
 def read_catalogs(paths: Sequence[Path], language: str, counts: Counter[str]) -> Iterator[Passage]:
     """Each usable message (source) with its translation (target), in the order of sorted paths.
 
-    paths: files, or folders that are searched as a whole. language: code of the translations; catalogues that say they
-    are of another language are skipped. counts: filled with what was read and skipped.
+    paths: files, or folders, which are searched with their subfolders. language: code of the translations; catalogues
+    that say they are of another language are skipped. counts: filled with what was read and skipped.
 
     Raises: DataError if a path is missing, a folder has no catalogue, or a catalogue cannot be read.
     """
@@ -133,7 +133,7 @@ def _is_accelerator(mark: str, words: Sequence[str | None], has_key: bool) -> bo
 
 
 def _find_catalogs(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Each catalogue with the name of its document; a `.mo` file only if it has no `.po` file beside it."""
+    """Each catalogue with the name of its document; a `.mo` file only if there is no `.po` file of its name."""
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; give .po or .mo files, or folders that contain some")

@@ -167,11 +167,8 @@ _MOST_PERPLEXITY = 1.5
 
 def training_charts(summary: Summary, runs: Sequence[RunRecord], size: chart.Size) -> list[Chart]:
     """Perplexity (validation, and training as a fine line) and BLEU; a chart that no run has values for is left out."""
-    return [
-        chart
-        for chart in (_perplexity_chart(summary, runs, size), _bleu_chart(summary, runs, size))
-        if chart is not None
-    ]
+    drawn = _perplexity_chart(summary, runs, size), _bleu_chart(summary, runs, size)
+    return [found for found in drawn if found is not None]
 
 
 def _perplexity_chart(summary: Summary, runs: Sequence[RunRecord], size: chart.Size) -> Chart | None:

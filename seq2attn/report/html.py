@@ -153,7 +153,7 @@ def _difference(summary: Summary, system: str, bucket: Bucket) -> Difference | N
 
 
 def _claims(summary: Summary) -> list[dict[str, Any]]:
-    """Each claim in words, with its wording.verdict and the measured value."""
+    """Each claim in words, with its verdict and the measured value."""
     return [
         {
             "verdict": wording.verdict(claim),
