@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2attn.evaluation.lengths import Lengths
+from seq2attn.evaluation.lengths import Lengths, Range
 from seq2attn.evaluation.metrics import MAX_ORDER, Bleu, Statistics
-from seq2attn.evaluation.resampling import Selection
 from seq2attn.evaluation.score import Bucket
 
 RepeatedCounts = NDArray[np.int64]
@@ -53,7 +52,7 @@ def diagnosed(
         capped = np.bincount(every_row, minlength=len(lengths)) / len(outputs)
     found = []
     for bucket in buckets:
-        inside = _inside(bucket, lengths)
+        inside = Range(bucket.low, bucket.high).includes(lengths)
         n_repeated, n_ngrams = repeated[inside].sum(axis=0).tolist()
         share = n_repeated / n_ngrams if n_ngrams else None
         capped_share = None if capped is None or not bucket.n else float(capped[inside].mean())
@@ -68,11 +67,7 @@ def scored_alone(buckets: Sequence[Bucket], lengths: Lengths, statistics: Statis
     """
     found = []
     for bucket in buckets:
-        totals = statistics[:, _inside(bucket, lengths)].sum(axis=1)
+        totals = statistics[:, Range(bucket.low, bucket.high).includes(lengths)].sum(axis=1)
         alone = float(np.mean([bleu.score(total) for total in totals])) if bucket.n else None
         found.append(replace(bucket, alone=alone))
     return tuple(found)
-
-
-def _inside(bucket: Bucket, lengths: Lengths) -> Selection:
-    return (lengths >= bucket.low) & (lengths < (np.inf if bucket.high is None else bucket.high))

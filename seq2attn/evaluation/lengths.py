@@ -35,6 +35,11 @@ class Range(NamedTuple):
             return f"{self.low}+"
         return f"{self.low}–{self.high - 1}" if self.high - self.low > 1 else f"{self.low}"
 
+    def includes(self, lengths: Lengths) -> NDArray[np.bool_]:
+        """Whether each length is in the range."""
+        above = lengths >= self.low
+        return above if self.high is None else above & (lengths < self.high)
+
 
 EVERY_LENGTH = Range(0, None)
 

@@ -102,7 +102,7 @@ def claim_text(claim: Claim, unit: str) -> str:
         case "level":
             return f"{system} does not fall significantly from {_middling(unit)} to {LONG}–{LEVEL_UNTIL - 1} {unit}"
         case "past_cap":
-            return f"{system} falls past its training length, from {MIDDLING[0]}–{claim.beyond} {unit} to longer ones"
+            return f"{system} falls past its training length, from {MIDDLING.low}–{claim.beyond} {unit} to longer ones"
         case "longer_cap":
             return f"{system} is above {against} beyond {claim.beyond} {unit}"
 
@@ -169,7 +169,7 @@ def signed(value: float, places: int = 1) -> str:
 
 
 def _middling(unit: str) -> str:
-    return f"{MIDDLING[0]}–{MIDDLING[1] - 1} {unit}"
+    return f"{MIDDLING.label} {unit}"
 
 
 def _long(unit: str) -> str:

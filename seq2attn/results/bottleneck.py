@@ -124,7 +124,7 @@ class _Ends:
 
 def claimed_ranges(lengths: Lengths, ranges: Sequence[Range]) -> list[Range]:
     """The ranges with at least `MIN_INPUTS` inputs, in their order."""
-    return [span for span in ranges if np.count_nonzero(_inside(lengths, span)) >= MIN_INPUTS]
+    return [span for span in ranges if np.count_nonzero(span.includes(lengths)) >= MIN_INPUTS]
 
 
 def judge(
@@ -183,14 +183,10 @@ class _Judged:
         values: list[float] = []
         resampled: list[Scores] = []
         for span in spans or self.spans:
-            chosen = _inside(self.lengths, span)
+            chosen = span.includes(self.lengths)
             values.append(float(np.mean([metric.score(output[chosen].sum(axis=0)) for output in statistics])))
             resampled.append(self.bootstrap.scores(metric, statistics, chosen, number))
         return _Ends(values[0], values[1], resampled[0], resampled[1])
-
-
-def _inside(lengths: Lengths, span: Range) -> Selection:
-    return (lengths >= span.low) & (lengths < (np.inf if span.high is None else span.high))
 
 
 def _learned(

@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from seq2attn.evaluation.comparisons import Comparison, bleu_difference, fall, retention, share_fall
-from seq2attn.evaluation.lengths import Lengths
+from seq2attn.evaluation.lengths import Lengths, Range
 from seq2attn.evaluation.metrics import Statistics
 from seq2attn.evaluation.resampling import Clusters, Selection
 from seq2attn.evaluation.score import Bucket, Score
 
 SHORT = 20
 """Sentences of up to this length are short."""
-MIDDLING = (10, 20)
-"""Sentences from the first length to below the second are middling: the peak of a healthy curve."""
+MIDDLING = Range(10, 20)
+"""Sentences of these lengths are middling: the peak of a healthy curve."""
 LONG = 40
 """Sentences of this length and more are long."""
 LEVEL_UNTIL = 60
@@ -101,7 +101,7 @@ def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Cla
         models: their translations of the same sentences, in the same order.
         lengths: the length of each sentence, `(n_sentences,)`.
     """
-    middling, long = _between(lengths, *MIDDLING), lengths >= LONG
+    middling, long = MIDDLING.includes(lengths), lengths >= LONG
     without = [model for model in models if model.attention == NO_ATTENTION]
     attending = [model for model in models if model.attention != NO_ATTENTION]
     claims = [
@@ -119,7 +119,7 @@ def find_claims(models: Sequence[EvaluatedModel], lengths: Lengths) -> tuple[Cla
     claims += [_level(model, lengths) for model in attending if model.max_source_words is not None]
     for model in models:
         if (cap := model.max_source_words) is not None:
-            until = _between(lengths, MIDDLING[0], cap + 1)
+            until = Range(MIDDLING.low, cap + 1).includes(lengths)
             falls = fall(model.statistics, until, lengths > cap, clusters=model.clusters)
             claims.append(_judged("past_cap", model, None, falls, cap))
             longer = [other for other in models if other.model == model.model and (other.max_source_words or 0) > cap]
@@ -155,14 +155,10 @@ def _gap(upper: Score | None, lower: Score | None) -> float | None:
 
 
 def _level(model: EvaluatedModel, lengths: Lengths) -> Claim | None:
-    until = _between(lengths, LONG, LEVEL_UNTIL)
-    measured = fall(model.statistics, _between(lengths, *MIDDLING), until, clusters=model.clusters)
+    until = Range(LONG, LEVEL_UNTIL).includes(lengths)
+    measured = fall(model.statistics, MIDDLING.includes(lengths), until, clusters=model.clusters)
     claim = _judged("level", model, None, measured)
     return None if claim is None else replace(claim, found=not claim.found)
-
-
-def _between(lengths: Lengths, low: int, high: int) -> Selection:
-    return (lengths >= low) & (lengths < high)
 
 
 def _judged(
