@@ -15,6 +15,7 @@ from seq2attn.evaluation.lengths import (
     Bins,
     EqualCount,
     EqualWidth,
+    Lengths,
     length_unit,
     parse_binning,
     sentence_lengths,
@@ -23,6 +24,13 @@ from tests.command_line import write
 
 LENGTHS = st.lists(st.integers(0, 120), min_size=1).map(np.array)
 EDGES = st.sets(st.integers(1, 100), max_size=8).map(lambda edges: (0, *sorted(edges)))
+
+
+@given(edges=EDGES, lengths=LENGTHS)
+def test_a_range_includes_the_lengths_of_its_bucket(edges: tuple[int, ...], lengths: Lengths) -> None:
+    bins = Bins(edges)
+    for place, span in enumerate(bins.ranges()):
+        assert span.includes(lengths).tolist() == (bins.assign(lengths) == place).tolist()
 
 
 @given(edges=EDGES, lengths=st.lists(st.integers(0, 120), min_size=1))
