@@ -84,8 +84,9 @@ class CleanText:
     def _clauses(self, rows: Iterable[Row], counts: SplitCounts, join: JoinConfig) -> Iterator[Row]:
         """The clauses of the rows in place of them, each once."""
         seen: set[Pair] = set()
+        count_both = self._rules().count_both
         for source, target, document in rows:
-            parts = divide_pair((source, target), join.max_sentence_words, self._rules().count_both)
+            parts = divide_pair((source, target), join.max_sentence_words, count_both)
             counts.kept += len(parts) - 1
             counts.clauses += len(parts) - 1
             for part in parts:

@@ -155,9 +155,10 @@ def join_split(
     """
     counted = 0
     unspaced = is_unspaced(languages[0])
-    for number, (document, block) in enumerate(_blocks(rows, settings, unspaced)):
-        sources, targets, _ = zip(*block, strict=True)
-        words = [count_words(source, unspaced) for source in sources]
+    measured = ((row, count_words(row[0], unspaced)) for row in rows)
+    for number, (document, block) in enumerate(_blocks(measured, settings)):
+        sources, targets = [row[0] for row, _ in block], [row[1] for row, _ in block]
+        words = [length for _, length in block]
         name = f"block {number}" if document is None else document
         for members in _groups_of_block(words, settings, training, f"{settings.seed}/{split}/{number}"):
             yield JoinedRow(
@@ -189,17 +190,19 @@ def is_joinable(words: int, settings: JoinConfig) -> bool:
     return settings.max_sentence_words is None or words <= settings.max_sentence_words
 
 
-def _blocks(rows: Iterable[Row], settings: JoinConfig, unspaced: bool) -> Iterator[tuple[str | None, list[Row]]]:
-    """The rows of each document; rows without one in blocks with `BLOCK_SENTENCES` rows that can be joined."""
-    for document, document_rows in groupby(rows, key=lambda row: row[2]):
+def _blocks(
+    measured: Iterable[tuple[Row, int]], settings: JoinConfig
+) -> Iterator[tuple[str | None, list[tuple[Row, int]]]]:
+    """The rows of each document, with their words; without one, in blocks with `BLOCK_SENTENCES` joinable rows."""
+    for document, document_rows in groupby(measured, key=lambda item: item[0][2]):
         if document is not None:
             yield document, list(document_rows)
             continue
-        block: list[Row] = []
+        block: list[tuple[Row, int]] = []
         joinable = 0
-        for row in document_rows:
-            block.append(row)
-            joinable += is_joinable(count_words(row[0], unspaced), settings)
+        for row, words in document_rows:
+            block.append((row, words))
+            joinable += is_joinable(words, settings)
             if joinable == BLOCK_SENTENCES:
                 yield None, block
                 block, joinable = [], 0
