@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -155,14 +156,12 @@ def judge(
     judged = _Judged(ClusterBootstrap(clusters, n_resamples), bleu or Bleu(), lengths, (claimed[0], claimed[-1]))
     numbers = {fixed.name: 0, **{system.name: number for number, system in enumerate(attending, start=1)}}
     claims = [_learned(judged, fixed, attending[0], numbers)]
-    for system in attending:
-        claims += _bottleneck("bottleneck", judged, fixed, system, numbers)
+    claims += _bottleneck("bottleneck", judged, fixed, attending, numbers)
     if set(RETENTION_RANGES) <= set(claimed):
         claims += [_retention(judged, system, numbers) for system in attending]
     for search, (searched_fixed, searched) in searches.items():
-        for system in searched:
-            found = _bottleneck("not_search_alone", judged, searched_fixed, system, numbers)
-            claims += [replace(claim, system=f"{claim.system}, {search}") for claim in found]
+        found = _bottleneck("not_search_alone", judged, searched_fixed, searched, numbers)
+        claims += [replace(claim, system=f"{claim.system}, {search}") for claim in found]
     return _decided(claims)
 
 
@@ -225,20 +224,24 @@ def _bottleneck(
     claim: ClaimId,
     judged: _Judged,
     fixed: LengthOutputs,
-    attending: LengthOutputs,
+    attending: Sequence[LengthOutputs],
     numbers: Mapping[str, int],
 ) -> list[BottleneckClaim]:
-    """What the fixed context loses from short to long inputs beyond what attention loses, on every scale."""
+    """What the fixed context loses from short to long inputs beyond what each other model loses, on every scale."""
+
+    def fall(system: LengthOutputs, scale: Scale) -> tuple[float, Scores]:
+        return judged.ends(system, numbers[system.name], scale).fall(scale)
+
+    of_fixed = {scale: fall(fixed, scale) for scale in SCALES}
     claims = []
-    for scale in SCALES:
-        ours, our_falls = judged.ends(fixed, numbers[fixed.name], scale).fall(scale)
-        theirs, their_falls = judged.ends(attending, numbers[attending.name], scale).fall(scale)
+    for system, scale in product(attending, SCALES):
+        (ours, our_falls), (theirs, their_falls) = of_fixed[scale], fall(system, scale)
         more = our_falls - their_falls
         # A resample in which a score is 0 has no logarithm: it counts against the claim.
         p = (1 + int(np.count_nonzero(~(more > 0)))) / (1 + len(more))
         low, high = judged.bootstrap.interval(more)
         claims.append(
-            BottleneckClaim(claim, scale, fixed.name, attending.name, ours - theirs, low, high, p, "inconclusive")
+            BottleneckClaim(claim, scale, fixed.name, system.name, ours - theirs, low, high, p, "inconclusive")
         )
     return claims
 
