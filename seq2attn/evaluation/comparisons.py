@@ -11,6 +11,7 @@ is no comparison (None) where a selection is empty, or in fewer clusters than `M
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,14 +99,10 @@ def retention(
 
     `first` is the BLEU on `base`, `second` that on `long`. None where the first is 0.
     """
-    table = StatisticsTable(Bleu(), [statistics], clusters)
-    if not table.can_resample(base) or not table.can_resample(long):
+    measured = _on_both(statistics, base, long, n_resamples, clusters)
+    if measured is None or measured.first == 0.0:
         return None
-    (first,), (second,) = _bleu(table, base), _bleu(table, long)
-    if first == 0.0:
-        return None
-    bootstrap = Bootstrap(table, n_resamples)
-    (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
+    first, second, before, after = measured
     return _compare(first, second, second / first, _ratio(after, before), holds=None)
 
 
@@ -120,13 +117,32 @@ def fall(
 
     `first` is the BLEU on `base`, `second` that on `long`.
     """
+    measured = _on_both(statistics, base, long, n_resamples, clusters)
+    if measured is None:
+        return None
+    first, second, before, after = measured
+    return _compare(first, second, second - first, after - before, holds=after < before)
+
+
+class _Both(NamedTuple):
+    """A system's BLEU on two selections, and on each resample of them."""
+
+    first: float
+    second: float
+    before: Scores
+    after: Scores
+
+
+def _on_both(
+    statistics: Statistics, base: Selection, long: Selection, n_resamples: int, clusters: Clusters | None
+) -> _Both | None:
     table = StatisticsTable(Bleu(), [statistics], clusters)
     if not table.can_resample(base) or not table.can_resample(long):
         return None
     (first,), (second,) = _bleu(table, base), _bleu(table, long)
     bootstrap = Bootstrap(table, n_resamples)
     (before,), (after,) = bootstrap.scores(base), bootstrap.scores(long)
-    return _compare(first, second, second - first, after - before, holds=after < before)
+    return _Both(first, second, before, after)
 
 
 def _bleu(table: StatisticsTable, chosen: Selection) -> list[float]:
