@@ -22,9 +22,9 @@ from seq2attn.results.summary import Output, Summary, System, Training
 
 def to_json(summary: Summary) -> str:
     """The summary as indented JSON; never NaN or infinity."""
-    record = {key: value for key, value in asdict(_written(summary)).items() if _ABSENT.get(key) != value}
+    record = _without(asdict(_written(summary)), _ABSENT)
     for system in record["systems"]:
-        system["buckets"] = [_without_absent(bucket) for bucket in system["buckets"]]
+        system["buckets"] = [_without(bucket, _ABSENT_OF_BUCKETS) for bucket in system["buckets"]]
     return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
@@ -116,9 +116,7 @@ class _Summary:
 
 # Keys that are left out where they have this value, as in files from before there were such keys.
 _ABSENT: Mapping[str, object] = {"resample": "sentences", "joined": False, "claims": ()}
-
-# Keys of buckets that are left out where nothing is known.
-_ABSENT_OF_BUCKETS = ("repeated", "capped", "alone")
+_ABSENT_OF_BUCKETS: Mapping[str, object] = {"repeated": None, "capped": None, "alone": None}
 
 _FILE = TypeAdapter(_Summary)
 
@@ -154,8 +152,8 @@ def _written_bucket(bucket: Bucket) -> _Bucket:
     return _Bucket(bucket.low, bucket.high, bucket.n, value, low, high, bucket.length_ratio, std, *diagnoses)
 
 
-def _without_absent(bucket: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in bucket.items() if key not in _ABSENT_OF_BUCKETS or value is not None}
+def _without(record: Mapping[str, Any], absent: Mapping[str, object]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in absent or value != absent[key]}
 
 
 def _written_metric(system: System, metric: str) -> _Metric:
