@@ -81,3 +81,40 @@ def test_the_order_of_words_differs(corpus: RawCorpus) -> None:
 def test_a_local_file_is_refused(tmp_path: object) -> None:
     with pytest.raises(DataError, match="without --from"):
         synthetic.load(ENTRY, tmp_path, lambda _: None)  # type: ignore[arg-type]
+
+
+def linked(source: str, target: str) -> list[tuple[str, str]]:
+    """The linked words, in the order of the target."""
+    places = sorted(synthetic.word_links(source, target), key=lambda link: link[1])
+    return [(synthetic.split_words(source)[one], synthetic.split_words(target)[other]) for one, other in places]
+
+
+def test_the_true_links_of_hand_aligned_sentences(corpus: RawCorpus) -> None:
+    pairs = {source: target for source, target, _ in rows_of(corpus)}
+    source = "noruto lipa memuta kupota Luri."
+    assert pairs[source] == "zody jaga dibygu bado Gobyvo."
+    # The adjective (lipa, dibygu) follows its noun (memuta, jaga); all else keeps its order.
+    assert synthetic.word_links(source, pairs[source]) == {(0, 0), (1, 2), (2, 1), (3, 3), (4, 4), (5, 5)}
+
+
+def test_every_word_of_every_pair_has_one_link_to_its_translation(corpus: RawCorpus) -> None:
+    translations: dict[str, set[str]] = defaultdict(set)
+    moved = 0
+    for source, target, _ in rows_of(corpus):
+        links = synthetic.word_links(source, target)
+        n_words = len(synthetic.split_words(source))
+        assert {one for one, _ in links} == {other for _, other in links} == set(range(n_words))
+        moved += any(one != other for one, other in links)
+        for word, other in linked(source, target):
+            translations[word].add(other)
+    # Only the three articles have two translations; many sentences change the order of words.
+    assert sorted(map(len, translations.values())) == [1] * (len(translations) - 3) + [2] * 3
+    assert moved > 2000
+
+
+def test_a_pair_that_is_no_translation_has_no_links(corpus: RawCorpus) -> None:
+    (first, target, _), (other, _, _) = corpus.splits["test"][:2]
+    with pytest.raises(DataError, match="not a pair of the corpus synthetic"):
+        synthetic.word_links(other, target)
+    with pytest.raises(DataError, match="not a pair of the corpus synthetic"):
+        synthetic.word_links(first, f"{target} {target}")

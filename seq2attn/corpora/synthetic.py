@@ -8,8 +8,10 @@ curve over length has enough sentences everywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -21,6 +23,7 @@ _SEED = 20170612
 _TRAIN_PAIRS, _VALIDATION_PAIRS, _TEST_PAIRS = 4000, 300, 500
 _SHORTEST, _LONGEST = 3, 68
 _SHORT_SHARE, _LONGEST_SHORT = 0.75, 14
+_WORD = re.compile(r"[^\s,.]+|[,.]")
 
 _Item = TypeVar("_Item")
 _Phrase = tuple[list[str], list[str]]
@@ -77,6 +80,57 @@ def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None])
     validation = _draw_pairs(random, lexicon, _VALIDATION_PAIRS, _any_length, seen)
     train = _draw_pairs(random, lexicon, _TRAIN_PAIRS, _mostly_short, seen)
     return RawCorpus({"train": train, "validation": validation, "test": test}, {"seed": _SEED})
+
+
+def split_words(text: str) -> list[str]:
+    """The words and punctuation marks of a sentence in either language."""
+    return _WORD.findall(text)
+
+
+def word_links(source: str, target: str) -> frozenset[tuple[int, int]]:
+    """The true word alignment of a pair of this corpus: (source, target) indices into `split_words`, `xa` first.
+
+    Every word and punctuation mark has exactly one link.
+
+    Raises: DataError where `target` is not the translation of `source`.
+    """
+    words, written = split_words(source), split_words(target)
+    order = _target_order(words)
+    known = _translations()
+    if len(order) != len(written) or any(
+        written[place] not in known.get(words[from_source], ()) for place, from_source in enumerate(order)
+    ):
+        raise DataError(f"not a pair of the corpus synthetic: {source[:60]!r} and {target[:60]!r}")
+    return frozenset((from_source, place) for place, from_source in enumerate(order))
+
+
+def _target_order(words: Sequence[str]) -> list[int]:
+    """For each target word the index of its source word: adjectives go behind their noun, adverbs behind their verb."""
+    lexicon = _lexicon()
+    adjectives, adverbs = ({word.source for word in group} for group in (lexicon.adjectives, lexicon.adverbs))
+    order: list[int] = []
+    waiting: list[int] = []
+    for place, word in enumerate(words):
+        if word in adjectives or word in adverbs:
+            waiting.append(place)
+        else:
+            order += [place, *waiting]
+            waiting = []
+    return order + waiting
+
+
+@cache
+def _lexicon() -> _Lexicon:
+    return _invent_lexicon(Random(_SEED))
+
+
+@cache
+def _translations() -> dict[str, tuple[str, ...]]:
+    """Every target word that a source word can become; punctuation stays."""
+    lexicon = _lexicon()
+    groups = (lexicon.names, lexicon.nouns, lexicon.adjectives, lexicon.verbs, lexicon.adverbs)
+    words = [word for group in (*groups, lexicon.prepositions, lexicon.conjunctions) for word in group]
+    return {",": (",",), ".": (".",)} | {word.source: (word.target,) for word in words} | dict(lexicon.articles)
 
 
 def _draw_pairs(
