@@ -41,9 +41,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *{"config", "errors", "style", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
         *{"results", "plots", "report", "runs", "training"},
     },
+    "studies": {
+        *{"config", "errors", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
+        *{"results", "plots", "report", "runs", "training", "experiment"},
+    },
     "cli": {
         *{"config", "errors", "device", "data", "corpora", "evaluation", "decoding", "attention", "report", "runs"},
-        *{"results", "plots", "training", "experiment", "benchmark", "export"},
+        *{"results", "plots", "training", "experiment", "benchmark", "export", "studies"},
     },
     # The Python API; no other package imports it.
     "api": {
@@ -59,7 +63,7 @@ WITHOUT_TORCH = ("evaluation", "results", "plots", "attention", "report")
 WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
-MAX_MODULES = 148
+MAX_MODULES = 160
 MAX_PACKAGE_LINES = 2320
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -18,6 +18,7 @@ from seq2attn.cli.export import export
 from seq2attn.cli.reproduce import reproduce
 from seq2attn.cli.runs import compare, dashboard, runs
 from seq2attn.cli.score import score
+from seq2attn.cli.study import study_app
 from seq2attn.cli.train import train
 from seq2attn.cli.translate import translate
 from seq2attn.errors import Seq2AttnError, is_out_of_memory
@@ -34,6 +35,7 @@ _EVALUATION, _MODEL, _RUNS, _DATA, _SPEED = "Experiments and scores", "Models", 
 app.command(rich_help_panel=_EVALUATION)(reproduce)
 app.command("eval", rich_help_panel=_EVALUATION)(evaluate)
 app.command(rich_help_panel=_EVALUATION)(score)
+app.add_typer(study_app, name="study", rich_help_panel=_EVALUATION)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seq2attn.evaluation.joined import JoinedSummary
+    from seq2attn.results.study import StudyResult
     from seq2attn.results.summary import Summary
 
 
@@ -183,3 +184,22 @@ def print_joined(summary: JoinedSummary) -> None:
     console.print(rich_table(joined_tables.size_table(summary), f"{title}, by their number"))
     console.print(rich_table(joined_tables.joined_length_table(summary), f"{title}, by length"))
     typer.echo(summary.signature)
+
+
+def print_study(result: StudyResult) -> None:
+    """Print a study: its claims with their verdicts, and its tables but for those that only files show in full."""
+    from rich.text import Text
+
+    from seq2attn.report.study import claim_sentence, shown_table
+    from seq2attn.report.tables import rich_table
+
+    console = results_console()
+    console.print(Text(result.question, style="bold"))
+    console.print(Text(result.setting))
+    for table in result.tables:
+        if not table.in_full:
+            console.print(rich_table(shown_table(table), table.title))
+    for claim in result.claims:
+        console.print(Text(f"\n{claim.claim.text}.", style="bold"), soft_wrap=True)
+        console.print(Text(claim_sentence(claim)), soft_wrap=True)
+    typer.echo()

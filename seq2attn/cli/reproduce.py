@@ -30,8 +30,8 @@ def reproduce(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Train the models of a preset and plot BLEU by sentence length. Finished runs are reused, stopped ones resumed."""
-    from seq2attn.experiment.reproduce import Interrupted
     from seq2attn.experiment.reproduce import reproduce as run_experiment
+    from seq2attn.experiment.trainings import Interrupted
 
     command = shlex.join(["seq2attn", *sys.argv[1:]])
     folder = out or Path("results") / preset

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import seq2attn
-from seq2attn.config.load import load_config, replace_budget, replace_seed
+from seq2attn.config.load import load_config, replace_budget
 from seq2attn.config.schema import Config, JoinConfig
 from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
@@ -17,10 +17,8 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
-from seq2attn.experiment.pictures import Pictures
+from seq2attn.experiment.trainings import Training, train_all, with_seeds
 from seq2attn.experiment.translations import TranslationProgress
-from seq2attn.runs.folder import RunFolder
-from seq2attn.training.train import train
 
 _PACKAGE = Path(seq2attn.__file__).parent
 # Presets that test beyond the training length also join consecutive sentences, to more than 120 words.
@@ -65,14 +63,6 @@ class Reproduction:
     seconds: float
 
 
-class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
-    """A signal stopped a training; the same command resumes it."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
-
-
 def reproduce(
     preset: str,
     out: Path,
@@ -103,8 +93,7 @@ def reproduce(
     """
     started = time.monotonic()
     trainings = _trainings(preset, out / "runs", minutes, overrides, n_seeds)
-    for training in trainings:
-        _train_once(training.config, training.run, device_name)
+    train_all(trainings, device_name)
     names = {training.run: training.model for training in trainings}
     data = trainings[0].config.data
     split = "test" if data.confirm is None else "confirm"
@@ -120,43 +109,15 @@ def reproduce(
     return Reproduction(evaluation, joined, paths, time.monotonic() - started)
 
 
-@dataclass(frozen=True)
-class _Training:
-    """One run of the experiment, and the name of its model."""
-
-    run: Path
-    model: str
-    config: Config
-
-
 def _trainings(
     preset: str, folder: Path, minutes: float | None, overrides: Sequence[str], n_seeds: int
-) -> list[_Training]:
+) -> list[Training]:
     """Every run in the order of training."""
     configs = {file.stem: _settings(file, minutes, overrides) for file in preset_files(preset)}
-    first = [_Training(folder / name, config.name or name, config) for name, config in configs.items()]
-    further = [
-        _of_seed(training, training.config.train.seed + more) for more in range(1, n_seeds) for training in first
-    ]
-    return [*first, *further]
-
-
-def _of_seed(training: _Training, seed: int) -> _Training:
-    run = training.run.with_name(f"{training.run.name}-seed{seed}")
-    return replace(training, run=run, config=replace_seed(training.config, seed))
+    first = [Training(folder / name, config.name or name, config) for name, config in configs.items()]
+    return with_seeds(first, n_seeds)
 
 
 def _settings(file: Path, minutes: float | None, overrides: Sequence[str]) -> Config:
     config = load_config(file, overrides)
     return config if minutes is None else replace_budget(config, minutes)
-
-
-def _train_once(config: Config, run: Path, device_name: str) -> None:
-    folder = RunFolder(run)
-    if folder.finished:
-        if folder.read_config() != config:
-            raise ConfigError(f"{run}: holds a run with other settings; choose another --out, or delete the folder")
-        return
-    result = train(config, run, device_name, resume=folder.exists, observer=Pictures())
-    if result.stopped_by is not None:
-        raise Interrupted(result.stopped_by)

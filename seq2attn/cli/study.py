@@ -1,0 +1,103 @@
+"""`seq2attn study`: measure what explanations claim about attention."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seq2attn.cli.options import Device, DeviceOption, JsonOption
+from seq2attn.cli.output import named_progress, print_study
+
+if TYPE_CHECKING:
+    from seq2attn.studies.study import Preset, Study
+
+study_app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure a claim about attention: a figure, a table and a verdict, each from one command.",
+)
+
+
+class PresetName(StrEnum):
+    """Sizes of the models that a study trains."""
+
+    smoke = "smoke"
+    quick = "quick"
+
+
+RunsArgument = Annotated[
+    list[Path] | None, typer.Argument(help="Run folders to measure; without any, the study trains small models.")
+]
+PresetOption = Annotated[
+    PresetName | None,
+    typer.Option(metavar="PRESET", help="Models to train: smoke (a minute) or quick (minutes).", show_default="quick"),
+]
+SeedsOption = Annotated[int, typer.Option(min=1, help="Train each model with this many consecutive seeds.")]
+OutOption = Annotated[Path | None, typer.Option(help="Output folder.", show_default="studies/NAME")]
+
+
+@study_app.command()
+def alignment(
+    runs: RunsArgument = None,
+    preset: PresetOption = None,
+    seeds: SeedsOption = 1,
+    gold: Annotated[
+        Path | None,
+        typer.Option(help="Word alignment in Pharaoh format, as in 0-0 1-2, with 0?1 for possible links."),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Source sentences of --gold; words are separated by spaces.")
+    ] = None,
+    target: Annotated[Path | None, typer.Option(help="Target sentences of --gold.")] = None,
+    one_based: Annotated[bool, typer.Option("--one-based", help="The words in --gold count from 1, not 0.")] = False,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Is attention alignment? Error rate of every head's word alignment, against known links."""
+    from seq2attn.errors import ConfigError
+    from seq2attn.studies.alignment import AlignmentStudy
+    from seq2attn.studies.gold import GoldFiles
+
+    files = None
+    if gold is not None and source is not None and target is not None:
+        files = GoldFiles(gold, source, target, one_based)
+    elif gold is not None or source is not None or target is not None or one_based:
+        raise ConfigError("--gold, --source and --target: give all three, or none")
+    if files is not None and not runs:
+        raise ConfigError("--gold: needs runs that translate between its languages; name their folders")
+    _run(AlignmentStudy(files), runs, preset, seeds, as_json, out, device)
+
+
+def _run(
+    study: Study,
+    runs: list[Path] | None,
+    preset: PresetName | None,
+    seeds: int,
+    as_json: bool,
+    out: Path | None,
+    device: Device,
+) -> None:
+    """Run a study and print its result."""
+    from seq2attn.experiment.trainings import Interrupted
+    from seq2attn.studies.study import StudyRequest, run_study
+
+    command = shlex.join(["seq2attn", *sys.argv[1:]])
+    chosen: Preset | None = None if preset is None else "smoke" if preset is PresetName.smoke else "quick"
+    request = StudyRequest(out or Path("studies") / study.name, command, device.value, runs or [], chosen, seeds)
+    try:
+        with named_progress("measuring") as progress:
+            outcome = run_study(study, request, progress)
+    except Interrupted as stop:
+        typer.echo("stopped; run the same command again to resume", err=True)
+        raise typer.Exit(128 + stop.signal_number) from None
+    if as_json:
+        typer.echo(outcome.result.to_json(), nl=False)
+        return
+    print_study(outcome.result)
+    for name, path in outcome.paths.items():
+        typer.echo(f"{name}: {path}")
