@@ -6,14 +6,12 @@ word is the decoder's input, not its output).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from seq2attn.attention.alignment import READINGS, Reading
-from seq2attn.config.load import parse_config
+from seq2attn.attention.alignment import READINGS
 from seq2attn.config.schema import Config
 from seq2attn.corpora.load import load_corpus
 from seq2attn.evaluation.comparisons import Comparison
@@ -25,28 +23,30 @@ from seq2attn.evaluation.word_alignment import (
     diagonal_links,
     error_rate_difference,
     error_rate_score,
-    error_rates,
     flip,
     grow_diag_final,
-    precision,
-    recall,
 )
 from seq2attn.results.study import (
     Estimate,
     JudgedClaim,
-    Point,
     StudyClaim,
-    StudyPanel,
     StudyResult,
-    StudySeries,
-    StudyTable,
-    Value,
     judge_in_every_run,
 )
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.aligners import NO_EFLOMAL, eflomal_links
+from seq2attn.studies.alignment_views import (
+    Checkpoint,
+    System,
+    heads_table,
+    main_table,
+    rates_panel,
+    training_panel,
+    training_table,
+)
 from seq2attn.studies.gold import SYNTHETIC, Gold, GoldFiles, gold_of_files, synthetic_gold
 from seq2attn.studies.head_links import HeadCounts, count_heads, over_training
+from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
 
 _BY_SENTENCE = "95 % bootstrap interval over sentences; supported if it holds in every run"
@@ -86,19 +86,10 @@ JOINED_IS_BETTER = StudyClaim(
     above=True,
 )
 
+_NAMES = {"rnn": "RNN", "transformer": "Transformer"}
 _SMOKE_SENTENCES = 100
 _TRAINING_SENTENCES = 100
 _MOST_ALIGNER_PAIRS = 20_000
-
-
-class _System(NamedTuple):
-    """A row of the main table."""
-
-    name: str
-    read: str
-    how: str
-    chosen: str
-    counts: Counts
 
 
 class AlignmentStudy(Study):
@@ -113,11 +104,15 @@ class AlignmentStudy(Study):
 
     def configs(self, preset: Preset) -> Mapping[str, Config]:
         """The RNN and the transformer, in both directions."""
-        settings = _QUICK if preset == "quick" else _SMOKE
-        names = [(kind, reverse) for kind in ("rnn", "transformer") for reverse in (False, True)]
+        names = [(kind, is_reversed) for kind in _NAMES for is_reversed in (False, True)]
         # The transformer's other direction would take a quarter of the minute that `smoke` has.
         chosen = names if preset == "quick" else names[:3]
-        return {f"{kind}_reversed" if reverse else kind: _config(kind, reverse, settings) for kind, reverse in chosen}
+        return {
+            f"{kind}_reversed" if is_reversed else kind: small_model(
+                kind, preset, f"{_NAMES[kind]}, reversed" if is_reversed else _NAMES[kind], is_reversed=is_reversed
+            )
+            for kind, is_reversed in chosen
+        }
 
     def why_not(self, run: TrainedRun) -> str | None:
         """A fixed context has no weights, and of most text no alignment is known."""
@@ -133,7 +128,7 @@ class AlignmentStudy(Study):
         return None
 
     def measure(self, runs: Mapping[str, TrainedRun], preset: Preset | None, progress: Progress) -> StudyResult:
-        """The error rates of all runs; those in the direction of the gold standard come first."""
+        """The error rates of all runs, each in its own direction."""
         first = next(iter(runs.values()))
         gold = gold_of_files(self.files) if self.files is not None else synthetic_gold(first.config.data.folder)
         if preset == "smoke":
@@ -152,10 +147,10 @@ class AlignmentStudy(Study):
         return StudyResult(
             self.name,
             self.question,
-            f"{len(runs)} runs on {len(gold.pairs)} sentence pairs of {gold.name}.",
+            f"{len(runs)} run{'s' * (len(runs) > 1)} on {len(gold.pairs)} sentence pairs: {gold.name}.",
             tuple(_judge(measured, joined, is_exact=self.files is None)),
-            (_main_table(rows), _heads_table(measured), *([_training_table(training)] if training else [])),
-            (_rates_panel(rows), *([_training_panel(training)] if training else [])),
+            (main_table(rows), heads_table(measured), *([training_table(training)] if training else [])),
+            (rates_panel(rows), *([training_panel(training, _TRAINING_SENTENCES)] if training else [])),
             (*_NOTES, *notes),
         )
 
@@ -171,66 +166,27 @@ _NOTES = (
 )
 
 
-def _config(kind: str, is_reversed: bool, settings: Mapping[str, Any]) -> Config:
-    languages = {"source_language": "xb", "target_language": "xa"} if is_reversed else {}
-    name = {"rnn": "RNN", "transformer": "Transformer"}[kind]
-    tree = {
-        "name": f"{name}, reversed" if is_reversed else name,
-        "data": {"corpus": SYNTHETIC, **languages, **settings["data"]},
-        "subwords": {"vocab_size": 400, "byte_fallback": False},
-        "model": settings[kind],
-        "train": {**settings["train"], "learning_rate": 4e-3 if kind == "rnn" else 2e-3},
-        "decode": {"beam_size": 2},
-    }
-    return parse_config(tree, "the study alignment")
-
-
-_SMOKE: Mapping[str, Mapping[str, Any]] = {
-    "data": {"max_source_words": 14},
-    "rnn": {"kind": "rnn", "attention": "additive", "cell": "gru", "d_model": 64, "dropout": 0.0},
-    "transformer": {"kind": "transformer", "d_model": 64, "n_layers": 2, "n_heads": 4, "dropout": 0.0},
-    "train": {
-        **{"max_steps": 160, "batch_tokens": 800, "warmup_steps": 30, "validation_sentences": 0},
-        **{"validate_every_steps": 160, "checkpoint_every_steps": 80, "keep_checkpoints": 2},
-    },
-}
-_QUICK: Mapping[str, Mapping[str, Any]] = {
-    "data": {},
-    "rnn": {"kind": "rnn", "attention": "additive", "cell": "gru", "d_model": 96, "dropout": 0.0},
-    "transformer": {"kind": "transformer", "d_model": 96, "n_layers": 2, "n_heads": 4, "dropout": 0.0},
-    "train": {
-        **{"max_steps": 1200, "batch_tokens": 1000, "warmup_steps": 100, "validation_sentences": 60},
-        **{"validate_every_steps": 200, "checkpoint_every_steps": 100, "keep_checkpoints": 12},
-    },
-}
-
-
 def _source_language(run: TrainedRun) -> str:
     return str(run.folder.read_env().get("source_language", run.config.data.source_language))
 
 
-def _systems(heads: HeadCounts) -> Iterator[_System]:
+def _systems(heads: HeadCounts) -> Iterator[System]:
     """The best head of a run in every reading, by argmax and by threshold."""
     for reading in READINGS:
         for how, candidates in (("argmax", heads.by_argmax(reading)), ("threshold", heads.by_threshold(reading))):
             counts, chosen = choose_on_the_other_half([candidate.counts for candidate in candidates])
             names = dict.fromkeys(candidates[index].name for index in chosen)
-            yield _System(heads.run, reading, how, " / ".join(names) or "–", counts)
+            yield System(heads.run, reading, how, " / ".join(names) or "–", counts)
 
 
-def _best(heads: HeadCounts, reading: Reading) -> Counts:
-    """By argmax."""
-    return choose_on_the_other_half([candidate.counts for candidate in heads.by_argmax(reading)])[0]
-
-
-def _join(measured: Sequence[HeadCounts], gold: Gold) -> Iterator[_System]:
+def _join(measured: Sequence[HeadCounts], gold: Gold) -> Iterator[System]:
     """Each forward run joined with the run that differs only in the direction."""
     for forward, backward in _directions(measured):
         links = [
             grow_diag_final(one, flip(other))
             for one, other in zip(forward.best_links(), backward.best_links(), strict=True)
         ]
-        yield _System(f"both directions: {forward.run}", "chosen", "argmax", "", _count(links, gold))
+        yield System(f"both directions: {forward.run}", "chosen", "argmax", "", _count(links, gold))
 
 
 def _directions(measured: Sequence[HeadCounts]) -> Iterator[tuple[HeadCounts, HeadCounts]]:
@@ -244,17 +200,17 @@ def _count(links: Sequence[Links], gold: Gold) -> Counts:
     return np.array(rows, dtype=np.float64)
 
 
-def _others(gold: Gold, run: TrainedRun, language: str, preset: Preset | None) -> tuple[list[_System], list[str]]:
+def _others(gold: Gold, run: TrainedRun, language: str, preset: Preset | None) -> tuple[list[System], list[str]]:
     """Alignments without attention, and what has to be said about them."""
     sizes = [(len(pair.source_words), len(pair.target_words)) for pair in gold.pairs]
-    systems = [_System("diagonal", "–", "–", "", _count([diagonal_links(*size) for size in sizes], gold))]
+    systems = [System("diagonal", "–", "–", "", _count([diagonal_links(*size) for size in sizes], gold))]
     if preset == "smoke":
         return systems, ["eflomal, an aligner to compare with, is left out of the preset smoke."]
     text = [(pair.source_words, pair.target_words) for pair in gold.pairs]
     links = eflomal_links([*text, *_training_words(gold, run, language)])
     if links is None:
         return systems, [NO_EFLOMAL]
-    systems.append(_System("eflomal", "–", "both directions", "", _count(links[: len(text)], gold)))
+    systems.append(System("eflomal", "–", "both directions", "", _count(links[: len(text)], gold)))
     return systems, [
         "eflomal (Östling and Tiedemann 2016) learns from the training pairs and those of the gold standard."
     ]
@@ -269,15 +225,15 @@ def _training_words(gold: Gold, run: TrainedRun, language: str) -> Iterator[tupl
         yield gold.split_words(source), gold.split_words(target)
 
 
-def _judge(measured: Sequence[HeadCounts], joined: Sequence[_System], is_exact: bool) -> Iterator[JudgedClaim]:
+def _judge(measured: Sequence[HeadCounts], joined: Sequence[System], is_exact: bool) -> Iterator[JudgedClaim]:
     """The claims that these runs can answer."""
     by_kind = {kind: [heads for heads in measured if heads.kind == kind] for kind in ("rnn", "transformer")}
     if by_kind["rnn"] and is_exact:
-        yield judge_in_every_run(RNN_ALIGNS, [_rate(heads.run, _best(heads, "output")) for heads in by_kind["rnn"]])
+        yield judge_in_every_run(RNN_ALIGNS, [_rate(heads.run, heads.best_of("output")) for heads in by_kind["rnn"]])
     for kind, claim in (("rnn", RNN_OFF_BY_ONE), ("transformer", TRANSFORMER_OFF_BY_ONE)):
         if by_kind[kind]:
             yield judge_in_every_run(
-                claim, [_fall(heads.run, _best(heads, "output"), _best(heads, "input")) for heads in by_kind[kind]]
+                claim, [_fall(heads.run, heads.best_of("output"), heads.best_of("input")) for heads in by_kind[kind]]
             )
     if joined:
         pairs = zip(_directions(measured), joined, strict=True)
@@ -296,86 +252,14 @@ def _fall(run: str, first: Counts, second: Counts) -> Estimate:
     return Estimate(run, measured.value, measured.low, measured.high, measured.p_value)
 
 
-def _main_table(systems: Sequence[_System]) -> StudyTable:
-    header = ("alignment", "read at", "links by", "head", "precision", "recall", "AER", "low", "high")
-    rows = [
-        (system.name, system.read, system.how, system.chosen or "–", *_numbers(system.counts)) for system in systems
-    ]
-    return StudyTable("rates", "Alignment error rates, with 95 % intervals", header, tuple(rows))
-
-
-def _numbers(counts: Counts) -> tuple[Value, ...]:
-    total, score = counts.sum(axis=0), error_rate_score(counts)
-    return float(precision(total)), float(recall(total)), score.value, score.low, score.high
-
-
-def _heads_table(measured: Sequence[HeadCounts]) -> StudyTable:
-    header = ("run", "head", "read at", "precision", "recall", "AER", "low", "high")
-    rows = [
-        (heads.run, candidate.name, reading, *_numbers(candidate.counts))
-        for heads in measured
-        for reading in READINGS
-        for candidate in heads.by_argmax(reading)
-    ]
-    return StudyTable("heads", "Every layer and head, links by argmax", header, tuple(rows), in_full=True)
-
-
-def _rates_panel(systems: Sequence[_System]) -> StudyPanel:
-    """Error rates by argmax, a row for each run; other alignments below."""
-    shown = [system for system in systems if system.how != "threshold"]
-    names = list(dict.fromkeys(system.name for system in shown))
-    series = []
-    for label, belongs in _SERIES.items():
-        points = []
-        for system in filter(belongs, shown):
-            score = error_rate_score(system.counts)
-            points.append(Point(names.index(system.name), score.value, score.low, score.high))
-        if points:
-            series.append(StudySeries(label, tuple(points)))
-    return StudyPanel(
-        "Best head, links by argmax", "", "alignment error rate (0 is perfect)", tuple(series), tuple(names)
-    )
-
-
-_SERIES: Mapping[str, Callable[[_System], bool]] = {
-    "where the word is written": lambda system: system.read == "output",
-    "where it is read, one step later": lambda system: system.read == "input",
-    "both directions, or no attention": lambda system: system.read not in READINGS,
-}
-
-_Curve = tuple[str, Reading, list[tuple[int, HeadCounts]]]
-
-
 def _training(
     runs: Mapping[str, TrainedRun], measured: Sequence[HeadCounts], gold: Gold, progress: Progress
-) -> list[tuple[str, int, HeadCounts]]:
+) -> list[Checkpoint]:
     """The counts of every run with at least two checkpoints, after each of them."""
-    found = []
+    found: list[Checkpoint] = []
     sample = gold.first(_TRAINING_SENTENCES)
     for heads in measured:
         run = runs[heads.run]
         pairs = (sample.flipped() if heads.is_reversed else sample).pairs
-        found += [(heads.run, step, counts) for step, counts in over_training(heads, run, pairs, progress)]
+        found += [Checkpoint(heads.run, step, counts) for step, counts in over_training(heads, run, pairs, progress)]
     return found
-
-
-def _training_table(training: Sequence[tuple[str, int, HeadCounts]]) -> StudyTable:
-    rows = [
-        (run, step, candidate.name, reading, float(error_rates(candidate.counts.sum(axis=0))))
-        for run, step, heads in training
-        for reading in READINGS
-        for candidate in heads.by_argmax(reading)
-    ]
-    header = ("run", "step", "head", "read at", "AER")
-    return StudyTable("training", "Over training, links by argmax", header, tuple(rows), in_full=True)
-
-
-def _training_panel(training: Sequence[tuple[str, int, HeadCounts]]) -> StudyPanel:
-    curves: dict[str, list[Point]] = {}
-    for run, step, heads in training:
-        for reading in READINGS:
-            rate = float(error_rates(_best(heads, reading).sum(axis=0)))
-            curves.setdefault(f"{run}, {reading}", []).append(Point(step, rate))
-    series = tuple(StudySeries(name, tuple(points)) for name, points in curves.items())
-    title = f"Over training (first {_TRAINING_SENTENCES} sentences)"
-    return StudyPanel(title, "updates", "alignment error rate", series)

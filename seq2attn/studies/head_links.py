@@ -65,6 +65,10 @@ class HeadCounts:
         names = [f"{head}, ≥ {threshold:g}" for head in self.heads for threshold in THRESHOLDS]
         return [Candidate(*pair) for pair in zip(names, self.threshold[reading], strict=True)]
 
+    def best_of(self, reading: Reading) -> Counts:
+        """By argmax, with the head chosen for each half of the sentences on the other half."""
+        return choose_on_the_other_half(self.argmax[reading])[0]
+
     def best_counts(self) -> Counts:
         """By argmax, with head and reading chosen for each half of the sentences on the other half."""
         return self._best()[0]

@@ -21,6 +21,9 @@ Progress = Callable[[str, int, int], None]
 """Takes the name of a part, how much of it is finished, and its total."""
 
 
+_HARDLY_TRAINED = "The models of smoke are hardly trained: their verdicts show that the study runs, and nothing else."
+
+
 class Study(ABC):
     """A question about attention, and how runs answer it. A subclass has one constructor argument per own option."""
 
@@ -76,8 +79,10 @@ def run_study(study: Study, request: StudyRequest, progress: Progress) -> StudyO
     for run in runs.values():
         if (reason := study.why_not(run)) is not None:
             raise RunError(f"{run.folder.path}: cannot answer the study {study.name}: {reason}")
+    measured = study.measure(runs, preset, progress)
     result = replace(
-        study.measure(runs, preset, progress),
+        measured,
+        setting=f"{measured.setting} {_HARDLY_TRAINED}" if preset == "smoke" else measured.setting,
         runs=tuple(str(run.folder.path) for run in runs.values()),
         command=request.command,
         machine=describe_machine(device),

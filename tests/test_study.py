@@ -1,0 +1,173 @@
+"""The framework of studies: verdicts, files, and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2attn.config.load import load_config
+from seq2attn.config.schema import Config
+from seq2attn.errors import ConfigError, RunError
+from seq2attn.report.study import claim_sentence, study_blocks, write_study
+from seq2attn.results.study import (
+    VERDICTS,
+    Estimate,
+    Point,
+    StudyClaim,
+    StudyPanel,
+    StudyResult,
+    StudySeries,
+    StudyTable,
+    judge_in_every_run,
+)
+from seq2attn.runs.folder import TrainedRun
+from seq2attn.studies.study import Preset, Progress, Study, StudyRequest, run_study
+from tests.command_line import RNN_ATTENTION, call, tiny
+
+BELOW = StudyClaim("low", "It is low", "the interval is below 0.5", 0.5, above=False)
+ABOVE = StudyClaim("high", "It is high", "the interval is above 0.5", 0.5, above=True)
+UNIT = st.floats(0.0, 1.0)
+ESTIMATES = st.lists(st.tuples(UNIT, UNIT, UNIT).map(sorted), min_size=1, max_size=4)
+
+
+def estimate(low: float | None, value: float, high: float | None, run: str = "a run") -> Estimate:
+    return Estimate(run, value, low, high)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "below", "above"),
+    [
+        ([(0.1, 0.2, 0.3)], "supported", "not_supported"),
+        ([(0.6, 0.7, 0.8)], "not_supported", "supported"),
+        ([(0.4, 0.5, 0.6)], "inconclusive", "inconclusive"),
+        ([(0.1, 0.2, 0.3), (0.4, 0.45, 0.6)], "inconclusive", "not_supported"),
+        ([(0.1, 0.2, 0.3), (0.6, 0.7, 0.8)], "not_supported", "not_supported"),
+        ([(None, 0.2, None)], "inconclusive", "inconclusive"),
+    ],
+)
+def test_every_run_must_agree(intervals: list[tuple[float, float, float]], below: str, above: str) -> None:
+    estimates = [estimate(*interval) for interval in intervals]
+    assert judge_in_every_run(BELOW, estimates).verdict == below
+    assert judge_in_every_run(ABOVE, estimates).verdict == above
+
+
+@given(intervals=ESTIMATES)
+def test_a_claim_and_its_opposite_are_never_both_supported(intervals: list[list[float]]) -> None:
+    estimates = [estimate(*interval) for interval in intervals]
+    verdicts = [judge_in_every_run(claim, estimates).verdict for claim in (BELOW, ABOVE)]
+    assert set(verdicts) <= set(VERDICTS)
+    assert verdicts.count("supported") <= 1
+    if "supported" in verdicts:
+        assert "not_supported" in verdicts
+
+
+def test_the_sentence_shows_the_least_favourable_run() -> None:
+    claim = judge_in_every_run(BELOW, [estimate(0.1, 0.2, 0.3, "one"), estimate(0.2, 0.3, 0.4, "other")])
+    assert claim_sentence(claim) == (
+        "Supported: 0.300 (95 % interval 0.200 to 0.400) in other, the least favourable of 2 runs; the claim needs the "
+        "interval below 0.5."
+    )
+
+
+def a_result(estimates: int = 1) -> StudyResult:
+    points = tuple(Point(x, 0.1 * x, 0.09 * x, 0.12 * x) for x in range(1, 4))
+    curves = StudyPanel("Curves", "x", "y", tuple(StudySeries(f"s{n}", points) for n in range(8)), x_scale="log")
+    rows = StudyPanel("Rows", "", "y", (StudySeries("s", (Point(0, 0.5), Point(1, math.nan))),), ("a$", "b"))
+    return StudyResult(
+        "sample",
+        "Is it so?",
+        "One run.",
+        tuple(judge_in_every_run(BELOW, [estimate(0.1, 0.2, 0.3)]) for _ in range(estimates)),
+        (StudyTable("t", "Numbers", ("what", "n", "rate"), (("a|b", 1234, 0.25), ("c", None, math.nan))),),
+        (curves, rows),
+        ("A note.",),
+        ("runs/a",),
+        "seq2attn study sample",
+        "a machine",
+    )
+
+
+def test_all_files_are_written_and_say_the_same(tmp_path: Path) -> None:
+    result = a_result()
+    paths = write_study(result, tmp_path / "out")
+    assert {path.name for path in paths.values()} == {"study.json", "table.md", "study.md", "figure.png", "figure.svg"}
+    read = json.loads(paths["study"].read_text(encoding="utf-8"))
+    assert read["claims"][0]["verdict"] == "supported"
+    assert read["tables"][0]["rows"] == [["a|b", 1234, 0.25], ["c", None, None]]
+    assert read["panels"][1]["series"][0]["points"][1]["y"] is None
+    page = paths["report"].read_text(encoding="utf-8")
+    for text in (BELOW.text, BELOW.test, "Supported: 0.200", "figure.png", "A note.", "seq2attn study sample", "1,234"):
+        assert text in page
+    assert "| a\\|b | 1,234 | 0.250 |" in paths["table"].read_text(encoding="utf-8")
+    assert "Is it so?" in paths["vector figure"].read_text(encoding="utf-8")
+    first = paths["vector figure"].read_bytes()
+    assert write_study(result, tmp_path / "again")["vector figure"].read_bytes() == first
+
+
+def test_a_study_without_picture_and_claims_has_no_empty_section() -> None:
+    titles = [block.text for block in study_blocks(a_result(estimates=0)) if type(block).__name__ == "Heading"]
+    assert titles == ["Is it so?", "Numbers", "How to read it", "How to reproduce it"]
+
+
+class Sample(Study):
+    """A study that counts its runs."""
+
+    name = "sample"
+    question = "Is it so?"
+    claims = (BELOW,)
+
+    def __init__(self, data_folder: Path | None = None) -> None:
+        self.data_folder = data_folder
+
+    def configs(self, preset: Preset) -> Mapping[str, Config]:
+        assert self.data_folder is not None
+        return {"one": load_config(RNN_ATTENTION, tiny(self.data_folder)[1::2])}
+
+    def why_not(self, run: TrainedRun) -> str | None:
+        return "it is tiny" if self.data_folder is None else None
+
+    def measure(self, runs: Mapping[str, TrainedRun], preset: Preset | None, progress: Progress) -> StudyResult:
+        progress("sample", 1, 1)
+        return StudyResult(self.name, self.question, f"{len(runs)} at {preset}", (), (), ())
+
+
+def quiet(name: str, finished: int, total: int) -> None:
+    """Show nothing."""
+
+
+def test_a_run_that_cannot_answer_says_why(tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot answer the study sample: it is tiny") as error:
+        run_study(Sample(), StudyRequest(tmp_path / "out", "command", runs=[tiny_run]), quiet)
+    assert error.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_and_a_preset_exclude_each_other(tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="either runs, or --preset"):
+        run_study(Sample(), StudyRequest(tmp_path, "command", runs=[tiny_run], preset="smoke"), quiet)
+
+
+def test_models_are_trained_once_and_more_seeds_are_added(data_folder: Path, tmp_path: Path) -> None:
+    study = Sample(data_folder)
+    first = run_study(study, StudyRequest(tmp_path, "command", preset="smoke"), quiet)
+    assert first.result.setting.startswith("1 at smoke The models of smoke are hardly trained")
+    weights = tmp_path / "runs" / "one" / "checkpoints" / "final" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    second = run_study(study, StudyRequest(tmp_path, "command", preset="smoke", n_seeds=2), quiet)
+    assert second.result.setting.startswith("2 at smoke")
+    assert [Path(run).name for run in second.result.runs] == ["one", "one-seed2"]
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_help_lists_the_studies_and_a_wrong_name_is_refused() -> None:
+    assert "Is attention alignment?" in call("study", "--help").stdout
+    done = call("study", "alignmnet")
+    assert done.code == 2
+    assert re.search(r"Did you mean .?alignment", done.stderr)
