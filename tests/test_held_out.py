@@ -134,6 +134,28 @@ def test_held_out_sentences_with_rare_words_are_left_out(tmp_path: Path) -> None
     assert len(corpus.splits["train"]) > 4
 
 
+def test_training_without_long_sentences_and_rare_words(tmp_path: Path) -> None:
+    train = [("a b", "x"), ("b a", "x"), ("a d", "x"), ("a b b", "x"), ("b a a", "x")]
+    splits = {"train": train, "validation": [("A b", "v")], "test": [("a B", "t")]}
+    join = {"sizes": "1..2", "min_training_word_count": 2, "max_sentence_words": 2}
+    corpus = corpus_of(tmp_path, splits, join=join)
+    assert [row["source"] for row in corpus.splits["train"] if len(row["members"]) == 1] == ["a b", "b a"]
+    assert corpus.counts["train"]["dropped"] == {"rare_word": 1, "too_long_to_join": 2}
+    assert list(corpus.splits["validation"]["source"]) == ["A b"]
+
+
+def test_a_training_clause_is_not_left_out_for_being_in_training(tmp_path: Path) -> None:
+    splits = {"train": [("a b; c d.", "x")], "validation": [("v w; a b;", "v")], "test": [("t u.", "t")]}
+    corpus = corpus_of(tmp_path, splits, join={"sizes": "1..2", "clauses": True, "min_training_word_count": 1})
+    assert [row["source"] for row in corpus.splits["train"] if len(row["members"]) == 1] == ["a b;", "c d."]
+
+
+def test_an_unused_filter_keeps_the_digest_of_runs_that_were_trained_before_it(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, CHAPTERS, join={"sizes": "1..2"})
+    assert corpus.digest == "edd0488749de1b76ba18d533d334f152e3a288111abb07034ff7d97197732fa7"
+    assert corpus_of(tmp_path, CHAPTERS, join={"sizes": "1..2", "min_training_word_count": 1}).digest != corpus.digest
+
+
 def test_a_split_that_was_not_drawn_is_named_in_one_line(tiny_run: Path) -> None:
     with pytest.raises(DataError, match=r"its corpus has no split confirm; train with data\.confirm"):
         seq2attn.evaluate(tiny_run, split="confirm")

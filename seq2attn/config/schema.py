@@ -40,6 +40,10 @@ class JoinConfig(Section):
     """Leave out held-out sentences with a word or punctuation mark that fewer training pairs contain, on either side:
     rare words are a difficulty of their own (Cho et al. 2014 leave out sentences with unknown words).
     """
+    min_training_word_count: PositiveInt | None = None
+    """Train only on sentences that are short enough to be joined and have no word or mark that fewer training pairs
+    contain; by default on all.
+    """
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of the random groups; independent of the seed of training."""
 

@@ -66,13 +66,12 @@ class CleanText:
         self._confirm = _draw_confirm(origin, config)
         self._held_out_sources: set[str] = set()
         self._training: _TrainingText | None = None
-        if self._join and (self._join.min_word_count > 1 or self._join.clauses):
+        if self._join and (_least_count(self._join) > 1 or self._join.clauses):
             self._training = self._read_training()
 
     def rows(self, split: str, counts: SplitCounts) -> Iterator[Row]:
         """The split's rows; fills `counts`. Training must be read after all others."""
-        rows = self._clean(split, counts)
-        return rows if split == "train" else self._comparable(rows, counts)
+        return self._comparable(self._clean(split, counts), split, counts)
 
     def _clean(self, split: str, counts: SplitCounts) -> Iterator[Row]:
         if split == "train":
@@ -133,25 +132,33 @@ class CleanText:
                     training.word_counts.add((source, target))
         return training
 
-    def _comparable(self, rows: Iterable[Row], counts: SplitCounts) -> Iterator[Row]:
-        """The held-out rows that the settings of joining admit; the others are counted as dropped."""
+    def _comparable(self, rows: Iterable[Row], split: str, counts: SplitCounts) -> Iterator[Row]:
+        """The rows that the settings of joining admit; the others are counted as dropped."""
         for row in rows:
-            reason = self._reason_to_leave_out(row, self._join) if self._join else None
+            reason = self._reason_to_leave_out(row, split, self._join) if self._join else None
             if reason is None:
                 yield row
             else:
                 counts.kept -= 1
                 counts.drop(reason)
 
-    def _reason_to_leave_out(self, row: Row, join: JoinConfig) -> str | None:
+    def _reason_to_leave_out(self, row: Row, split: str, join: JoinConfig) -> str | None:
+        least = join.min_training_word_count if split == "train" else join.min_word_count
+        if least is None:
+            return None
         if not is_joinable(count_words(row[0], is_unspaced(self._origin.source_language)), join):
             return "too_long_to_join"
         if self._training is None:
             return None
-        if join.clauses and row[0] in self._training.sources:
+        if join.clauses and split != "train" and row[0] in self._training.sources:
             return "in_training"
-        is_rare = join.min_word_count > 1 and self._training.word_counts.rarest(row[:2]) < join.min_word_count
+        is_rare = least > 1 and self._training.word_counts.rarest(row[:2]) < least
         return "rare_word" if is_rare else None
+
+
+def _least_count(join: JoinConfig) -> int:
+    """The highest number of training pairs that a word must occur in, held out or in training."""
+    return max(join.min_word_count, join.min_training_word_count or 1)
 
 
 def _draw_confirm(origin: Origin, config: DataConfig) -> frozenset[int]:
