@@ -229,7 +229,7 @@ def test_a_text_too_small_for_the_vocabulary_is_an_error() -> None:
 
 @pytest.mark.usefixtures("_small_machine")
 def test_the_command_writes_results_and_figure_and_prints_json(tmp_path: Path) -> None:
-    files = [RNN_ATTENTION, CONFIGS / "quick" / RNN_ATTENTION.name]
+    files = [RNN_ATTENTION, CONFIGS / "natural" / RNN_ATTENTION.name]
     settings = [word for setting in (*TINY, "train.threads=1") for word in ("--set", setting)]
     done = call("bench", *files, *settings, "--seconds", "0", "--lengths", "2,4", "--out", tmp_path, "--json")
     assert done.code == 0, done.stderr

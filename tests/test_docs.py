@@ -36,7 +36,7 @@ PARSED_ONLY = {
     "seq2attn data import": "needs translated files; run by test_import_po.py and test_import_html.py",
     "seq2attn data fetch bible-fr-en": "needs a package index; run by test_bible.py",
     "seq2attn reproduce --preset": "takes an hour or more; run by test_reproduce.py with the preset smoke",
-    "seq2attn train configs/quick/": "needs a package index; the configurations are loaded by test_configs.py",
+    "seq2attn train configs/natural/": "needs a package index; the configurations are loaded by test_configs.py",
     "seq2attn eval runs/first runs/without --join": "needs text with documents; run by test_joined.py",
     "scripts/": "installs; the command behind it is parsed, and run by test_reproduce.py",
     "pip install": "installs",

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from seq2attn.benchmark.speed import Bench
     from seq2attn.config.schema import Config
 
-_DEFAULT_PRESET = "quick"
+_DEFAULT_PRESET = "natural"
 
 
 def bench(
     configs: Annotated[
         list[Path] | None,
-        typer.Argument(help="YAML configurations.", show_default="those of the preset quick"),
+        typer.Argument(help="YAML configurations.", show_default="those of the preset natural"),
     ] = None,
     overrides: OverridesOption = None,
     seconds: Annotated[
