@@ -100,6 +100,7 @@ def test_all_files_are_written_and_say_the_same(tmp_path: Path) -> None:
     assert {path.name for path in paths.values()} == {"study.json", "table.md", "study.md", "figure.png", "figure.svg"}
     read = json.loads(paths["study"].read_text(encoding="utf-8"))
     assert read["claims"][0]["verdict"] == "supported"
+    assert read["claims"][0]["worst"] == {"run": "a run", "value": 0.2, "low": 0.1, "high": 0.3, "p_value": None}
     assert read["tables"][0]["rows"] == [["a|b", 1234, 0.25], ["c", None, None]]
     assert read["panels"][1]["series"][0]["points"][1]["y"] is None
     page = paths["report"].read_text(encoding="utf-8")

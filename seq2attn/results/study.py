@@ -143,7 +143,8 @@ class StudyResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `study.json`; a value that is no finite number is null."""
-        return {"format": FORMAT} | _finite(asdict(self))
+        claims = [asdict(claim) | {"worst": asdict(claim.worst)} for claim in self.claims]
+        return {"format": FORMAT} | _finite(asdict(self) | {"claims": claims})
 
     def to_json(self) -> str:
         """The text of `study.json`."""
