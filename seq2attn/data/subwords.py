@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import sentencepiece
 
 from seq2attn.config.schema import SubwordsConfig
@@ -108,8 +109,20 @@ class Subwords:
 
     def pieces(self, ids: Sequence[int], side: Side) -> list[str]:
         """The subwords with these ids; U+2581 stands for a space."""
-        processor = self._source if side == "source" else self._target
-        return processor.id_to_piece(list(ids))
+        return self._processor(side).id_to_piece(list(ids))
+
+    def scores(self, side: Side) -> list[float]:
+        """The score of each subword, by which encoding chooses among them: 32-bit floats in their fewest digits."""
+        processor = self._processor(side)
+        return [float(str(np.float32(processor.get_score(token_id)))) for token_id in range(processor.vocab_size())]
+
+    def first_byte(self, side: Side) -> int | None:
+        """The id of the subword for byte 0, which those for all other bytes follow; None without bytes."""
+        processor = self._processor(side)
+        return next((token_id for token_id in range(processor.vocab_size()) if processor.is_byte(token_id)), None)
+
+    def _processor(self, side: Side) -> sentencepiece.SentencePieceProcessor:
+        return self._source if side == "source" else self._target
 
 
 def _file_names(joint: bool) -> list[str]:

@@ -1,0 +1,1 @@
+"""Trained models that translate in a browser, without a server"""
