@@ -170,7 +170,7 @@ def test_non_finite_losses_change_no_weight_and_end_the_run(text: Path, tmp_path
     before = {name: value.clone() for name, value in weights_of(model).items()}
     trainer = Trainer(config, prepared, model, run, CPU)
     reason = r"^3 updates in a row .* loss is nan"
-    with open_log(run, 0, quiet=True) as log, pytest.raises(TrainingError, match=reason):
+    with open_log(run, 0, None) as log, pytest.raises(TrainingError, match=reason):
         trainer.run(log)
     assert all(torch.equal(value, before[name]) for name, value in weights_of(model).items())
     assert (trainer.step, run.steps()) == (3, [3])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.training import log
+from seq2attn.training import display
 from seq2attn.training.train import train
 from tests.training_samples import FAMILIES, make_config, write_copy_task
 
@@ -40,7 +40,7 @@ def shown(
     with monkeypatch.context() as patch:
         patch.setenv("TERM", "xterm")
         patch.setenv("COLUMNS", str(columns))
-        patch.setattr(log, "_PLAIN_LINE_SECONDS", -1.0)
+        patch.setattr(display, "_PLAIN_LINE_SECONDS", -1.0)
         patch.setattr(sys, "stderr", stream)
         train(config, tmp_path / "run", "cpu")
     return stream.getvalue()
@@ -67,3 +67,40 @@ def test_on_a_terminal_it_is_one_bar_of_one_line(tmp_path: Path, monkeypatch: py
     assert all(len(line) <= columns for line in bars)
     if columns == 120:
         assert re.search(STATE, bars[-1])
+
+
+@pytest.mark.parametrize("columns", [140, 80])
+def test_several_trainings_have_a_line_each(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Stream(is_terminal=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    names = ("RNN, attention", "Transformer")
+    with display.Screen(named=True) as screen:
+        assert screen.bars is not None
+        screen.count(1, 3)
+        first, second = (display.Display(screen, name) for name in names)
+        for shown_one in (first, second):
+            shown_one.progress(0.42, "step 4130 · 12,345 tokens/s · loss 2.31 · validation BLEU 21.3", 552.0)
+        stream.seek(0)
+        stream.truncate()
+        screen.bars.refresh()
+        lines = [line.rstrip() for line in re.split(r"[\r\n]+", ESCAPES.sub("", stream.getvalue())) if "%" in line]
+        assert all(len(line) <= columns for line in lines)
+        total, *trainings = lines[:3]
+        assert total.startswith("1 of 3 trained")
+        for name, line in zip(names, trainings, strict=True):
+            assert re.match(rf"{name} .* 42% 0:09:12 left · step 4130", line)
+            assert line.endswith("validation BLEU 21.3") is (columns == 140)
+        first.close()
+        assert [task.description for task in screen.bars.tasks] == ["1 of 3 trained", "Transformer"]
+
+
+def test_messages_of_several_trainings_start_with_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with display.Screen(named=True) as screen:
+        shown_one = display.Display(screen, "RNN")
+        for text in ("RNN: 10 parameters", "resumes after step 5"):
+            shown_one.message(text)
+        screen.count(0, 2)
+        screen.count(1, 2)
+    assert capsys.readouterr().err.splitlines() == ["RNN: 10 parameters", "RNN: resumes after step 5", "1 of 2 trained"]

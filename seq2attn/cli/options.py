@@ -150,6 +150,20 @@ def parse_join_sizes(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def parse_jobs(text: str) -> int | None:
+    """The number of jobs; None for `auto`.
+
+    Raises: ConfigError if `text` is neither.
+    """
+    from seq2attn.errors import ConfigError
+
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--jobs {text}: expected auto or a positive number of models, as in 2")
+    return int(text)
+
+
 def further_metrics(names: list[MetricName] | None) -> tuple[Metric, ...]:
     """The metrics called `names`, without duplicates."""
     from seq2attn.evaluation.metrics import metrics_named

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from seq2attn.cli.options import Device, DeviceOption, OverridesOption
+from seq2attn.cli.options import Device, DeviceOption, OverridesOption, parse_jobs
 from seq2attn.cli.output import print_joined, print_scores, print_verdict, translation_progress
 
 
@@ -26,19 +26,26 @@ def reproduce(
         typer.Option(min=1, help="Train each model with this many consecutive seeds; the curve shows their mean."),
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Output folder.", show_default="results/PRESET")] = None,
+    jobs: Annotated[
+        str,
+        typer.Option(
+            metavar="N", help="Models trained side by side, a process each; auto: one for each core, on a GPU one."
+        ),
+    ] = "auto",
     overrides: OverridesOption = None,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Train the models of a preset and plot BLEU by sentence length. Finished runs are reused, stopped ones resumed."""
     from seq2attn.experiment.reproduce import reproduce as run_experiment
-    from seq2attn.experiment.trainings import Interrupted
+    from seq2attn.experiment.side_by_side import Interrupted
 
     command = shlex.join(["seq2attn", *sys.argv[1:]])
+    n_jobs = parse_jobs(jobs)
     folder = out or Path("results") / preset
     try:
         with translation_progress() as report_progress:
             result = run_experiment(
-                preset, folder, device.value, command, report_progress, minutes, overrides or [], seeds
+                preset, folder, device.value, command, report_progress, minutes, overrides or [], seeds, n_jobs
             )
     except Interrupted as stop:
         typer.echo("stopped; run the same command again to resume", err=True)

@@ -83,7 +83,7 @@ def _run(
     device: Device,
 ) -> None:
     """Run a study and print its result."""
-    from seq2attn.experiment.trainings import Interrupted
+    from seq2attn.experiment.side_by_side import Interrupted
     from seq2attn.studies.study import StudyRequest, run_study
 
     command = shlex.join(["seq2attn", *sys.argv[1:]])

@@ -17,7 +17,8 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS
 from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
-from seq2attn.experiment.trainings import Training, train_all, with_seeds
+from seq2attn.experiment.side_by_side import Training
+from seq2attn.experiment.trainings import train_all, with_seeds
 from seq2attn.experiment.translations import TranslationProgress
 
 _PACKAGE = Path(seq2attn.__file__).parent
@@ -72,6 +73,7 @@ def reproduce(
     minutes: float | None = None,
     overrides: Sequence[str] = (),
     n_seeds: int = 1,
+    jobs: int | None = None,
 ) -> Reproduction:
     """Run the preset's experiment in `out`; finished runs are reused, unfinished ones resumed.
 
@@ -88,12 +90,13 @@ def reproduce(
         overrides: settings of all models, as `KEY.PATH=VALUE`.
         n_seeds: trainings of each model, with its own seed and the following ones. Every model is trained once before
             the next seed starts.
+        jobs: trainings side by side, a process each; None for as many as there are cores.
 
     Raises: ConfigError where `out` holds runs with other settings; Interrupted; the errors of training.
     """
     started = time.monotonic()
     trainings = _trainings(preset, out / "runs", minutes, overrides, n_seeds)
-    train_all(trainings, device_name)
+    train_all(trainings, device_name, jobs)
     names = {training.run: training.model for training in trainings}
     data = trainings[0].config.data
     split = "test" if data.confirm is None else "confirm"

@@ -1,62 +1,90 @@
-"""The trainings of an experiment: finished runs are reused, unfinished ones resumed"""
+"""The trainings of an experiment: which are left, how many run side by side, and how they divide the cores"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import torch
 
 from seq2attn.config.load import replace_seed
-from seq2attn.config.schema import Config
+from seq2attn.corpora.load import load_corpus
+from seq2attn.device import available_cores, choose_device
 from seq2attn.errors import ConfigError
 from seq2attn.experiment.pictures import Pictures
+from seq2attn.experiment.side_by_side import Cores, Interrupted, Training, train_side_by_side
 from seq2attn.runs.folder import RunFolder
-from seq2attn.training.train import train
-
-
-class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
-    """A signal stopped a training; the same command resumes it."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
-
-
-@dataclass(frozen=True)
-class Training:
-    """One run of an experiment, and the name of its model."""
-
-    run: Path
-    model: str
-    config: Config
+from seq2attn.training.train import check_folder, train
 
 
 def with_seeds(first: Sequence[Training], n_seeds: int) -> list[Training]:
     """`first`, and each of them with the following seeds; every model is trained once before the next seed starts."""
-    more = [_of_seed(training, training.config.train.seed + step) for step in range(1, n_seeds) for training in first]
-    return [*first, *more]
+    return [*first, *(_of_next_seed(training, more) for more in range(1, n_seeds) for training in first)]
 
 
-def train_all(trainings: Sequence[Training], device_name: str) -> None:
-    """Train what is not finished yet, in order.
+def train_all(trainings: Sequence[Training], device_name: str, jobs: int | None = 1) -> None:
+    """Train what is not finished yet, in order. Every model is trained once before the next seed starts.
 
-    Raises: ConfigError where a folder holds a run with other settings; Interrupted; the errors of training.
+    `jobs`: trainings side by side, a process each; None for as many as the device and its cores allow. With one, this
+    process trains.
+
+    Raises: ConfigError where a folder holds a run with other settings, before anything starts; Interrupted; the errors
+    of training.
     """
-    for training in trainings:
-        _train_once(training.config, training.run, device_name)
-
-
-def _of_seed(training: Training, seed: int) -> Training:
-    run = training.run.with_name(f"{training.run.name}-seed{seed}")
-    return replace(training, run=run, config=replace_seed(training.config, seed))
-
-
-def _train_once(config: Config, run: Path, device_name: str) -> None:
-    folder = RunFolder(run)
-    if folder.finished:
-        if folder.read_config() != config:
-            raise ConfigError(f"{run}: holds a run with other settings; choose another --out, or delete the folder")
+    device = choose_device(device_name)
+    left = [training for training in trainings if not _is_trained(training)]
+    rounds = [list(same_seed) for _, same_seed in groupby(left, key=lambda training: training.seeds_before)]
+    cores = Cores(available_cores(), torch.get_num_threads())
+    n_jobs = choose_jobs(left, device, cores.total) if jobs is None else jobs
+    if min(n_jobs, max(map(len, rounds), default=0)) > 1:
+        _prepare_corpora(left)
+        train_side_by_side(rounds, device_name, n_jobs, cores)
         return
-    result = train(config, run, device_name, resume=folder.exists, observer=Pictures())
+    for training in left:
+        _train_here(training, device_name)
+
+
+def choose_jobs(trainings: Sequence[Training], device: torch.device, cores: int) -> int:
+    """How many trainings run side by side by default: on a CPU as many as it has cores for, on a GPU one."""
+    # On Windows no process can be asked to stop, only be ended.
+    if device.type != "cpu" or sys.platform == "win32":
+        return 1
+    threads = max((training.config.train.threads or 1 for training in trainings), default=1)
+    return max(1, cores // threads)
+
+
+def _of_next_seed(training: Training, more: int) -> Training:
+    seed = training.config.train.seed + more
+    run = training.run.with_name(f"{training.run.name}-seed{seed}")
+    return replace(training, run=run, config=replace_seed(training.config, seed), seeds_before=more)
+
+
+def _is_trained(training: Training) -> bool:
+    """Whether the training is finished.
+
+    Raises: ConfigError where its folder holds a run with other settings.
+    """
+    folder = RunFolder(training.run)
+    if not folder.finished:
+        check_folder(folder, training.config, resume=True)
+        return False
+    if folder.read_config() != training.config:
+        raise ConfigError(
+            f"{training.run}: holds a run with other settings; choose another --out, or delete the folder"
+        )
+    return True
+
+
+def _prepare_corpora(trainings: Iterable[Training]) -> None:
+    """Fetch and clean the text of all trainings, so that no two processes do so at once."""
+    for data in {training.config.data.model_dump_json(): training.config.data for training in trainings}.values():
+        load_corpus(data)
+
+
+def _train_here(training: Training, device_name: str) -> None:
+    resume = RunFolder(training.run).exists
+    result = train(training.config, training.run, device_name, resume=resume, observer=Pictures())
     if result.stopped_by is not None:
         raise Interrupted(result.stopped_by)

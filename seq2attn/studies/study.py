@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 from seq2attn.config.schema import Config
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, RunError
-from seq2attn.experiment.trainings import Training, train_all, with_seeds
+from seq2attn.experiment.side_by_side import Training
+from seq2attn.experiment.trainings import train_all, with_seeds
 from seq2attn.report.study import write_study
 from seq2attn.results.study import StudyClaim, StudyResult
 from seq2attn.runs.folder import TrainedRun, load_runs

@@ -1,23 +1,18 @@
-"""What a training reports: one log with back ends for metrics.jsonl, log.txt and the terminal."""
+"""What a training reports: one log with several back ends, among them metrics.jsonl and log.txt."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Column
 
 from seq2attn.config.schema import Config
 from seq2attn.data.cache import write_whole
@@ -29,8 +24,6 @@ from seq2attn.training.validation import FINAL_METRICS, perplexity
 
 Pixels = NDArray[np.uint8]
 """`(height, width, 3)`"""
-
-_PLAIN_LINE_SECONDS = 60.0
 
 
 class Backend:
@@ -182,40 +175,6 @@ class LogFile(Backend):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-class Display(Backend):
-    """Messages and progress on stderr: a live bar on a terminal, elsewhere a plain line a minute."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._bar: Progress | None = None
-        self._last_line = time.monotonic()
-        if sys.stderr.isatty():
-            # The bar takes the width that the text leaves.
-            text = TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True))
-            columns = (BarColumn(bar_width=None), TaskProgressColumn(), text)
-            self._bar = Progress(*columns, console=self._console, transient=True, expand=True)
-            self._bar.add_task("training", total=1.0, text="")
-            self._bar.start()
-
-    def progress(self, share: float, text: str, seconds_left: float) -> None:
-        """Update the bar, or print a line if the last one is a minute old."""
-        line = f"{text} · {timedelta(seconds=round(seconds_left))} left"
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=share, text=line)
-        elif time.monotonic() - self._last_line > _PLAIN_LINE_SECONDS:
-            self.message(f"{share:4.0%} · {line}")
-
-    def message(self, text: str) -> None:
-        """Print a line, above the bar if there is a bar."""
-        self._last_line = time.monotonic()
-        self._console.print(text, soft_wrap=True, markup=False)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.stop()
 
 
 class MetricsWindow:

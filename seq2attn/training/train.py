@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from seq2attn.runs.folder import RunFolder
 from seq2attn.runs.lock import locked
 from seq2attn.runs.model_card import write_card
 from seq2attn.training.board import Board
-from seq2attn.training.log import Display, JsonLines, LogFile, TrainingLog
+from seq2attn.training.display import Display
+from seq2attn.training.log import Backend, JsonLines, LogFile, TrainingLog
 from seq2attn.training.loop import Observer, Trainer, TrainingResult
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.process import training_process
@@ -42,10 +44,11 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     observer: Observer | None = None,
+    display: Callable[[], Backend] = Display,
 ) -> TrainingResult:
     """Train `config` in the run folder `path`; with `resume`, continue from its newest checkpoint.
 
-    `observer` sees each validation; `quiet` shows nothing on stderr.
+    `observer` sees each validation; `display` makes what shows the training, which `quiet` leaves out.
 
     Raises: RunError where the folder holds a run and `resume` is False, or another process trains in it; DiskError
     where it cannot be written; ConfigError where the run to resume was started with another configuration; DataError,
@@ -55,18 +58,24 @@ def train(
     folder = RunFolder(path)
     folder.make()
     with training_process(config.train, device), locked(path), disk_errors(path):
-        return _train(config, folder, device, _check_folder(folder, config, resume), quiet, observer)
+        resumes = check_folder(folder, config, resume)
+        return _train(config, folder, device, resumes, None if quiet else display, observer)
 
 
-def open_log(folder: RunFolder, first_step: int, quiet: bool) -> TrainingLog:
-    """The log of a run that starts or resumes after `first_step`; `quiet` shows nothing on stderr."""
+def open_log(folder: RunFolder, first_step: int, display: Callable[[], Backend] | None) -> TrainingLog:
+    """The log of a run that starts or resumes after `first_step`; without a `display` it is only written to files."""
     # Closed in reverse order: the bar has left the terminal before another back end fails.
     backends = [JsonLines(folder, first_step), LogFile(folder), Board(folder.tensorboard, first_step)]
-    return TrainingLog(backends if quiet else [*backends, Display()])
+    return TrainingLog(backends if display is None else [*backends, display()])
 
 
 def _train(
-    config: Config, folder: RunFolder, device: torch.device, resume: bool, quiet: bool, observer: Observer | None
+    config: Config,
+    folder: RunFolder,
+    device: torch.device,
+    resume: bool,
+    display: Callable[[], Backend] | None,
+    observer: Observer | None,
 ) -> TrainingResult:
     text = prepare_text(config, folder, resume)
     if resume and folder.read_env().get("corpus_digest", text.corpus.digest) != text.corpus.digest:
@@ -84,7 +93,7 @@ def _train(
     warnings: list[str] = []
     if resume:
         trainer.resume(warnings.append)
-    with open_log(folder, trainer.step, quiet) as log:
+    with open_log(folder, trainer.step, display) as log:
         log.begin(config)
         pairs, parameters = len(text.train), model.count_parameters()
         log.message(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {describe_machine(device)}")
@@ -97,8 +106,12 @@ def _train(
     return result
 
 
-def _check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
-    """Whether the folder holds a run to resume."""
+def check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
+    """Whether the folder holds a run to resume.
+
+    Raises: RunError where it holds a run and `resume` is False, or a finished one; ConfigError where the run was
+    started with another configuration.
+    """
     if not folder.exists:
         return False
     if not resume:

@@ -63,7 +63,7 @@ def test_batches_that_are_not_finite_are_skipped_and_the_others_train(text: Path
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     trainer = Trainer(config, prepared, model, run, CPU)
     poisoned(trainer, "ga")
-    with fault(), open_log(run, 0, quiet=True) as log:
+    with fault(), open_log(run, 0, None) as log:
         trainer.run(log)
         skipped = trainer.monitor.skipped
         assert 3 <= skipped < 24

@@ -1,0 +1,122 @@
+"""The process of one training among several: it reports to the process that started it, and stops when that ends
+
+The training arrives on stdin, which then stays open as long as the other process lives. Reports leave on stdout.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from seq2attn.config.schema import Config
+from seq2attn.errors import Seq2AttnError, TrainingError, is_out_of_memory
+from seq2attn.experiment.pictures import Pictures
+from seq2attn.runs.folder import RunFolder
+from seq2attn.training.log import Backend
+from seq2attn.training.train import train
+
+_SECONDS_BETWEEN_REPORTS = 0.2
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to train, where, and on which device. A run in the folder is resumed."""
+
+    config: Config
+    run: Path
+    device_name: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """A line for people."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ProgressReport:
+    """How far the training is; see `Backend.progress`."""
+
+    share: float
+    text: str
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last report."""
+
+    stopped_by: int | None = None
+    """The signal that interrupted the training."""
+    error: Seq2AttnError | None = None
+    """Why it failed."""
+
+
+Report = Message | ProgressReport | Ended
+
+
+class Reports(Backend):
+    """Sends reports to the other process. Where it has ended, they are dropped."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._last = -_SECONDS_BETWEEN_REPORTS
+
+    def message(self, text: str) -> None:
+        """Send a line."""
+        self.send(Message(text))
+
+    def progress(self, share: float, text: str, seconds_left: float) -> None:
+        """Send the progress, unless it was sent a moment ago."""
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_REPORTS:
+            self._last = time.monotonic()
+            self.send(ProgressReport(share, text, seconds_left))
+
+    def send(self, report: Report) -> None:
+        """Send a report of any kind."""
+        try:
+            self._stream.write(pickle.dumps(report))
+        except OSError:
+            return
+
+
+def main() -> None:
+    """Train what stdin says."""
+    # Whatever else this process prints belongs on stderr.
+    reports = Reports(os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    assignment: Assignment = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_stop_when_alone, daemon=True).start()
+    reports.send(_train(assignment, reports))
+
+
+def _stop_when_alone() -> None:
+    """Ask this process to stop once the other one has ended, however it ended: then stdin is closed."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _train(assignment: Assignment, reports: Reports) -> Ended:
+    resume = RunFolder(assignment.run).exists
+    try:
+        result = train(
+            *(assignment.config, assignment.run, assignment.device_name, resume),
+            observer=Pictures(),
+            display=lambda: reports,
+        )
+    except Seq2AttnError as error:
+        return Ended(error=error)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        advice = "free some, train fewer models at once (--jobs 1), or make the batches smaller (train.batch_tokens)"
+        return Ended(error=TrainingError(f"out of memory; {advice}"))
+    return Ended(stopped_by=result.stopped_by)
