@@ -88,8 +88,8 @@ def reproduce(
         progress: called during translation.
         minutes: budget for each training in place of the preset's.
         overrides: settings of all models, as `KEY.PATH=VALUE`.
-        n_seeds: trainings of each model, with its own seed and the following ones. Every model is trained once before
-            the next seed starts.
+        n_seeds: trainings of each model, with its own seed and the following ones. Every model starts
+            once before the next seed does.
         jobs: trainings side by side, a process each; None for as many as there are cores.
 
     Raises: ConfigError where `out` holds runs with other settings; Interrupted; the errors of training.

@@ -62,18 +62,17 @@ class Cores:
         return max(1, min((self.total - taken) // starting, self.most_threads))
 
 
-def train_side_by_side(rounds: Sequence[Sequence[Training]], device_name: str, n_jobs: int, cores: Cores) -> None:
-    """Train each round with up to `n_jobs` processes at once. If one training fails or is stopped, all others stop.
+def train_side_by_side(trainings: Sequence[Training], device_name: str, n_jobs: int, cores: Cores) -> None:
+    """Train with up to `n_jobs` processes at once, started in order. If one fails or is stopped, all others stop.
 
     What stops saves its state first.
 
     Raises: Interrupted; the error of the first training that failed, with its name.
     """
     with Screen(named=True) as screen, StopRequest() as stop:
-        crew = _Crew(device_name, n_jobs, cores, screen, stop, sum(map(len, rounds)))
+        crew = _Crew(device_name, n_jobs, cores, screen, stop, len(trainings))
         try:
-            for trainings in rounds:
-                crew.train(trainings)
+            crew.train(trainings)
         except KeyboardInterrupt:
             crew.kill()
             raise

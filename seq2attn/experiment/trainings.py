@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 import torch
 
@@ -20,12 +19,12 @@ from seq2attn.training.train import check_folder, train
 
 
 def with_seeds(first: Sequence[Training], n_seeds: int) -> list[Training]:
-    """`first`, and each of them with the following seeds; every model is trained once before the next seed starts."""
+    """`first`, then each of them with the next seed, and so on."""
     return [*first, *(_of_next_seed(training, more) for more in range(1, n_seeds) for training in first)]
 
 
 def train_all(trainings: Sequence[Training], device_name: str, jobs: int | None = 1) -> None:
-    """Train what is not finished yet, in order. Every model is trained once before the next seed starts.
+    """Train what is not finished yet; trainings start in order.
 
     `jobs`: trainings side by side, a process each; None for as many as the device and its cores allow. With one, this
     process trains.
@@ -35,12 +34,11 @@ def train_all(trainings: Sequence[Training], device_name: str, jobs: int | None 
     """
     device = choose_device(device_name)
     left = [training for training in trainings if not _is_trained(training)]
-    rounds = [list(same_seed) for _, same_seed in groupby(left, key=lambda training: training.seeds_before)]
     cores = Cores(available_cores(), torch.get_num_threads())
     n_jobs = choose_jobs(left, device, cores.total) if jobs is None else jobs
-    if min(n_jobs, max(map(len, rounds), default=0)) > 1:
+    if min(n_jobs, len(left)) > 1:
         _prepare_corpora(left)
-        train_side_by_side(rounds, device_name, n_jobs, cores)
+        train_side_by_side(left, device_name, n_jobs, cores)
         return
     for training in left:
         _train_here(training, device_name)
