@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from seq2attn.config.models import MODEL_KINDS
+from seq2attn.config.models import MODEL_KINDS, KeptHeads
 from seq2attn.config.schema import Config, DataConfig, DecodeConfig, JoinConfig, SubwordsConfig, TrainConfig
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +22,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "data.join": JoinConfig,
     "subwords": SubwordsConfig,
     **{f"model (kind: {kind})": config for kind, config in MODEL_KINDS.items()},
+    "model.kept_heads": KeptHeads,
     "train": TrainConfig,
     "decode": DecodeConfig,
 }
@@ -65,7 +66,8 @@ def _values(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"])
     if schema["type"] == "array":
-        return f"list of {schema['items']['type']}s"
+        of = schema["items"]["type"]
+        return f"list of {'list' if of == 'array' else of}s"
     bounds = [f"{sign} {schema[bound]:.12g}" for bound, sign in _BOUNDS.items() if bound in schema]
     return " ".join([schema["type"], ", ".join(bounds)]).strip()
 

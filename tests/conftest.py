@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
+from seq2attn.config.models import KeptHeads, ModelConfig, RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch, collate
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
@@ -41,6 +41,13 @@ MODELS: dict[str, ModelConfig] = {
     "transformer_bag": TransformerConfig(d_model=12, n_heads=2, positions="none", tie_embeddings=False),
     "transformer_rotary": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="rotary"),
     "transformer_alibi": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="alibi"),
+    "transformer_pruned": TransformerConfig(
+        d_model=12,
+        n_heads=3,
+        n_layers=2,
+        positions="alibi",
+        kept_heads=KeptHeads(encoder=[[1, 3], [2]], decoder=[[3], [1, 2, 3]], cross=[[2], [1, 3]]),
+    ),
 }
 
 

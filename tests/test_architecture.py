@@ -42,13 +42,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         *{"config", "errors", "style", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
         *{"results", "plots", "report", "runs", "training"},
     },
+    "pruning": {"config", "errors", "device", "data", "corpora", "models", "evaluation", "runs", "training"},
     "studies": {
         *{"config", "errors", "device", "data", "corpora", "models", "evaluation", "decoding", "attention"},
-        *{"results", "plots", "report", "runs", "training", "experiment"},
+        *{"results", "plots", "report", "runs", "training", "experiment", "pruning"},
     },
     "cli": {
         *{"config", "errors", "device", "data", "corpora", "evaluation", "decoding", "attention", "report", "runs"},
-        *{"results", "plots", "training", "experiment", "benchmark", "export", "studies"},
+        *{"results", "plots", "training", "experiment", "benchmark", "export", "studies", "pruning"},
     },
     # The Python API; no other package imports it.
     "api": {
@@ -64,7 +65,7 @@ WITHOUT_TORCH = ("evaluation", "results", "plots", "attention", "report")
 WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
-MAX_MODULES = 168
+MAX_MODULES = 180
 MAX_PACKAGE_LINES = 2320
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

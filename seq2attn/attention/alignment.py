@@ -68,12 +68,12 @@ def _ids(subwords: Subwords, text: str, side: Side) -> list[int]:
 
 
 def word_weights(cross: NDArray[np.float64], source: Tokens, target: Tokens, reading: Reading) -> NDArray[np.float64]:
-    """Weights between words, `(layers, heads, target words, source words)`.
+    """Weights between words, `(heads, target words, source words)`.
 
     The weight of EOS is left out, so rows sum to less than 1.
 
     Args:
-        cross: `(layers, heads, target subwords + EOS, source subwords + EOS)`, the rows as they are written.
+        cross: of one layer, `(heads, target subwords + EOS, source subwords + EOS)`, the rows as they are written.
         source: the source's subwords without EOS, in words.
         target: those of the target.
         reading: where the weights of a target word are read.

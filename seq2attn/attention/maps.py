@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -65,8 +65,11 @@ class SentenceAttention:
     """The translation, with EOS unless it was cut off."""
     read: Tokens
     """The decoder's input: BOS, and the translation without its last subword."""
-    weights: Mapping[Kind, NDArray[np.float64]]
-    """(layers, heads, rows, columns) over subwords, for the kinds that the model has; empty for a fixed context."""
+    weights: Mapping[Kind, Sequence[NDArray[np.float64]]]
+    """For each layer (heads, rows, columns) over subwords, for the kinds that the model has; empty for a fixed context.
+
+    A pruned model's layers may differ in their number of heads.
+    """
 
     def resolve(self, choice: Choice) -> Choice | None:
         """The choice with its layer filled in; None if the model has no attention of this kind.
@@ -78,12 +81,13 @@ class SentenceAttention:
         """
         if choice.kind not in self.weights:
             return None
-        n_layers, n_heads = self.weights[choice.kind].shape[:2]
-        for name, value, most in (("layer", choice.layer, n_layers), ("head", choice.head, n_heads)):
-            if value is not None and not 1 <= value <= most:
-                raise RunError(f"--{name} {value}: the {_KIND_NAMES[choice.kind]} has {most} {name}(s), counted from 1")
-        usual = n_layers - 1 if n_layers > 2 else n_layers
-        return Choice(choice.kind, choice.layer or usual, 1 if n_heads == 1 else choice.head)
+        layers = self.weights[choice.kind]
+        usual = len(layers) - 1 if len(layers) > 2 else len(layers)
+        _check_number("layer", choice.layer, len(layers), choice.kind)
+        layer = choice.layer or usual
+        n_heads = len(layers[layer - 1])
+        _check_number("head", choice.head, n_heads, choice.kind)
+        return Choice(choice.kind, layer, 1 if n_heads == 1 else choice.head)
 
     def map(self, choice: Choice, as_subwords: bool) -> AttentionMap | None:
         """The chosen weights; None if the model has no attention of this kind.
@@ -98,7 +102,7 @@ class SentenceAttention:
         resolved = self.resolve(choice)
         if resolved is None:
             return []
-        apart = [resolved._replace(head=head) for head in self._heads(resolved.kind)] if resolved.head is None else []
+        apart = [resolved._replace(head=head) for head in self._heads(resolved)] if resolved.head is None else []
         return [self._map(shown, as_subwords) for shown in apart or [resolved]]
 
     def as_json(self, choice: Choice, as_subwords: bool) -> dict[str, Any]:
@@ -111,8 +115,8 @@ class SentenceAttention:
             Choice(kind, layer, head)
             for kind in KINDS
             if kind in self.weights
-            for layer in range(1, self.weights[kind].shape[0] + 1)
-            for head in self._heads(kind)
+            for layer in range(1, len(self.weights[kind]) + 1)
+            for head in self._heads(Choice(kind, layer))
         ]
         chosen = self.resolve(choice)
         return {
@@ -131,17 +135,18 @@ class SentenceAttention:
             "weights": found.weights.round(_DECIMALS).tolist(),
         }
 
-    def _heads(self, kind: Kind) -> list[int | None]:
-        """The heads of a layer from 1; if there are several, None (their mean) comes first."""
-        n_heads = self.weights[kind].shape[1]
+    def _heads(self, choice: Choice) -> list[int | None]:
+        """The heads of the chosen layer from 1; if there are several, None (their mean) comes first."""
+        assert choice.layer is not None
+        n_heads = len(self.weights[choice.kind][choice.layer - 1])
         return [1] if n_heads == 1 else [None, *range(1, n_heads + 1)]
 
     def _map(self, choice: Choice, as_subwords: bool) -> AttentionMap:
         assert choice.layer is not None
         row_axis, column_axis = _AXES[choice.kind]
         rows, columns = getattr(self, row_axis), getattr(self, column_axis)
-        n_layers, n_heads = self.weights[choice.kind].shape[:2]
         heads = self.weights[choice.kind][choice.layer - 1]
+        n_layers, n_heads = len(self.weights[choice.kind]), len(heads)
         weights = heads.mean(axis=0) if choice.head is None else heads[choice.head - 1]
         if not as_subwords:
             weights = merge_weights(weights, rows, columns)
@@ -156,6 +161,11 @@ class SentenceAttention:
             _AXIS_NAMES[row_axis],
             _AXIS_NAMES[column_axis],
         )
+
+
+def _check_number(name: str, value: int | None, most: int, kind: Kind) -> None:
+    if value is not None and not 1 <= value <= most:
+        raise RunError(f"--{name} {value}: the {_KIND_NAMES[kind]} has {most} {name}(s), counted from 1")
 
 
 @dataclass(frozen=True)

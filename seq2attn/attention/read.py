@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from seq2attn.attention.maps import KINDS, SentenceAttention
 from seq2attn.attention.words import group_subwords
@@ -28,7 +27,7 @@ def read_attention(
     targets = [list(ids[:-1]) if len(ids) and ids[-1] == EOS_ID else list(ids) for ids in written]
     maps = model.attention_maps(collate(sources, targets).to(next(model.parameters()).device))
     layers = {kind: getattr(maps, kind) for kind in KINDS}
-    stacked = {kind: _stack(tensors) for kind, tensors in layers.items() if tensors}
+    in_numpy = {kind: [tensor.double().cpu().numpy() for tensor in tensors] for kind, tensors in layers.items()}
     found = []
     for index, (source_ids, written_ids) in enumerate(zip(sources, written, strict=True)):
         # At position i the decoder reads the tokens before i.
@@ -44,14 +43,10 @@ def read_attention(
                 group_subwords(subwords.pieces([int(token_id) for token_id in written_ids], "target")),
                 group_subwords(subwords.pieces([int(token_id) for token_id in read_ids], "target")),
                 {
-                    kind: weights[index, :, :, : sizes[kind][0], : sizes[kind][1]].numpy()
-                    for kind, weights in stacked.items()
+                    kind: tuple(layer[index, :, : sizes[kind][0], : sizes[kind][1]] for layer in weights)
+                    for kind, weights in in_numpy.items()
+                    if weights
                 },
             )
         )
     return found
-
-
-def _stack(layers: list[Tensor]) -> Tensor:
-    """(batch, layers, heads, rows, columns) in float64 on the CPU."""
-    return torch.stack(layers, dim=1).double().cpu()

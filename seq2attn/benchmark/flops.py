@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
 
@@ -94,18 +95,22 @@ def _rnn_decoder(config: RnnConfig, sizes: Sizes) -> int:
 
 
 def _transformer_encoder(config: TransformerConfig, sizes: Sizes) -> int:
-    d = config.d_model
+    of_self, of_cross = _width(config, "encoder"), _width(config, "cross")
     # Queries, keys, values and output of the self-attention; then what the decoder's layers will look at.
-    per_token = 4 * d * d + _feed_forward(config) + 2 * d * d
-    return config.n_layers * (per_token * sizes.source_tokens + 2 * d * sizes.source_pairs)
+    per_token = (4 * of_self + 2 * of_cross) * config.d_model + config.n_layers * _feed_forward(config)
+    return per_token * sizes.source_tokens + 2 * of_self * sizes.source_pairs
 
 
 def _transformer_decoder(config: TransformerConfig, sizes: Sizes) -> int:
-    d = config.d_model
+    of_self, of_cross = _width(config, "decoder"), _width(config, "cross")
     # Self-attention as above; of the cross-attention, queries and output.
-    per_token = 4 * d * d + 2 * d * d + _feed_forward(config)
-    pairs = sizes.target_pairs + sizes.cross_pairs
-    return config.n_layers * (per_token * sizes.target_tokens + 2 * d * pairs)
+    per_token = (4 * of_self + 2 * of_cross) * config.d_model + config.n_layers * _feed_forward(config)
+    return per_token * sizes.target_tokens + 2 * of_self * sizes.target_pairs + 2 * of_cross * sizes.cross_pairs
+
+
+def _width(config: TransformerConfig, kind: Literal["encoder", "decoder", "cross"]) -> int:
+    """The width of all heads of all layers: `n_layers` times `d_model`, or less after pruning."""
+    return config.d_head * sum(map(len, config.heads(kind)))
 
 
 def _feed_forward(config: TransformerConfig) -> int:

@@ -6,11 +6,11 @@ The docstring under a field is its documentation; `docs/configuration.md` is gen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from seq2attn.config.section import Count, Fraction, Section, Width
+from seq2attn.config.section import Count, Fraction, PositiveInt, Section, Width
 
 
 class _ModelConfig(Section):
@@ -55,6 +55,19 @@ class RnnConfig(_ModelConfig):
         return self
 
 
+class KeptHeads(Section):
+    """The heads that each layer of a pruned transformer keeps: a list for each layer, heads counted from 1. `seq2attn
+    prune` writes them.
+    """
+
+    encoder: list[list[PositiveInt]]
+    """Of the encoder's self-attention."""
+    decoder: list[list[PositiveInt]]
+    """Of the decoder's causal self-attention."""
+    cross: list[list[PositiveInt]]
+    """Of the decoder's attention to the source."""
+
+
 class TransformerConfig(_ModelConfig):
     """A transformer (Vaswani et al. 2017)."""
 
@@ -64,6 +77,10 @@ class TransformerConfig(_ModelConfig):
     """The attention score; a transformer has only this one."""
     n_heads: Count = 4
     """Attention heads; must divide `d_model`."""
+    kept_heads: KeptHeads | None = None
+    """The heads that are left after pruning, of `n_heads` in each attention; each keeps its width, `d_model / n_heads`.
+    At least one in every attention; by default all.
+    """
     d_ff: Width | None = None
     """Width of the feed-forward layers; defaults to four times `d_model`."""
     norm: Literal["pre", "post"] = "pre"
@@ -86,6 +103,39 @@ class TransformerConfig(_ModelConfig):
                 f"d_model / n_heads must be even for rotary positions, found {self.d_model // self.n_heads}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _kept_heads_exist(self) -> TransformerConfig:
+        for kind, layers in [] if self.kept_heads is None else self.kept_heads:
+            if len(layers) != self.n_layers:
+                raise ValueError(f"kept_heads.{kind} must have a list for each of {self.n_layers} layers")
+            for heads in layers:
+                if not heads or heads != sorted(set(heads)) or heads[-1] > self.n_heads:
+                    raise ValueError(
+                        f"kept_heads.{kind}: expected ascending heads from 1 to {self.n_heads}, at least one in each "
+                        f"layer, found {heads}"
+                    )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_pruning(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `kept_heads` where all are kept, so that the settings of such runs are those of earlier versions."""
+        settings: dict[str, Any] = write(self)
+        if self.kept_heads is None:
+            settings.pop("kept_heads", None)
+        return settings
+
+    @property
+    def d_head(self) -> int:
+        """Width of each head."""
+        return self.d_model // self.n_heads
+
+    def heads(self, kind: Literal["encoder", "decoder", "cross"]) -> list[list[int]]:
+        """The heads of each layer's attention of this kind, counted from 1 as before pruning."""
+        if self.kept_heads is None:
+            return [list(range(1, self.n_heads + 1)) for _ in range(self.n_layers)]
+        layers: list[list[int]] = getattr(self.kept_heads, kind)
+        return layers
 
 
 ModelConfig = Annotated[RnnConfig | TransformerConfig, Field(discriminator="kind")]

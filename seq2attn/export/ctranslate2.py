@@ -44,6 +44,11 @@ def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
             f"{run.folder.path}: model.positions is alibi, and CTranslate2 has no such encoder; export a run with "
             "model.positions: rotary, sinusoidal, learned or none"
         )
+    if config.kept_heads is not None:
+        raise RunError(
+            f"{run.folder.path}: its heads were pruned, and CTranslate2 needs all {config.n_heads} in every layer; "
+            "export the run that it was pruned from"
+        )
     if folder.exists():
         raise RunError(f"{folder}: already exists; name a new folder, or delete it")
     specification = _specify(model, config, run.subwords)
@@ -69,7 +74,7 @@ def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Sub
                 config.n_heads,
                 pre_norm=config.norm == "pre",
                 activation=Activation.RELU,
-                rotary_dim=config.d_model // config.n_heads if config.positions == "rotary" else None,
+                rotary_dim=config.d_head if config.positions == "rotary" else None,
             )
             for stack in (TransformerEncoderSpec, TransformerDecoderSpec)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,6 +62,10 @@ class Scope:
         if bias is None or self.visible is None:
             return self if bias is None else Scope(bias=bias)
         return Scope(bias=bias.masked_fill(~self.visible, float("-inf")))
+
+    def of_heads(self, heads: Tensor | None) -> Scope:
+        """The same scope with the bias of `heads` (n,) only, counted from 0; unchanged for None."""
+        return self if heads is None or self.bias is None else Scope(bias=self.bias.index_select(-3, heads))
 
     def weights(self, scores: Tensor) -> Tensor:
         """Attention weights of `scores` (batch, heads, target_len, source_len): 0 where a query may not attend."""
@@ -236,18 +241,25 @@ class MultiHeadAttention(nn.Module):
     """
 
     gate: Tensor | None
-    """(heads,) each head's context is multiplied by its element before the output projection; None = no gate.
+    """(heads,), or (batch, heads) for a gate of each sentence: each head's context is multiplied by its element before
+    the output projection; None = no gate.
 
     A buffer, in the state_dict only while it is set. It may require gradients, or be an `nn.Parameter`.
     """
 
-    def __init__(self, d_model: int, n_heads: int) -> None:
+    kept_heads: Tensor | None
+    """(heads,) which of the heads before pruning these are, counted from 0; None = all."""
+
+    def __init__(self, d_model: int, n_heads: int, kept: Sequence[int] | None = None) -> None:
+        """`kept`: those of `n_heads` that it has after pruning, counted from 1; the width of a head stays the same."""
         super().__init__()
-        self.n_heads = n_heads
-        self.query_projection = nn.Linear(d_model, d_model)
-        self.key_value_projection = nn.Linear(d_model, 2 * d_model)
-        self.output_projection = nn.Linear(d_model, d_model)
+        self.n_heads = n_heads if kept is None else len(kept)
+        width = self.n_heads * (d_model // n_heads)
+        self.query_projection = nn.Linear(d_model, width)
+        self.key_value_projection = nn.Linear(d_model, 2 * width)
+        self.output_projection = nn.Linear(width, d_model)
         self.register_buffer("gate", None)
+        self.register_buffer("kept_heads", None if kept is None else torch.tensor(kept) - 1, persistent=False)
 
     def keys_and_values(self, states: Tensor, relative: RelativePositions = NO_RELATIVE_POSITIONS) -> KeysValues:
         """Keys and values of `states` (batch, length, d_model); the keys are rotated as `relative` says."""
@@ -270,6 +282,7 @@ class MultiHeadAttention(nn.Module):
         without, a fused kernel computes the context alone. The gate changes the context, never the weights.
         """
         query = relative.rotate(self._split(self.query_projection(inputs)))
+        scope = scope.of_heads(self.kept_heads)
         if maps is None:
             attn_mask = scope.visible if scope.bias is None else scope.bias
             context = F.scaled_dot_product_attention(query, keys, values, attn_mask=attn_mask, is_causal=scope.causal)
@@ -278,9 +291,9 @@ class MultiHeadAttention(nn.Module):
             maps.append(weights)
             context = weights @ values
         if self.gate is not None:
-            context = context * self.gate.to(context.dtype).view(self.n_heads, 1, 1)
+            context = context * self.gate.to(context.dtype).view(*self.gate.shape[:-1], self.n_heads, 1, 1)
         return self.output_projection(context.transpose(1, 2).flatten(2))
 
     def _split(self, tensor: Tensor) -> Tensor:
-        """(batch, length, d_model) to (batch, heads, length, d_head)."""
+        """(batch, length, heads · d_head) to (batch, heads, length, d_head)."""
         return tensor.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)

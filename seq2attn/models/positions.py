@@ -142,7 +142,7 @@ def build_positions(config: TransformerConfig) -> Positions:
         case "learned":
             return LearnedPositions(config.d_model, config.max_positions)
         case "rotary":
-            return RotaryPositions(config.d_model // config.n_heads)
+            return RotaryPositions(config.d_head)
         case "alibi":
             return AlibiPositions(config.n_heads)
 

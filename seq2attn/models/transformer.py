@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -49,12 +51,19 @@ class FeedForward(nn.Module):
         return self.contract(torch.relu(self.expand(inputs)))
 
 
+def _attention(
+    config: TransformerConfig, kind: Literal["encoder", "decoder", "cross"], layer: int
+) -> MultiHeadAttention:
+    kept = None if config.kept_heads is None else config.heads(kind)[layer]
+    return MultiHeadAttention(config.d_model, config.n_heads, kept)
+
+
 class EncoderLayer(nn.Module):
     """Self-attention, then feed-forward (Vaswani et al. 2017, section 3.1)."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, index: int) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(config.d_model, config.n_heads)
+        self.self_attention = _attention(config, "encoder", index)
         self.feed_forward = FeedForward(config)
         self.around_self, self.around_feed_forward = Residual(config), Residual(config)
 
@@ -70,10 +79,10 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """Causal self-attention, then cross-attention to the source, then feed-forward (Vaswani et al., section 3.1)."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, index: int) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(config.d_model, config.n_heads)
-        self.cross_attention = MultiHeadAttention(config.d_model, config.n_heads)
+        self.self_attention = _attention(config, "decoder", index)
+        self.cross_attention = _attention(config, "cross", index)
         self.feed_forward = FeedForward(config)
         self.around_self, self.around_cross, self.around_feed_forward = (Residual(config) for _ in range(3))
 
@@ -115,8 +124,8 @@ class TransformerSeq2Seq(Seq2Seq):
         self.positions = build_positions(config)
         self.max_target_len = config.max_positions if config.positions == "learned" else None
         self.dropout = Dropout(config.dropout)
-        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_layers))
-        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_layers))
+        self.encoder = nn.ModuleList(EncoderLayer(config, index) for index in range(config.n_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config, index) for index in range(config.n_layers))
         self.encoder_norm, self.decoder_norm = (
             nn.LayerNorm(config.d_model) if config.norm == "pre" else nn.Identity() for _ in range(2)
         )

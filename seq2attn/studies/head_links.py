@@ -133,21 +133,24 @@ def _weights(
             target = words_of_subwords(subwords, pair.target, pair.target_words, "target")
             cross = attention.weights["cross"]
             yield (
-                tuple(_head_names(*cross.shape[:2])),
-                {reading: _with_means(word_weights(cross, source, target, reading)) for reading in READINGS},
+                tuple(_head_names([len(layer) for layer in cross])),
+                {
+                    reading: _with_means([word_weights(layer, source, target, reading) for layer in cross])
+                    for reading in READINGS
+                },
             )
 
 
-def _head_names(n_layers: int, n_heads: int) -> Iterator[str]:
-    for layer in range(1, n_layers + 1):
-        prefix = f"layer {layer}" if n_layers > 1 else ""
+def _head_names(n_heads_of_layers: Sequence[int]) -> Iterator[str]:
+    for layer, n_heads in enumerate(n_heads_of_layers, start=1):
+        prefix = f"layer {layer}" if len(n_heads_of_layers) > 1 else ""
         if n_heads > 1:
             yield f"{prefix} mean".strip()
         for head in range(1, n_heads + 1):
             yield f"{prefix} head {head}".strip() if n_heads > 1 else prefix or "the only one"
 
 
-def _with_means(weights: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _with_means(weights: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
     """The weights of each head; of several heads in a layer, their mean comes first."""
     found = []
     for layer in weights:

@@ -56,7 +56,9 @@ class MultiHeadAttention {
   constructor(config, weights, name, kind, layer) {
     this.kind = kind;
     this.layer = layer;
-    this.heads = config.n_heads;
+    // Numbers of its heads, from 0; a pruned attention lacks some.
+    this.heads = config.kept_heads?.[kind][layer].map((head) => head - 1)
+      ?? Array.from({ length: config.n_heads }, (_, head) => head);
     this.query = weights.layer(`${name}.query_projection`);
     this.keyValue = weights.layer(`${name}.key_value_projection`);
     this.output = weights.layer(`${name}.output_projection`);
@@ -67,8 +69,8 @@ class MultiHeadAttention {
   keysAndValues(states) {
     const joined = rowsOf(linear(states, this.keyValue.weight, this.keyValue.bias));
     return {
-      keys: joined.map((row) => row.subarray(0, states.width)),
-      values: joined.map((row) => row.subarray(states.width)),
+      keys: joined.map((row) => row.subarray(0, row.length / 2)),
+      values: joined.map((row) => row.subarray(row.length / 2)),
     };
   }
 
@@ -78,11 +80,11 @@ class MultiHeadAttention {
 
   /** The contexts of `query`, head beside head in `context`, which holds zeros; returns the weights of each head. */
   attend(query, { keys, values }, context, control, bias = null) {
-    const width = query.length / this.heads, scale = 1 / Math.sqrt(width);
-    return Array.from({ length: this.heads }, (_, head) => {
+    const width = query.length / this.heads.length, scale = 1 / Math.sqrt(width);
+    return this.heads.map((number, head) => {
       const start = head * width, end = start + width;
       const scores = Float32Array.from(keys, (key, place) => (
-        dot(query, key, start, end) * scale + (bias ? bias(head, place) : 0)
+        dot(query, key, start, end) * scale + (bias ? bias(number, place) : 0)
       ));
       const weights = softmax(this.kind === "cross" ? control.forbid(scores) : scores);
       const gate = control.gate(this.kind, this.layer, head) * (this.gate ? this.gate[head] : 1);
@@ -135,7 +137,7 @@ class EncoderLayer {
     const attended = this.aroundSelf.around(states, (inputs) => {
       const queries = this.attention.queries(inputs), source = this.attention.keysAndValues(inputs);
       source.keys.forEach((key, position) => positions.rotate(key, position));
-      const contexts = new Matrix(states.rows, states.width);
+      const contexts = new Matrix(states.rows, queries.width);
       const rows = rowsOf(queries).map((query, position) => {
         positions.rotate(query, position);
         const bias = (head, key) => positions.bias(head, position, key);
@@ -168,7 +170,7 @@ class DecoderLayer {
         positions.rotate(fresh.keys[row], position);
         return { keys: [...keys, fresh.keys[row]], values: [...values, fresh.values[row]] };
       });
-      const contexts = new Matrix(states.rows, states.width);
+      const contexts = new Matrix(states.rows, queries.width);
       const bias = (head, key) => positions.bias(head, position, key);
       ofSelf = rowsOf(queries).map((query, row) => {
         positions.rotate(query, position);
@@ -177,8 +179,8 @@ class DecoderLayer {
       return this.selfAttention.project(contexts);
     });
     const crossed = this.aroundCross.around(attended, (inputs) => {
-      const contexts = new Matrix(states.rows, states.width);
-      ofCross = rowsOf(this.crossAttention.queries(inputs)).map((query, row) => (
+      const queries = this.crossAttention.queries(inputs), contexts = new Matrix(states.rows, queries.width);
+      ofCross = rowsOf(queries).map((query, row) => (
         this.crossAttention.attend(query, source, contexts.row(row), control)
       ));
       return this.crossAttention.project(contexts);
