@@ -1,0 +1,1 @@
+"""Which heads of a transformer matter, and smaller runs without the others"""
