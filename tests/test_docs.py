@@ -32,6 +32,8 @@ DOCS = ROOT / "docs"
 PARSED_ONLY = {
     "seq2attn dashboard": "serves until Ctrl-C; run by test_dashboard.py",
     "seq2attn study": "trains for minutes; run by test_study_alignment.py",
+    "seq2attn prune": "needs a trained transformer; run by test_pruning.py",
+    "seq2attn train runs/smaller": "needs a pruned run; run by test_pruning.py",
     "seq2attn bench": "measures for minutes; run by test_bench.py",
     "seq2attn data import": "needs translated files; run by test_import_po.py and test_import_html.py",
     "seq2attn data fetch bible-fr-en": "needs a package index; run by test_bible.py",

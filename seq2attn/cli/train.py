@@ -17,6 +17,13 @@ def train(
     ] = None,
     run_dir: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the newest checkpoint.")] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run of the same model whose weights and subwords a new run starts with, as after pruning.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Use only deterministic operations on a GPU; some are slower.")
@@ -38,7 +45,7 @@ def train(
     folder = run_dir or RunFolder.named(str(settings.name)).path
     if resume and not RunFolder(folder).exists:
         typer.echo(f"{folder}: no run to resume; starting a new one", err=True)
-    result = run_training(settings, folder, device.value, resume, observer=Pictures())
+    result = run_training(settings, folder, device.value, resume, observer=Pictures(), start_from=start_from)
     if result.stopped_by is not None:
         typer.echo(f"stopped after step {result.steps}; run the same command with --resume to continue", err=True)
         raise typer.Exit(128 + result.stopped_by)

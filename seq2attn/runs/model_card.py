@@ -194,7 +194,12 @@ def _use(facts: _Facts) -> list[Block]:
 
 def _reproduction(facts: _Facts) -> list[Block]:
     path, env = facts.folder.path, facts.env
+    if "pruned_by" in env:
+        removed = "Heads were removed from another run after its training, whose numbers are above, by"
+        return [Paragraph(removed), Code(f"{env['pruned_by']} --out {shlex.quote(f'{path}-again')}")]
     command = ["seq2attn", "train", str(facts.folder.config_file), "--run-dir", f"{path}-again"]
+    if "starts_from" in env:
+        command += ["--start-from", str(env["starts_from"])]
     same = (
         "With a budget in minutes, the number of updates depends on the machine, so the scores will differ."
         if facts.config.train.max_minutes is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from seq2attn.config.schema import Config
 from seq2attn.corpora.load import cache_folder, load_corpus
@@ -22,14 +23,19 @@ class PreparedText:
     validation: EncodedPairs
 
 
-def prepare_text(config: Config, folder: RunFolder, resume: bool) -> PreparedText:
+def prepare_text(config: Config, folder: RunFolder, resume: bool, start_from: Path | None = None) -> PreparedText:
     """The text of `config`; new subwords are trained and kept with the run, a resumed run uses its own.
+
+    `start_from`: a run folder whose subwords are copied instead.
 
     Raises: ConfigError, DataError, FetchError.
     """
     corpus = load_corpus(config.data)
     if resume:
         subwords = Subwords.load(folder.path)
+    elif start_from is not None:
+        subwords = Subwords.load(start_from)
+        subwords.save(folder.path)
     else:
         subwords = Subwords.train(corpus.splits["train"], config.subwords)
         subwords.save(folder.path)

@@ -14,11 +14,11 @@ from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
 from seq2attn.config.settings import flat_settings
 from seq2attn.device import choose_device, describe_machine
-from seq2attn.errors import ConfigError, DataError, RunError, disk_errors
+from seq2attn.errors import ConfigError, DataError, MismatchError, RunError, disk_errors
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.runs.checkpoint import differences
-from seq2attn.runs.folder import RunFolder
+from seq2attn.runs.checkpoint import differences, made_for, set_weights, weights_of
+from seq2attn.runs.folder import RunFolder, TrainedRun, load_run
 from seq2attn.runs.lock import locked
 from seq2attn.runs.model_card import write_card
 from seq2attn.training.board import Board
@@ -45,21 +45,23 @@ def train(
     quiet: bool = False,
     observer: Observer | None = None,
     display: Callable[[], Backend] = Display,
+    start_from: Path | None = None,
 ) -> TrainingResult:
     """Train `config` in the run folder `path`; with `resume`, continue from its newest checkpoint.
 
-    `observer` sees each validation; `display` makes what shows the training, which `quiet` leaves out.
+    `observer` sees each validation; `display` makes what shows the training, which `quiet` leaves out. `start_from`: a
+    run of the same model, whose weights and subwords a new run starts with.
 
     Raises: RunError where the folder holds a run and `resume` is False, or another process trains in it; DiskError
-    where it cannot be written; ConfigError where the run to resume was started with another configuration; DataError,
-    FetchError, CheckpointError, TrainingError.
+    where it cannot be written; ConfigError where the run to resume was started with another configuration;
+    MismatchError where `start_from` has another model; DataError, FetchError, CheckpointError, TrainingError.
     """
     device = choose_device(device_name)
     folder = RunFolder(path)
     folder.make()
     with training_process(config.train, device), locked(path), disk_errors(path):
         resumes = check_folder(folder, config, resume)
-        return _train(config, folder, device, resumes, None if quiet else display, observer)
+        return _train(config, folder, device, resumes, None if quiet else display, observer, start_from)
 
 
 def open_log(folder: RunFolder, first_step: int, display: Callable[[], Backend] | None) -> TrainingLog:
@@ -76,8 +78,10 @@ def _train(
     resume: bool,
     display: Callable[[], Backend] | None,
     observer: Observer | None,
+    start_from: Path | None,
 ) -> TrainingResult:
-    text = prepare_text(config, folder, resume)
+    first = _first_weights(config, folder, resume, start_from)
+    text = prepare_text(config, folder, resume, None if first is None else first.folder.path)
     if resume and folder.read_env().get("corpus_digest", text.corpus.digest) != text.corpus.digest:
         raise DataError(
             f"--resume: {folder.path} was started with other text than the corpus has now; train in another --run-dir"
@@ -87,7 +91,13 @@ def _train(
     torch.manual_seed(config.train.seed)
     subwords = text.subwords
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
-    folder.write_env(_environment(config, text, model, device))
+    env = _environment(config, text, model, device)
+    if first is not None:
+        set_weights(model, weights_of(first.model), str(first.folder.path))
+    starts_from = folder.read_env().get("starts_from") if resume else start_from
+    if starts_from is not None:
+        env["starts_from"] = str(starts_from)
+    folder.write_env(env)
     write_card(folder)
     trainer = Trainer(config, text, model, folder, device, observer)
     warnings: list[str] = []
@@ -104,6 +114,20 @@ def _train(
         result = trainer.run(log)
     write_card(folder)
     return result
+
+
+def _first_weights(config: Config, folder: RunFolder, resume: bool, start_from: Path | None) -> TrainedRun | None:
+    """The run whose weights this one starts with, if any; a run that was stopped before its first checkpoint, again."""
+    if resume:
+        before = folder.read_env().get("starts_from")
+        start_from = Path(before) if before is not None and not folder.steps() else None
+    if start_from is None:
+        return None
+    run = load_run(start_from, torch.device("cpu"))
+    ours, theirs = (made_for(model, run.subwords) for model in (config.model, run.config.model))
+    if differing := differences(theirs, ours):
+        raise MismatchError(f"--start-from {start_from}: has another model: {', '.join(differing)}")
+    return run
 
 
 def check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
