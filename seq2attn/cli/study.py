@@ -73,6 +73,21 @@ def alignment(
     _run(AlignmentStudy(files), runs, preset, seeds, as_json, out, device)
 
 
+@study_app.command()
+def order(
+    runs: RunsArgument = None,
+    preset: PresetOption = None,
+    seeds: SeedsOption = 1,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Does the order of the words reach the model? Loss and BLEU with the source shuffled and reversed."""
+    from seq2attn.studies.order import OrderStudy
+
+    _run(OrderStudy(), runs, preset, seeds, as_json, out, device)
+
+
 def _run(
     study: Study,
     runs: list[Path] | None,
