@@ -74,6 +74,21 @@ def alignment(
 
 
 @study_app.command()
+def heads(
+    runs: RunsArgument = None,
+    preset: PresetOption = None,
+    seeds: SeedsOption = 1,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """What do heads do, and which are needed? Importance of each head, and BLEU as heads are removed."""
+    from seq2attn.studies.heads import HeadsStudy
+
+    _run(HeadsStudy(), runs, preset, seeds, as_json, out, device)
+
+
+@study_app.command()
 def order(
     runs: RunsArgument = None,
     preset: PresetOption = None,
