@@ -31,7 +31,7 @@ DOCS = ROOT / "docs"
 
 PARSED_ONLY = {
     "seq2attn dashboard": "serves until Ctrl-C; run by test_dashboard.py",
-    "seq2attn study": "trains for minutes; run by test_study_alignment.py",
+    "seq2attn study": "trains for minutes; run by test_study_alignment.py and test_study_heads.py",
     "seq2attn prune": "needs a trained transformer; run by test_pruning.py",
     "seq2attn train runs/smaller": "needs a pruned run; run by test_pruning.py",
     "seq2attn bench": "measures for minutes; run by test_bench.py",

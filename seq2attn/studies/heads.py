@@ -77,7 +77,7 @@ class HeadsStudy(Study):
         return StudyResult(
             self.name,
             self.question,
-            f"{len(runs)} run{'s' * (len(runs) > 1)}; greedy translations of up to {sizes.test_sentences} test sentences.",
+            f"{len(runs)} run{'s' * (len(runs) > 1)}; BLEU of {sizes.test_sentences} test sentences, greedy search.",
             tuple(judge(measured, known, compared)),
             (
                 views.half_table(measured),
@@ -99,9 +99,9 @@ _NOTES = (
     "several trainings of the gates.",
     "Removed heads give nothing to the output projection, as if pruned; the model is not trained further, which would "
     "win back part of what is lost. Which head goes is decided on validation sentences, BLEU is that of test sentences.",
-    "What a head looks at counts subwords. boundary: the end of the source; causal attention sees the start instead. "
-    "rare: the subword of the sentence that is least frequent in training. aligned: subwords of the linked word, where "
-    "the alignment is known, read where the target word is written. Rows without such a subword are left out.",
+    "What a head looks at counts subwords. boundary: the end of the source, or in causal attention the start. rare: the "
+    "subword of the sentence that is least frequent in training. aligned: subwords of the linked word, where the "
+    "alignment is known, read where the target word is written. Rows without such a subword are left out.",
     "A weight is not an effect: a head may look at a word and take nothing from it.",
 )
 
