@@ -98,9 +98,9 @@ _NOTES = (
     f"costs {_PRICE} nats per token. The weights stay as they are, unlike in Voita et al. 2019. Intervals: 95 %, over "
     "several trainings of the gates.",
     "Removed heads give nothing to the output projection, as if pruned; the model is not trained further, which would "
-    "win back part of what is lost. Which head goes is decided on validation sentences, BLEU is that of test sentences.",
-    "What a head looks at counts subwords. boundary: the end of the source, or in causal attention the start. rare: the "
-    "subword of the sentence that is least frequent in training. aligned: subwords of the linked word, where the "
+    "win back part of what is lost. Validation sentences decide which head goes; BLEU is that of test sentences.",
+    "What a head looks at counts subwords. boundary: the end of the source, or in causal attention the start. rare: "
+    "the sentence's subword that is least frequent in training. aligned: subwords of the linked word, where the "
     "alignment is known, read where the target word is written. Rows without such a subword are left out.",
     "A weight is not an effect: a head may look at a word and take nothing from it.",
 )
