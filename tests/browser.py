@@ -70,6 +70,7 @@ class Tab:
 
     def __init__(self, commands: int, answers: int) -> None:
         self.complaints: list[str] = []
+        self.requests: list[str] = []
         self._commands, self._answers = commands, answers
         self._received = b""
         self._number = 0
@@ -79,6 +80,11 @@ class Tab:
         self._session = {"sessionId": session}
         self._call("Runtime.enable")
         self.resize(1_400, 1_600)
+
+    def watch(self) -> None:
+        """From now on, note errors in the console in `complaints` and the addresses of all requests in `requests`."""
+        self._call("Log.enable")
+        self._call("Network.enable")
 
     def open(self, address: str) -> None:
         """Go to `address`."""
@@ -94,6 +100,13 @@ class Tab:
         while missing := [words for words in wanted if words not in (text := str(self.run(_ALL_TEXT)))]:
             assert time.monotonic() < deadline, f"{missing} not in: {text}"
             time.sleep(0.1)
+
+    def wait_until(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true on the page."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while not self.run(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}; {self.complaints}"
+            time.sleep(0.05)
 
     def resize(self, width: int, height: int) -> None:
         """Resize the window; a page may not draw what is outside it."""
@@ -121,10 +134,17 @@ class Tab:
         message = {"id": self._number, "method": method, "params": parameters} | self._session
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while (answer := self._receive()).get("id") != self._number:
-            if answer.get("method") == "Runtime.exceptionThrown":
-                self.complaints.append(str(answer["params"]["exceptionDetails"]))
+            self._note(answer.get("method", ""), answer.get("params", {}))
         assert "error" not in answer, answer
         return dict(answer["result"])
+
+    def _note(self, event: str, details: dict[str, Any]) -> None:
+        if event == "Runtime.exceptionThrown":
+            self.complaints.append(str(details["exceptionDetails"]))
+        elif event == "Log.entryAdded" and details["entry"]["level"] in ("warning", "error"):
+            self.complaints.append(str(details["entry"]))
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(details["request"]["url"])
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._received:

@@ -48,7 +48,7 @@ PARSED_ONLY = {
     "pytest ": "run by a test of its own, or by hand",
 }
 
-RUN = {"README.md", *(f"docs/{name}.md" for name in ("add-a-model", "attention", "evaluation", "export"))}
+RUN = {"README.md", *(f"docs/{name}.md" for name in ("add-a-model", "attention", "evaluation", "export", "play"))}
 RUN |= {"docs/corpora.md", "docs/getting-started.md", "docs/own-data.md"}
 
 
@@ -162,6 +162,11 @@ def test_the_page_on_corpora_runs(workplace: Path) -> None:
 def test_the_attention_page_runs(workplace: Path) -> None:
     run_page(DOCS / "attention.md")
     assert (workplace / "map.html").is_file()
+
+
+def test_the_page_on_play_runs(workplace: Path) -> None:
+    run_page(DOCS / "play.md")
+    assert (workplace / "page.html").is_file()
 
 
 def test_the_page_on_the_report_runs(workplace: Path) -> None:

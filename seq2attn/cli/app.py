@@ -15,6 +15,7 @@ from seq2attn.cli.bench import bench
 from seq2attn.cli.data import data_app
 from seq2attn.cli.eval import evaluate
 from seq2attn.cli.export import export
+from seq2attn.cli.play import play
 from seq2attn.cli.prune import prune
 from seq2attn.cli.reproduce import reproduce
 from seq2attn.cli.runs import compare, dashboard, runs
@@ -40,6 +41,7 @@ app.add_typer(study_app, name="study", rich_help_panel=_EVALUATION)
 app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)
+app.command(rich_help_panel=_MODEL)(play)
 app.command(rich_help_panel=_MODEL)(prune)
 app.command(rich_help_panel=_MODEL)(export)
 app.command(rich_help_panel=_RUNS)(runs)

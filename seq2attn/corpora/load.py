@@ -69,30 +69,37 @@ def _find_origin(config: DataConfig) -> Origin:
         given = [f"data.{split}" for split, spec in own.items() if spec is not None]
         if given:
             raise ConfigError(f"{' and '.join(given)}: data.corpus has its own splits; give one or the other")
-        return _catalogue_origin(config, config.corpus)
+        pair = language_pair(config)
+        paths = catalog.read_splits(config.corpus, data_folder(config.folder))
+        files = {split: str(path) for split, path in paths.items()}
+        return Origin(config.corpus, *pair, files, swapped=pair[0] != catalog.find(config.corpus).source_language)
     missing = [f"data.{split}" for split, spec in own.items() if spec is None]
     if missing:
         raise ConfigError(
             f"{', '.join(missing)}: missing; give data.corpus (see `seq2attn data list`), or all of data.train, "
             "data.validation and data.test"
         )
-    if config.source_language is None or config.target_language is None:
+    return Origin(OWN, *language_pair(config), {split: spec for split, spec in own.items() if spec is not None})
+
+
+def language_pair(config: DataConfig) -> tuple[str, str]:
+    """The languages of source and target, without reading any text.
+
+    Raises: ConfigError if none are given, or the corpus lacks them; DataError for an unknown corpus.
+    """
+    source, target = config.source_language, config.target_language
+    if config.corpus is None:
+        if source is not None and target is not None:
+            return source, target
         raise ConfigError("data.source_language and data.target_language: your own files need both, as in de and en")
-    files = {split: spec for split, spec in own.items() if spec is not None}
-    return Origin(OWN, config.source_language, config.target_language, files)
-
-
-def _catalogue_origin(config: DataConfig, name: str) -> Origin:
-    entry = catalog.find(name)
+    entry = catalog.find(config.corpus)
     languages = (entry.source_language, entry.target_language)
-    for source, target in (languages, languages[::-1]):
-        if config.source_language in (None, source) and config.target_language in (None, target):
-            files = catalog.read_splits(name, data_folder(config.folder))
-            swapped = (source, target) != languages
-            return Origin(name, source, target, {split: str(path) for split, path in files.items()}, swapped)
+    for pair in (languages, languages[::-1]):
+        if source in (None, pair[0]) and target in (None, pair[1]):
+            return pair
     raise ConfigError(
-        f"data.source_language and data.target_language: {name} has {' and '.join(languages)}, "
-        f"not {config.source_language or 'any'} and {config.target_language or 'any'}; leave them out, or swap them"
+        f"data.source_language and data.target_language: {config.corpus} has {' and '.join(languages)}, "
+        f"not {source or 'any'} and {target or 'any'}; leave them out, or swap them"
     )
 
 

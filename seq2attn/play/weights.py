@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Precision = Literal["float32", "float16", "int8"]
+BITS: Mapping[Precision, int] = {"float32": 32, "float16": 16, "int8": 8}
 
 _ALIGNMENT = 4  # bytes; a page reads 32-bit floats at multiples of their size
 _LARGEST = 127  # of 8 bits, with as many levels below zero as above
