@@ -20,6 +20,15 @@ from seq2attn.device import available_cores
 from seq2attn.errors import DiskError, TrainingError
 from seq2attn.experiment.side_by_side import Cores, Interrupted, Training
 from seq2attn.experiment.trainings import choose_jobs, train_all, with_seeds
+from seq2attn.experiment.worker import (
+    Assignment,
+    Ended,
+    Message,
+    ProgressReport,
+    Report,
+    report_from_line,
+    report_to_line,
+)
 from seq2attn.runs.checkpoint import load_weights, read_manifest
 from seq2attn.runs.folder import RunFolder
 from seq2attn.runs.lock import is_locked
@@ -198,3 +207,29 @@ def test_trainings_stop_when_their_parent_is_killed(tmp_path: Path) -> None:
     wait_until(lambda: not any(is_locked(folder / name) for name in ("additive", "transformer")))
     for name in ("additive", "transformer"):
         assert_saved_and_stopped(folder / name)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Message("a line\nand more"),
+        ProgressReport(0.25, "step 5", 12.5),
+        Ended(),
+        Ended(stopped_by=15),
+        Ended(error=DiskError("runs/a: disk full")),
+    ],
+)
+def test_reports_arrive_as_they_were_sent(report: Report) -> None:
+    line = report_to_line(report)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    found = report_from_line(line)
+    assert type(found) is type(report)
+    assert repr(found) == repr(report)
+    with pytest.raises(ValueError, match=r"\w"):
+        report_from_line(line[: len(line) // 2])
+
+
+def test_an_assignment_arrives_as_it_was_sent(tmp_path: Path) -> None:
+    sent = Assignment(make_config(tmp_path, FAMILIES["transformer"], max_steps=3), tmp_path / "a run", "cpu")
+    assert Assignment.from_line(sent.to_line()) == sent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from queue import Empty, SimpleQueue
 
 from seq2attn.config.schema import Config
 from seq2attn.errors import Seq2AttnError, TrainingError
-from seq2attn.experiment.worker import Assignment, Ended, Message, ProgressReport, Report
+from seq2attn.experiment.worker import Assignment, Ended, Message, ProgressReport, Report, report_from_line
 from seq2attn.training.display import Display, Screen
 from seq2attn.training.process import StopRequest
 
@@ -108,7 +107,7 @@ class _Worker:
         assert self.process.stdin is not None
         # A process that was killed at once is noticed when its reports end.
         with suppress(BrokenPipeError):
-            os.write(self.process.stdin.fileno(), pickle.dumps(assignment))
+            os.write(self.process.stdin.fileno(), assignment.to_line())
 
     def listen(self, events: _Events) -> None:
         """Pass reports and printed lines on to `events` from now on; None follows the last."""
@@ -119,9 +118,9 @@ class _Worker:
         printed.start()
         assert self.process.stdout is not None
         # A process that is killed may leave half a report.
-        with suppress(EOFError, pickle.UnpicklingError):
-            while True:
-                events.put((self, pickle.load(self.process.stdout)))
+        with suppress(ValueError):
+            for line in self.process.stdout:
+                events.put((self, report_from_line(line)))
         printed.join()
         events.put((self, None))
 

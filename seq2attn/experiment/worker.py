@@ -1,12 +1,13 @@
 """The process of one training among several: it reports to the process that started it, and stops when that ends
 
-The training arrives on stdin, which then stays open as long as the other process lives. Reports leave on stdout.
+The training arrives on stdin, which then stays open as long as the other process lives. Reports leave on stdout. Both
+are lines of JSON.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from seq2attn import errors
 from seq2attn.config.schema import Config
 from seq2attn.errors import Seq2AttnError, TrainingError, is_out_of_memory
 from seq2attn.experiment.pictures import Pictures
@@ -32,6 +34,17 @@ class Assignment:
     config: Config
     run: Path
     device_name: str
+
+    def to_line(self) -> bytes:
+        """For `from_line`."""
+        fields = {"config": self.config.model_dump(mode="json"), "run": str(self.run), "device_name": self.device_name}
+        return json.dumps(fields).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Assignment:
+        """What `to_line` wrote."""
+        fields = json.loads(line)
+        return cls(Config.model_validate(fields["config"]), Path(fields["run"]), fields["device_name"])
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,28 @@ class Ended:
 Report = Message | ProgressReport | Ended
 
 
+def report_to_line(report: Report) -> bytes:
+    """For `report_from_line`."""
+    fields: dict[str, object] = dict(vars(report))
+    if isinstance(report, Ended) and report.error is not None:
+        fields["error"] = [type(report.error).__name__, str(report.error)]
+    return json.dumps([type(report).__name__, fields]).encode() + b"\n"
+
+
+def report_from_line(line: bytes) -> Report:
+    """What `report_to_line` wrote.
+
+    Raises: ValueError for half a line, as a process that is killed may leave.
+    """
+    kind, fields = json.loads(line)
+    if kind != "Ended":
+        return {"Message": Message, "ProgressReport": ProgressReport}[kind](**fields)
+    if fields["error"] is not None:
+        name, text = fields["error"]
+        fields["error"] = getattr(errors, name)(text)
+    return Ended(**fields)
+
+
 class Reports(Backend):
     """Sends reports to the other process. Where it has ended, they are dropped."""
 
@@ -83,7 +118,7 @@ class Reports(Backend):
     def send(self, report: Report) -> None:
         """Send a report of any kind."""
         try:
-            self._stream.write(pickle.dumps(report))
+            self._stream.write(report_to_line(report))
         except OSError:
             return
 
@@ -93,7 +128,7 @@ def main() -> None:
     # Whatever else this process prints belongs on stderr.
     reports = Reports(os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    assignment: Assignment = pickle.load(sys.stdin.buffer)
+    assignment = Assignment.from_line(sys.stdin.buffer.readline())
     threading.Thread(target=_stop_when_alone, daemon=True).start()
     reports.send(_train(assignment, reports))
 
