@@ -60,7 +60,7 @@ def test_the_page_adds_a_model(copy: Path, data_folder: Path) -> None:
     lines = bash_lines(PAGE)
     environment = os.environ | {"PYTHONPATH": str(copy), "SEQ2ATTN_DATA": str(data_folder)}
     for file in (copy / "bag.yaml", copy / "configs" / "smoke" / "rnn_fixed.yaml"):
-        small = re.sub("max_minutes: [^,]+", "max_steps: 3", read(file).replace("d_model: 96", "d_model: 16"))
+        small = re.sub("max_(minutes|steps): [^,]+", "max_steps: 3", read(file).replace("d_model: 96", "d_model: 16"))
         file.write_text(small.replace("beam_size: 2", "beam_size: 1, max_length_ratio: 0.2"), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", RUN_LINES, *lines],

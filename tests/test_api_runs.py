@@ -153,8 +153,8 @@ def _interrupt_soon() -> None:
 
 
 def test_overrides_are_words_or_a_mapping() -> None:
-    words = seq2attn.load_config(RNN_ATTENTION, ["train.seed=7", "model.cell=lstm", "name='a: b'", "train.max_steps="])
-    mapping = {"train.seed": 7, "model.cell": "lstm", "name": "a: b", "train.max_steps": None}
+    words = seq2attn.load_config(RNN_ATTENTION, ["train.seed=7", "model.cell=lstm", "name='a: b'", "train.max_epochs="])
+    mapping = {"train.seed": 7, "model.cell": "lstm", "name": "a: b", "train.max_epochs": None}
     assert seq2attn.load_config(str(RNN_ATTENTION), mapping) == words
     assert seq2attn.load_config("smoke/rnn_attention", "train.seed=7").train.seed == 7
 
