@@ -31,10 +31,10 @@ from seq2attn.pruning.importance import (
     gradient_importance,
     normalised,
     removals,
-    sentence_losses,
 )
 from seq2attn.runs.checkpoint import set_weights, weights_of
 from seq2attn.runs.folder import load_run
+from seq2attn.training.loss import sentence_losses
 from seq2attn.training.train import train
 from tests.command_line import call, write
 from tests.conftest import make_batch, make_model

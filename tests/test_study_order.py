@@ -15,7 +15,7 @@ from seq2attn.config.load import dump_config, load_config
 from seq2attn.data.batch import collate
 from seq2attn.device import choose_device
 from seq2attn.runs.folder import TrainedRun, load_run
-from seq2attn.studies.losses import mean_per_token, sentence_losses, target_tokens
+from seq2attn.studies.losses import mean_per_token, target_tokens, text_losses
 from seq2attn.studies.order import OrderStudy, shuffle
 from tests.command_line import CONFIGS, call, write
 
@@ -65,7 +65,7 @@ def test_the_loss_of_a_sentence_is_the_sum_over_its_tokens(runs: dict[str, Train
         for row, token in zip(logits, batch.target_output[0].tolist(), strict=True):
             loss -= float(row[token] - torch.logsumexp(row, dim=0))
         expected.append(loss)
-    np.testing.assert_allclose(sentence_losses(run, SOURCES, TARGETS), expected, rtol=1e-5)
+    np.testing.assert_allclose(text_losses(run, SOURCES, TARGETS), expected, rtol=1e-5)
     assert target_tokens(run, TARGETS).tolist() == [len(ids) + 1 for ids in run.subwords.encode_target(TARGETS)]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from seq2attn.data.subwords import PAD_ID
 from seq2attn.evaluation.resampling import SEED, resample_sums
 from seq2attn.models.transformer import TransformerSeq2Seq
 from seq2attn.pruning.heads import Head, gated, heads_of, open_gates
+from seq2attn.training.loss import sentence_losses
 
 Values = NDArray[np.float64]
 
@@ -69,12 +69,6 @@ def sample_batches(pairs: EncodedPairs, n_sentences: int, batch_tokens: int, dev
         collate([pairs.source(row) for row in chosen], [pairs.target(row) for row in chosen]).to(device)
         for chosen in (rows[places] for places in sampler.batches(0))
     ]
-
-
-def sentence_losses(model: TransformerSeq2Seq, batch: Batch) -> Tensor:
-    """(batch,) −log p of each target, in nats, without label smoothing."""
-    logits = model.project(model(batch)).transpose(1, 2)
-    return F.cross_entropy(logits, batch.target_output, ignore_index=PAD_ID, reduction="none").sum(dim=1)
 
 
 def gradient_importance(

@@ -11,7 +11,7 @@ from seq2attn.config.models import TransformerConfig
 from seq2attn.data.loader import Loader
 from seq2attn.models.transformer import TransformerSeq2Seq
 from seq2attn.pruning.heads import gated, heads_of
-from seq2attn.pruning.importance import sentence_losses
+from seq2attn.training.loss import sentence_losses
 
 # Temperature β and stretch γ, ζ of Louizos et al. 2018, section 4.
 _BETA, _LOW, _HIGH = 2.0 / 3.0, -0.1, 1.1

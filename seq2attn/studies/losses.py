@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from seq2attn.data.batch import collate
-from seq2attn.data.subwords import PAD_ID
 from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, expanded_interval, resample_sums
 from seq2attn.results.study import Estimate
 from seq2attn.runs.folder import TrainedRun
+from seq2attn.training.loss import sentence_losses
 
 Losses = NDArray[np.float64]
 """Nats of each sentence, EOS included, `(n_sentences,)`."""
@@ -22,7 +21,7 @@ _BATCH = 64
 
 
 @torch.inference_mode()
-def sentence_losses(run: TrainedRun, sources: Sequence[str], targets: Sequence[str]) -> Losses:
+def text_losses(run: TrainedRun, sources: Sequence[str], targets: Sequence[str]) -> Losses:
     """The negative log-probability of each target given its source, in nats, fed with the reference."""
     model = run.model.eval()
     device = next(model.parameters()).device
@@ -30,11 +29,7 @@ def sentence_losses(run: TrainedRun, sources: Sequence[str], targets: Sequence[s
     losses = np.empty(len(sources))
     for rows in _batches([len(ids) for ids in target_ids]):
         batch = collate([source_ids[row] for row in rows], [target_ids[row] for row in rows]).to(device)
-        logits = model.project(model(batch)).double()
-        each = F.cross_entropy(
-            logits.flatten(0, 1), batch.target_output.flatten(), ignore_index=PAD_ID, reduction="none"
-        )
-        losses[rows] = each.view_as(batch.target_output).sum(dim=1).cpu().numpy()
+        losses[rows] = sentence_losses(model, batch).cpu().numpy()
     return losses
 
 

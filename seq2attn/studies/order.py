@@ -32,7 +32,7 @@ from seq2attn.results.study import (
     judge_in_every_run,
 )
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies.losses import Losses, mean_per_token, sentence_losses, target_tokens
+from seq2attn.studies.losses import Losses, mean_per_token, target_tokens, text_losses
 from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
 
@@ -161,7 +161,7 @@ def _measure(name: str, run: TrainedRun, n_sentences: int, progress: Progress) -
     losses, scores, example = {}, {}, {}
     for number, (order, reorder) in enumerate(_ORDERS.items(), start=1):
         changed = [" ".join(reorder(source.split())) for source in sources]
-        losses[order] = sentence_losses(run, changed, targets)
+        losses[order] = text_losses(run, changed, targets)
         translations = translator.translate(changed)
         scores[order] = _bleu(name, bleu, translations, targets)
         example[order] = changed[chosen], translations[chosen]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import PAD_ID
 from seq2attn.models.seq2seq import Seq2Seq
 
@@ -36,6 +37,12 @@ def cross_entropy_sums(
     """
     apply: Callable[..., tuple[Tensor, Tensor]] = _FusedCrossEntropy.apply
     return apply(hidden.flatten(0, 1), model.output_weight, model.output_bias, target_output.flatten(), label_smoothing)
+
+
+def sentence_losses(model: Seq2Seq, batch: Batch) -> Tensor:
+    """(batch,) −log p of each target, EOS included, in nats, without label smoothing."""
+    logits = model.project(model(batch)).transpose(1, 2)
+    return F.cross_entropy(logits, batch.target_output, ignore_index=PAD_ID, reduction="none").sum(dim=1)
 
 
 class _FusedCrossEntropy(torch.autograd.Function):
