@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 
-from seq2attn.evaluation.differences import holm
 from seq2attn.evaluation.lengths import Lengths, Range
 from seq2attn.evaluation.metrics import Bleu, Chrf, Metric, Scores, Statistics
 from seq2attn.evaluation.resampling import (
@@ -35,7 +34,7 @@ MIN_LEARNED, MIN_LEARNED_LOW = 0.80, 0.70
 MIN_RETENTION = 0.85
 """Share of its BLEU that a model without a bottleneck keeps."""
 MAX_P_VALUE = 0.01
-"""After Holm's correction for all tests of a report."""
+"""After Holm's correction for the claims of a report."""
 RETENTION_RANGES = (Range(10, 20), Range(50, 60))
 """From where to where retention is measured."""
 
@@ -58,7 +57,7 @@ class BottleneckClaim:
     low: float | None
     high: float | None
     p: float | None
-    """One-sided, corrected (Holm 1979); None where the interval decides."""
+    """One-sided, corrected for the number of claims (Holm 1979); None where the interval decides."""
     verdict: Verdict
 
 
@@ -252,8 +251,7 @@ def _decided(claims: Sequence[BottleneckClaim]) -> tuple[BottleneckClaim, ...]:
     The bottleneck is supported on a scale at `MAX_P_VALUE`, and not supported where the interval is below 0. Nothing
     about it is concluded where the baseline has not learned short inputs.
     """
-    tested = [claim.p for claim in claims if claim.p is not None]
-    corrected = iter(holm(tested))
+    corrected = iter(_corrected([(claim.id, claim.p) for claim in claims if claim.p is not None]))
     learned = all(claim.verdict == "supported" for claim in claims if claim.id == "learned")
     decided = []
     for claim in claims:
@@ -267,6 +265,24 @@ def _decided(claims: Sequence[BottleneckClaim]) -> tuple[BottleneckClaim, ...]:
             claim = replace(claim, p=p, verdict=verdict)
         decided.append(claim)
     return tuple(map(_with_finite_numbers, decided))
+
+
+def _corrected(tests: Sequence[tuple[ClaimId, float]]) -> list[float]:
+    """The p-value of each test, corrected for the number of claims (Holm 1979), in their order.
+
+    A claim is supported only if all its tests are, so it needs no correction for their number: its own p-value is the
+    largest of theirs (an intersection-union test; Berger 1982, doi:10.1080/00401706.1982.10487790).
+    """
+    of_claim: dict[ClaimId, float] = {}
+    for claim, p in tests:
+        of_claim[claim] = max(p, of_claim.get(claim, 0.0))
+    in_order = sorted(of_claim, key=of_claim.__getitem__)
+    corrected = []
+    for claim, p in tests:
+        step = in_order.index(claim)
+        before = [of_claim[other] * (len(in_order) - earlier) for earlier, other in enumerate(in_order[:step])]
+        corrected.append(min(1.0, max([p * (len(in_order) - step), *before])))
+    return corrected
 
 
 def _with_finite_numbers(claim: BottleneckClaim) -> BottleneckClaim:
