@@ -92,16 +92,17 @@ def architecture_page(page: str) -> str:
 
 def module_tree() -> str:
     """Every module of the package with the first line of its docstring, packages last."""
-    package = ROOT / "seq2attn"
-    lines = ["seq2attn/", *_tree_lines(package)]
-    for folder in sorted(path.parent for path in package.glob("*/__init__.py")):
-        lines += [f"  {folder.name}/  {_first_line(folder / '__init__.py')}", *_tree_lines(folder, "  ")]
+    lines = ["seq2attn/", *_tree_lines(ROOT / "seq2attn")]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def _tree_lines(folder: Path, indent: str = "") -> list[str]:
     files = [path for path in sorted(folder.glob("*.py")) if not (indent and path.name == "__init__.py")]
-    return [f"{indent}  {path.name:<22} {_first_line(path)}" for path in files]
+    lines = [f"{indent}  {path.name:<22} {_first_line(path)}" for path in files]
+    for package in sorted(path.parent for path in folder.glob("*/__init__.py")):
+        opening = f"{indent}  {package.name}/  {_first_line(package / '__init__.py')}"
+        lines += [opening, *_tree_lines(package, f"{indent}  ")]
+    return lines
 
 
 def _first_line(path: Path) -> str:

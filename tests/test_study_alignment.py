@@ -19,10 +19,10 @@ from seq2attn.errors import DataError
 from seq2attn.evaluation.word_alignment import error_rates, flip
 from seq2attn.runs.checkpoint import weights_of
 from seq2attn.runs.folder import load_run
-from seq2attn.studies import aligners
-from seq2attn.studies.alignment import AlignmentStudy
-from seq2attn.studies.gold import Gold, GoldFiles, gold_of_files, synthetic_gold
-from seq2attn.studies.head_links import HeadCounts, count_heads, over_training
+from seq2attn.studies.alignment import aligners
+from seq2attn.studies.alignment.gold import Gold, GoldFiles, gold_of_files, synthetic_gold
+from seq2attn.studies.alignment.study import AlignmentStudy
+from seq2attn.studies.heads.links import HeadCounts, count_heads, over_training
 from tests.command_line import CONFIGS, call, train_tiny, write
 
 

@@ -17,12 +17,12 @@ from seq2attn.device import choose_device
 from seq2attn.pruning.heads import Head, heads_of
 from seq2attn.pruning.learned import hard_concrete, open_probability
 from seq2attn.runs.folder import TrainedRun, load_run
-from seq2attn.studies import heads
-from seq2attn.studies.gold import synthetic_gold
-from seq2attn.studies.head_claims import rank_correlation
-from seq2attn.studies.head_curves import CurvePoint, Curves
-from seq2attn.studies.head_looks import RELATIONS, Looks, TextPair, read_looks
-from seq2attn.studies.heads import HeadsStudy
+from seq2attn.studies.alignment.gold import synthetic_gold
+from seq2attn.studies.heads import study as heads
+from seq2attn.studies.heads.claims import rank_correlation
+from seq2attn.studies.heads.curves import CurvePoint, Curves
+from seq2attn.studies.heads.looks import RELATIONS, Looks, TextPair, read_looks
+from seq2attn.studies.heads.study import HeadsStudy
 from tests.command_line import CONFIGS, call, write
 
 

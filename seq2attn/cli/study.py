@@ -60,8 +60,8 @@ def alignment(
 ) -> None:
     """Is attention alignment? Error rate of every head's word alignment, against known links."""
     from seq2attn.errors import ConfigError
-    from seq2attn.studies.alignment import AlignmentStudy
-    from seq2attn.studies.gold import GoldFiles
+    from seq2attn.studies.alignment.gold import GoldFiles
+    from seq2attn.studies.alignment.study import AlignmentStudy
 
     files = None
     if gold is not None and source is not None and target is not None:
@@ -83,7 +83,7 @@ def heads(
     device: DeviceOption = Device.auto,
 ) -> None:
     """What do heads do, and which are needed? Importance of each head, and BLEU as heads are removed."""
-    from seq2attn.studies.heads import HeadsStudy
+    from seq2attn.studies.heads.study import HeadsStudy
 
     _run(HeadsStudy(), runs, preset, seeds, as_json, out, device)
 

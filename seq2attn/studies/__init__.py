@@ -1,1 +1,1 @@
-"""One file per study of attention: runs in, figure, table and verdict out"""
+"""One file or folder per study of attention: runs in, figure, table and verdict out"""

@@ -7,7 +7,7 @@ from typing import Any
 
 from seq2attn.config.load import parse_config
 from seq2attn.config.schema import Config
-from seq2attn.studies.gold import SYNTHETIC
+from seq2attn.studies.alignment.gold import SYNTHETIC
 
 Settings = Mapping[str, Any]
 SMOKE_DATA: Settings = {"max_source_words": 14}

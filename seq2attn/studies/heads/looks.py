@@ -17,7 +17,7 @@ from seq2attn.data.subwords import BOS_ID, EOS_ID
 from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, percentile_interval, resample_sums
 from seq2attn.pruning.heads import Head, Kind, heads_of
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies.gold import GoldPair
+from seq2attn.studies.alignment.gold import GoldPair
 
 Relation = Literal["previous", "next", "same", "boundary", "punctuation", "rare", "aligned"]
 RELATIONS: tuple[Relation, ...] = get_args(Relation)

@@ -34,8 +34,9 @@ from seq2attn.results.study import (
     judge_in_every_run,
 )
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies.aligners import NO_EFLOMAL, eflomal_links
-from seq2attn.studies.alignment_views import (
+from seq2attn.studies.alignment.aligners import NO_EFLOMAL, eflomal_links
+from seq2attn.studies.alignment.gold import SYNTHETIC, Gold, GoldFiles, gold_of_files, synthetic_gold
+from seq2attn.studies.alignment.views import (
     Checkpoint,
     System,
     heads_table,
@@ -44,8 +45,7 @@ from seq2attn.studies.alignment_views import (
     training_panel,
     training_table,
 )
-from seq2attn.studies.gold import SYNTHETIC, Gold, GoldFiles, gold_of_files, synthetic_gold
-from seq2attn.studies.head_links import HeadCounts, count_heads, over_training
+from seq2attn.studies.heads.links import HeadCounts, count_heads, over_training
 from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
 

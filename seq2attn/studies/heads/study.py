@@ -25,12 +25,12 @@ from seq2attn.pruning.importance import ablation_importance, gradient_importance
 from seq2attn.pruning.learned import learn_gates
 from seq2attn.results.study import Estimate, StudyResult
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies import head_views as views
-from seq2attn.studies.gold import SYNTHETIC, synthetic_gold
-from seq2attn.studies.head_claims import CLAIMS, judge
-from seq2attn.studies.head_curves import ScoredText, measure_curves
-from seq2attn.studies.head_looks import TextPair, read_looks, token_counts
-from seq2attn.studies.head_views import MeasuredHeads
+from seq2attn.studies.alignment.gold import SYNTHETIC, synthetic_gold
+from seq2attn.studies.heads import views
+from seq2attn.studies.heads.claims import CLAIMS, judge
+from seq2attn.studies.heads.curves import ScoredText, measure_curves
+from seq2attn.studies.heads.looks import TextPair, read_looks, token_counts
+from seq2attn.studies.heads.views import MeasuredHeads
 from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
 from seq2attn.training.prepare import prepare_text

@@ -9,9 +9,9 @@ import numpy as np
 from seq2attn.evaluation.resampling import N_RESAMPLES, percentile_interval
 from seq2attn.pruning.importance import Values
 from seq2attn.results.study import Estimate, JudgedClaim, StudyClaim, judge_in_every_run
-from seq2attn.studies.head_curves import TOGETHER, Curves
-from seq2attn.studies.head_looks import POSITIONAL
-from seq2attn.studies.head_views import MeasuredHeads
+from seq2attn.studies.heads.curves import TOGETHER, Curves
+from seq2attn.studies.heads.looks import POSITIONAL
+from seq2attn.studies.heads.views import MeasuredHeads
 
 _BY_SENTENCE = "95 % bootstrap interval over sentences; supported if it holds in every run"
 _REMOVED = (

@@ -14,7 +14,7 @@ from seq2attn.evaluation.word_alignment import (
     recall,
 )
 from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value
-from seq2attn.studies.head_links import HeadCounts
+from seq2attn.studies.heads.links import HeadCounts
 
 
 class System(NamedTuple):

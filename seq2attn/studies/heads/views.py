@@ -12,8 +12,8 @@ from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, percentile_interva
 from seq2attn.pruning.heads import KIND_NAMES, Head
 from seq2attn.pruning.importance import Importance, normalised
 from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value
-from seq2attn.studies.head_curves import Curves
-from seq2attn.studies.head_looks import RELATIONS, Looks
+from seq2attn.studies.heads.curves import Curves
+from seq2attn.studies.heads.looks import RELATIONS, Looks
 
 Values = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from seq2attn.evaluation.word_alignment import (
 )
 from seq2attn.runs.checkpoint import load_weights, set_weights, weights_of
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies.gold import GoldPair
+from seq2attn.studies.alignment.gold import GoldPair
 from seq2attn.studies.study import Progress
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)

@@ -1,0 +1,1 @@
+"""The study of alignment: error rates of every head against known links"""

@@ -1,0 +1,1 @@
+"""The study of heads: importance, removal, what each looks at"""
