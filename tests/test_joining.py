@@ -183,6 +183,23 @@ def test_text_without_documents_is_joined_inside_blocks() -> None:
     assert [number for number, count in times.items() if count == 1] == [2 * BLOCK_SENTENCES]
 
 
+def test_small_documents_are_taken_together() -> None:
+    rows = numbered(["a"] * 3 + ["b"] * 2 + ["c"] * 9 + ["d"] * 2 + ["e"])
+    found = joined(rows, sizes=[1, 4], min_document_sentences=5)
+    of_row = {row.members[0]: row.document for row in found if len(row.members) == 1}
+    assert [of_row[number] for number in range(len(rows))] == ["a"] * 5 + ["c"] * 9 + ["d"] * 3, "d and e are the rest"
+    for row in found:
+        assert {of_row[number] for number in row.members} == {row.document}
+    assert Counter(len(row.members) for row in found) == {1: 17, 4: 1 + 2, 3: 1}
+    assert joined(rows, min_document_sentences=1) == joined(rows)
+
+
+def test_small_documents_count_only_the_sentences_that_can_be_joined() -> None:
+    rows: list[Row] = [("a b c", "x", "a"), ("a", "x", "a"), ("a", "x", "b"), ("a", "x", "c"), ("a", "x", "c")]
+    found = joined(rows, sizes=[1, 2], max_sentence_words=2, min_document_sentences=2)
+    assert [row.document for row in found if len(row.members) == 1] == ["a", "a", "a", "c", "c"]
+
+
 def test_groups_depend_only_on_seed_split_and_size() -> None:
     rows = numbered([None] * 130)
     assert joined(rows) == joined(rows)

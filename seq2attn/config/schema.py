@@ -23,6 +23,10 @@ class JoinConfig(Section):
     """Number of times that each single sentence occurs in training."""
     order: Literal["random", "document"] = "random"
     """Join random sentences of a document, or neighbours. Without documents, groups stay within 24 sentences."""
+    min_document_sentences: PositiveInt = 1
+    """Documents with fewer sentences to join are taken together with the next ones. Set it to the largest size or more:
+    no group has more sentences than its document.
+    """
     max_words: PositiveInt = 80
     """Limit on the words of a joined source; a group ends before it exceeds this."""
     max_sentence_words: PositiveInt | None = None

@@ -108,8 +108,10 @@ def _cleaning_settings(origin: Origin, config: DataConfig) -> dict[str, Any]:
     languages = {"source_language": origin.source_language, "target_language": origin.target_language}
     # A setting that is not used keeps the digest of versions that did not have it.
     join = {} if config.join == 1 else config.model_dump(include={"join"})
-    if isinstance(config.join, JoinConfig) and config.join.min_training_word_count is None:
-        del join["join"]["min_training_word_count"]
+    if isinstance(config.join, JoinConfig):
+        for name in ("min_training_word_count", "min_document_sentences"):
+            if getattr(config.join, name) == JoinConfig.model_fields[name].default:
+                del join["join"][name]
     confirm = {} if config.confirm is None else config.model_dump(include={"confirm"})
     return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join | confirm
 

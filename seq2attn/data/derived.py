@@ -193,18 +193,36 @@ def is_joinable(words: int, settings: JoinConfig) -> bool:
 def _blocks(
     measured: Iterable[tuple[Row, int]], settings: JoinConfig
 ) -> Iterator[tuple[str | None, list[tuple[Row, int]]]]:
-    """The rows of each document, with their words; without one, in blocks with `BLOCK_SENTENCES` joinable rows."""
-    for document, document_rows in groupby(measured, key=lambda item: item[0][2]):
-        if document is not None:
-            yield document, list(document_rows)
+    """The rows of each document, with their words; without one, in blocks with `BLOCK_SENTENCES` joinable rows.
+
+    A document with too few joinable rows for `settings` is taken together with the next ones, under its name.
+    """
+    small: list[tuple[Row, int]] = []
+    name: str | None = None
+    for document, rows in groupby(measured, key=lambda item: item[0][2]):
+        if document is None:
+            if small:
+                yield name, small
+                small = []
+            yield from ((None, block) for block in _blocks_without_documents(rows, settings))
             continue
-        block: list[tuple[Row, int]] = []
-        joinable = 0
-        for row, words in document_rows:
-            block.append((row, words))
-            joinable += is_joinable(words, settings)
-            if joinable == BLOCK_SENTENCES:
-                yield None, block
-                block, joinable = [], 0
-        if block:
-            yield None, block
+        name = name if small else document
+        small += rows
+        if sum(is_joinable(words, settings) for _, words in small) >= settings.min_document_sentences:
+            yield name, small
+            small = []
+    if small:
+        yield name, small
+
+
+def _blocks_without_documents(rows: Iterable[tuple[Row, int]], settings: JoinConfig) -> Iterator[list[tuple[Row, int]]]:
+    block: list[tuple[Row, int]] = []
+    joinable = 0
+    for row, words in rows:
+        block.append((row, words))
+        joinable += is_joinable(words, settings)
+        if joinable == BLOCK_SENTENCES:
+            yield block
+            block, joinable = [], 0
+    if block:
+        yield block
