@@ -190,8 +190,19 @@ def test_small_documents_are_taken_together() -> None:
     assert [of_row[number] for number in range(len(rows))] == ["a"] * 5 + ["c"] * 9 + ["d"] * 3, "d and e are the rest"
     for row in found:
         assert {of_row[number] for number in row.members} == {row.document}
-    assert Counter(len(row.members) for row in found) == {1: 17, 4: 1 + 2, 3: 1}
+    groups = Counter((row.document, len(row.members)) for row in found if len(row.members) > 1)
+    assert groups == {("a", 2): 1, ("a", 3): 1, ("c", 3): 3, ("d", 3): 1}, "divided evenly"
     assert joined(rows, min_document_sentences=1) == joined(rows)
+
+
+@given(n=st.integers(5, 60), size=st.integers(2, 13))
+def test_documents_are_divided_evenly(n: int, size: int) -> None:
+    found = joined(numbered(["a"] * n), sizes=[1, size], min_document_sentences=2)
+    groups = [row.members for row in found if len(row.members) > 1]
+    assert sorted(number for group in groups for number in group) == list(range(n)) or size == 2
+    sizes = {len(group) for group in groups}
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_small_documents_count_only_the_sentences_that_can_be_joined() -> None:

@@ -24,8 +24,8 @@ class JoinConfig(Section):
     order: Literal["random", "document"] = "random"
     """Join random sentences of a document, or neighbours. Without documents, groups stay within 24 sentences."""
     min_document_sentences: PositiveInt = 1
-    """Documents with fewer sentences to join are taken together with the next ones. Set it to the largest size or more:
-    no group has more sentences than its document.
+    """Documents with fewer sentences to join are taken together with the next ones, and above 1 each is divided evenly:
+    a size is then a limit, and no group is left with the last few sentences. Best no less than the largest size.
     """
     max_words: PositiveInt = 80
     """Limit on the words of a joined source; a group ends before it exceeds this."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -179,10 +180,18 @@ def _groups_of_block(words: Sequence[int], settings: JoinConfig, training: bool,
         order = list(joinable)
         if settings.order == "random":
             random.Random(hashlib.sha256(f"{seed}/{size}/{draw}".encode()).digest()).shuffle(order)
-        lengths = [words[row] for row in order]
-        for group in consecutive_groups([seed] * len(order), lengths, size, settings.max_words):
-            if len(group) > 1:
-                yield [order[position] for position in group]
+        for part in _even_parts(order, size) if settings.min_document_sentences > 1 else [order]:
+            lengths = [words[row] for row in part]
+            for group in consecutive_groups([seed] * len(part), lengths, size, settings.max_words):
+                if len(group) > 1:
+                    yield [part[position] for position in group]
+
+
+def _even_parts(rows: Sequence[int], size: int) -> list[Sequence[int]]:
+    """The rows in as few parts of at most `size` as possible, which differ by at most one row."""
+    n_parts = math.ceil(len(rows) / size)
+    ends = [len(rows) * part // n_parts for part in range(n_parts + 1)]
+    return [rows[start:end] for start, end in pairwise(ends)]
 
 
 def is_joinable(words: int, settings: JoinConfig) -> bool:
