@@ -144,6 +144,19 @@ def test_training_without_long_sentences_and_rare_words(tmp_path: Path) -> None:
     assert list(corpus.splits["validation"]["source"]) == ["A b"]
 
 
+def test_held_out_sentences_can_be_shorter_than_those_of_training(tmp_path: Path) -> None:
+    splits = {
+        "train": [("a b c", "x"), ("b a", "x")],
+        "validation": [("a b", "v")],
+        "test": [("a c b", "t"), ("b", "t")],
+    }
+    join = {"sizes": "1..2", "max_sentence_words": 3, "max_held_out_words": 2}
+    corpus = corpus_of(tmp_path, splits, join=join)
+    assert {row["source"] for row in corpus.splits["train"] if len(row["members"]) == 1} == {"a b c", "b a"}
+    assert list(corpus.splits["test"]["source"]) == ["b"]
+    assert corpus.counts["test"]["dropped"] == {"too_long": 1}
+
+
 def test_a_training_clause_is_not_left_out_for_being_in_training(tmp_path: Path) -> None:
     splits = {"train": [("a b; c d.", "x")], "validation": [("v w; a b;", "v")], "test": [("t u.", "t")]}
     corpus = corpus_of(tmp_path, splits, join={"sizes": "1..2", "clauses": True, "min_training_word_count": 1})
@@ -153,7 +166,8 @@ def test_a_training_clause_is_not_left_out_for_being_in_training(tmp_path: Path)
 def test_an_unused_filter_keeps_the_digest_of_runs_that_were_trained_before_it(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, CHAPTERS, join={"sizes": "1..2"})
     assert corpus.digest == "edd0488749de1b76ba18d533d334f152e3a288111abb07034ff7d97197732fa7"
-    assert corpus_of(tmp_path, CHAPTERS, join={"sizes": "1..2", "min_training_word_count": 1}).digest != corpus.digest
+    for used in ({"min_training_word_count": 1}, {"min_document_sentences": 2}, {"max_held_out_words": 9}):
+        assert corpus_of(tmp_path, CHAPTERS, join={"sizes": "1..2"} | used).digest != corpus.digest
 
 
 def test_a_split_that_was_not_drawn_is_named_in_one_line(tiny_run: Path) -> None:

@@ -33,6 +33,8 @@ class JoinConfig(Section):
     """Join only sentences of up to this many source words. Validation and test have no longer ones; in training they
     stay single.
     """
+    max_held_out_words: PositiveInt | None = None
+    """Leave out held-out sentences of more source words; by default those of more than `max_sentence_words`."""
     clauses: bool = False
     """Join clauses: first divide sentences at the punctuation that both sides share, parts that are too long to be
     joined also at commas. Repeated clauses count once, and held-out ones that training has are left out.

@@ -109,7 +109,7 @@ def _cleaning_settings(origin: Origin, config: DataConfig) -> dict[str, Any]:
     # A setting that is not used keeps the digest of versions that did not have it.
     join = {} if config.join == 1 else config.model_dump(include={"join"})
     if isinstance(config.join, JoinConfig):
-        for name in ("min_training_word_count", "min_document_sentences"):
+        for name in ("min_training_word_count", "min_document_sentences", "max_held_out_words"):
             if getattr(config.join, name) == JoinConfig.model_fields[name].default:
                 del join["join"][name]
     confirm = {} if config.confirm is None else config.model_dump(include={"confirm"})

@@ -146,8 +146,11 @@ class CleanText:
         least = join.min_training_word_count if split == "train" else join.min_word_count
         if least is None:
             return None
-        if not is_joinable(count_words(row[0], is_unspaced(self._origin.source_language)), join):
+        words = count_words(row[0], is_unspaced(self._origin.source_language))
+        if not is_joinable(words, join):
             return "too_long_to_join"
+        if split != "train" and join.max_held_out_words is not None and words > join.max_held_out_words:
+            return "too_long"
         if self._training is None:
             return None
         if join.clauses and split != "train" and row[0] in self._training.sources:
