@@ -19,7 +19,7 @@ import torch
 from seq2attn.device import available_cores
 from seq2attn.errors import DiskError, TrainingError
 from seq2attn.experiment.side_by_side import Cores, Interrupted, Training
-from seq2attn.experiment.trainings import choose_jobs, train_all, with_seeds
+from seq2attn.experiment.trainings import choose_jobs, train_all, turn, with_seeds
 from seq2attn.experiment.worker import (
     Assignment,
     Ended,
@@ -121,6 +121,14 @@ def test_one_training_a_core_but_one_on_a_gpu(
     config = make_config(tmp_path, FAMILIES["fixed"], max_steps=1, threads=threads)
     trainings = [Training(tmp_path, "model", config)]
     assert choose_jobs(trainings, torch.device(device), cores) == jobs
+
+
+def test_of_each_seed_the_largest_model_starts_first(tmp_path: Path) -> None:
+    small = make_config(tmp_path, FAMILIES["fixed"], max_steps=1)
+    large = small.model_copy(update={"model": small.model.model_copy(update={"d_model": 2 * small.model.d_model})})
+    both = [Training(tmp_path / "small", "small", small), Training(tmp_path / "large", "large", large)]
+    names = [training.name for training in sorted(with_seeds(both, 2), key=turn)]
+    assert names == ["large", "small", "large, seed 2", "small, seed 2"]
 
 
 def test_the_cores_are_those_of_the_process() -> None:

@@ -14,6 +14,7 @@ from seq2attn.device import available_cores, choose_device
 from seq2attn.errors import ConfigError
 from seq2attn.experiment.pictures import Pictures
 from seq2attn.experiment.side_by_side import Cores, Interrupted, Training, train_side_by_side
+from seq2attn.models.build import build_model
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.train import check_folder, train
 
@@ -24,7 +25,7 @@ def with_seeds(first: Sequence[Training], n_seeds: int) -> list[Training]:
 
 
 def train_all(trainings: Sequence[Training], device_name: str, jobs: int | None = 1) -> None:
-    """Train what is not finished yet; trainings start in order.
+    """Train what is not finished yet; side by side, of each seed the model with the most weights first.
 
     `jobs`: trainings side by side, a process each; None for as many as the device and its cores allow. With one, this
     process trains.
@@ -38,10 +39,18 @@ def train_all(trainings: Sequence[Training], device_name: str, jobs: int | None 
     n_jobs = choose_jobs(left, device, cores.total) if jobs is None else jobs
     if min(n_jobs, len(left)) > 1:
         _prepare_corpora(left)
-        train_side_by_side(left, device_name, n_jobs, cores)
+        train_side_by_side(sorted(left, key=turn), device_name, n_jobs, cores)
         return
     for training in left:
         _train_here(training, device_name)
+
+
+def turn(training: Training) -> tuple[int, int]:
+    """Its place in the order, by seed, then by weights: the longest training must not be the last one on one core."""
+    vocab_size = training.config.subwords.vocab_size
+    with torch.device("meta"):  # shapes without numbers
+        model = build_model(training.config.model, vocab_size, vocab_size, training.config.subwords.joint)
+    return training.seeds_before, -sum(weights.numel() for weights in model.parameters())
 
 
 def choose_jobs(trainings: Sequence[Training], device: torch.device, cores: int) -> int:
