@@ -17,9 +17,9 @@ def reproduce(
     preset: Annotated[
         str,
         typer.Option(
-            help="smoke (2 minutes), natural (an hour on 2 cores), or another folder in configs/ (see the README)."
+            help="smoke (2 minutes), quick (half an hour on 2 cores), or another folder in configs/ (see the README)."
         ),
-    ] = "natural",
+    ] = "quick",
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Training budget of each model, in minutes.")] = None,
     seeds: Annotated[
         int,
