@@ -41,6 +41,7 @@ MODELS: dict[str, ModelConfig] = {
     "transformer_bag": TransformerConfig(d_model=12, n_heads=2, positions="none", tie_embeddings=False),
     "transformer_rotary": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="rotary"),
     "transformer_alibi": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="alibi"),
+    "transformer_unscaled": TransformerConfig(d_model=12, n_heads=2, attention="dot"),
     "transformer_pruned": TransformerConfig(
         d_model=12,
         n_heads=3,

@@ -59,11 +59,13 @@ def test_attention_is_its_equation(kind: type[Attention]) -> None:
             torch.testing.assert_close(context[row, position], expected)
 
 
+@pytest.mark.parametrize("scaled", [True, False], ids=["scaled", "unscaled"])
 @pytest.mark.parametrize("causal", [False, True])
-def test_multi_head_attention_is_its_equation_with_and_without_maps(causal: bool) -> None:
+def test_multi_head_attention_is_its_equation_with_and_without_maps(causal: bool, scaled: bool) -> None:
     torch.manual_seed(0)
     heads, d_head = 2, D_MODEL // 2
-    attention = MultiHeadAttention(D_MODEL, heads).double().requires_grad_(False)
+    attention = MultiHeadAttention(D_MODEL, heads, scaled=scaled).double().requires_grad_(False)
+    scale = 1 / math.sqrt(d_head) if scaled else 1.0
     inputs = torch.randn(BATCH, SOURCE, D_MODEL, dtype=torch.float64)
     valid = torch.arange(SOURCE)[None, :] < torch.tensor(LENGTHS)[:, None]
     scope = Scope(causal=True) if causal else Scope(visible=valid[:, None, None, :])
@@ -81,7 +83,7 @@ def test_multi_head_attention_is_its_equation_with_and_without_maps(causal: bool
             for head in range(heads):
                 part = slice(head * d_head, (head + 1) * d_head)
                 query = (w_query.weight @ inputs[row, position] + w_query.bias)[part]
-                scores = [float(query @ (w_key @ inputs[row, j] + b_key)[part]) / math.sqrt(d_head) for j in visible]
+                scores = [float(query @ (w_key @ inputs[row, j] + b_key)[part]) * scale for j in visible]
                 total = sum(math.exp(score) for score in scores)
                 mean = torch.zeros(d_head, dtype=torch.float64)
                 for j, score in zip(visible, scores, strict=True):

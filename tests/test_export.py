@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "post-norm, learned": {"norm": "post", "positions": "learned", "max_positions": 40},
     "no positions, untied": {"positions": "none", "tie_embeddings": False, "d_ff": 24},
     "rotary": {"positions": "rotary"},
+    "unscaled": {"attention": "dot"},
 }
 
 

@@ -73,8 +73,10 @@ class TransformerConfig(_ModelConfig):
 
     kind: Literal["transformer"] = "transformer"
     """The family of models."""
-    attention: Literal["scaled_dot"] = "scaled_dot"
-    """The attention score; a transformer has only this one."""
+    attention: Literal["scaled_dot", "dot"] = "scaled_dot"
+    """The attention score: products of queries and keys divided by the square root of a head's width (`scaled_dot`,
+    Vaswani et al. 2017, eq. 1), or not (`dot`, to see what the scale is for).
+    """
     n_heads: Count = 4
     """Attention heads; must divide `d_model`."""
     kept_heads: KeptHeads | None = None

@@ -7,6 +7,7 @@ table, and each normalisation with its sub-layer.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +125,23 @@ def _output_bias(model: TransformerSeq2Seq) -> Tensor:
 
 
 def _set_self_attention(specification: Any, attention: MultiHeadAttention, norm: nn.LayerNorm) -> None:
-    projections = (attention.query_projection, attention.key_value_projection)
-    specification.linear[0].weight = torch.cat([projection.weight for projection in projections])
-    specification.linear[0].bias = torch.cat([projection.bias for projection in projections])
+    query, key_value = attention.query_projection, attention.key_value_projection
+    factor = _query_factor(attention)
+    specification.linear[0].weight = torch.cat([query.weight * factor, key_value.weight])
+    specification.linear[0].bias = torch.cat([query.bias * factor, key_value.bias])
     _set_linear(specification.linear[1], attention.output_projection)
     _set_norm(specification.layer_norm, norm)
 
 
+def _query_factor(attention: MultiHeadAttention) -> float:
+    """What cancels CTranslate2's division of every score by √d_head; 1 where the model divides too."""
+    d_head = attention.query_projection.out_features // attention.n_heads
+    return math.sqrt(d_head) if attention.scale == 1.0 else 1.0
+
+
 def _set_cross_attention(specification: Any, attention: MultiHeadAttention, norm: nn.LayerNorm) -> None:
-    _set_linear(specification.linear[0], attention.query_projection)
+    query, factor = attention.query_projection, _query_factor(attention)
+    specification.linear[0].weight, specification.linear[0].bias = query.weight * factor, query.bias * factor
     _set_linear(specification.linear[1], attention.key_value_projection)
     _set_linear(specification.linear[2], attention.output_projection)
     _set_norm(specification.layer_norm, norm)

@@ -45,10 +45,7 @@ def _fits(tensor: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which keys each query may attend to, and how much each is favoured; by default all keys alike.
-
-    At most one of the fields is set: a bias says −∞ where a query may not attend.
-    """
+    """Which keys each query may attend to, and how much it favours them; at most one field is set, by default none."""
 
     visible: Tensor | None = None
     """Boolean, broadcast to (batch, heads, target_len, source_len): True = may attend."""
@@ -151,8 +148,7 @@ class Attention(Context):
 class AdditiveAttention(Attention):
     """score(s, h) = v · tanh(W s + U h)  (Bahdanau et al. 2015, section 3.1 and appendix A.1.2).
 
-    Its context feeds the cell: s_i = f(s_{i-1}, y_{i-1}, c_i), where c_i is computed from s_{i-1}. Departure: U h has
-    a bias.
+    Its context feeds the cell: s_i = f(s_{i-1}, y_{i-1}, c_i), c_i computed from s_{i-1}. Departure: U h has a bias.
     """
 
     feeds_cell = True
@@ -250,11 +246,12 @@ class MultiHeadAttention(nn.Module):
     kept_heads: Tensor | None
     """(heads,) which of the heads before pruning these are, counted from 0; None = all."""
 
-    def __init__(self, d_model: int, n_heads: int, kept: Sequence[int] | None = None) -> None:
-        """`kept`: those of `n_heads` that it has after pruning, counted from 1; the width of a head stays the same."""
+    def __init__(self, d_model: int, n_heads: int, kept: Sequence[int] | None = None, scaled: bool = True) -> None:
+        """`kept`: those of `n_heads` that are left, counted from 1, of the same width; `scaled`: by 1 / √d_head."""
         super().__init__()
         self.n_heads = n_heads if kept is None else len(kept)
         width = self.n_heads * (d_model // n_heads)
+        self.scale = 1.0 / math.sqrt(d_model // n_heads) if scaled else 1.0
         self.query_projection = nn.Linear(d_model, width)
         self.key_value_projection = nn.Linear(d_model, 2 * width)
         self.output_projection = nn.Linear(width, d_model)
@@ -284,10 +281,12 @@ class MultiHeadAttention(nn.Module):
         query = relative.rotate(self._split(self.query_projection(inputs)))
         scope = scope.of_heads(self.kept_heads)
         if maps is None:
-            attn_mask = scope.visible if scope.bias is None else scope.bias
-            context = F.scaled_dot_product_attention(query, keys, values, attn_mask=attn_mask, is_causal=scope.causal)
+            mask = scope.visible if scope.bias is None else scope.bias
+            context = F.scaled_dot_product_attention(
+                query, keys, values, mask, is_causal=scope.causal, scale=self.scale
+            )
         else:
-            weights = scope.weights(query @ keys.transpose(2, 3) / math.sqrt(query.shape[-1]))
+            weights = scope.weights(query @ keys.transpose(2, 3) * self.scale)
             maps.append(weights)
             context = weights @ values
         if self.gate is not None:

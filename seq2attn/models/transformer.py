@@ -55,7 +55,7 @@ def _attention(
     config: TransformerConfig, kind: Literal["encoder", "decoder", "cross"], layer: int
 ) -> MultiHeadAttention:
     kept = None if config.kept_heads is None else config.heads(kind)[layer]
-    return MultiHeadAttention(config.d_model, config.n_heads, kept)
+    return MultiHeadAttention(config.d_model, config.n_heads, kept, scaled=config.attention == "scaled_dot")
 
 
 class EncoderLayer(nn.Module):

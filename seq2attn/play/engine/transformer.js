@@ -63,6 +63,7 @@ class MultiHeadAttention {
     this.keyValue = weights.layer(`${name}.key_value_projection`);
     this.output = weights.layer(`${name}.output_projection`);
     this.gate = weights.vector(`${name}.gate`);
+    this.scale = config.attention === "dot" ? 1 : 1 / Math.sqrt(config.d_model / config.n_heads);
   }
 
   /** { keys, values } of the rows of `states`, arrays of vectors. */
@@ -80,11 +81,11 @@ class MultiHeadAttention {
 
   /** The contexts of `query`, head beside head in `context`, which holds zeros; returns the weights of each head. */
   attend(query, { keys, values }, context, control, bias = null) {
-    const width = query.length / this.heads.length, scale = 1 / Math.sqrt(width);
+    const width = query.length / this.heads.length;
     return this.heads.map((number, head) => {
       const start = head * width, end = start + width;
       const scores = Float32Array.from(keys, (key, place) => (
-        dot(query, key, start, end) * scale + (bias ? bias(number, place) : 0)
+        dot(query, key, start, end) * this.scale + (bias ? bias(number, place) : 0)
       ));
       const weights = softmax(this.kind === "cross" ? control.forbid(scores) : scores);
       const gate = control.gate(this.kind, this.layer, head) * (this.gate ? this.gate[head] : 1);
