@@ -141,6 +141,9 @@ class Hashing(Seq2Seq):
     def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
         return Memory(source_ids[:, :, None].double(), source_valid)
 
+    def encode_embedded(self, embedded: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
+        raise NotImplementedError
+
     def start(self, memory: Memory) -> DecoderState:
         return DecoderState(memory, (memory.states.new_zeros(len(memory.states), 1, 0, 1),))
 

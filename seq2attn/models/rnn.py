@@ -180,9 +180,9 @@ class RnnSeq2Seq(Seq2Seq):
         """Whether a state depends on a context that depends on the state before, so that positions run one by one."""
         return self.input_feeding or (self.context.feeds_cell and not isinstance(self.context, FixedContext))
 
-    def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
+    def encode_embedded(self, embedded: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
         """The memory, with the keys of the attention; appends nothing to `maps`: the encoder has no attention."""
-        memory = self.encoder(self.embeddings.source(source_ids), source_valid)
+        memory = self.encoder(embedded, source_valid)
         return Memory(memory.states, source_valid, memory.summary, self.context.precompute(memory))
 
     def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:

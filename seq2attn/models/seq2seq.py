@@ -87,7 +87,10 @@ class DecoderState:
 
 @dataclass
 class AttentionMaps:
-    """Attention weights of one forward pass, one tensor per layer; over the last dimension they sum to 1."""
+    """Attention weights of one forward pass, one tensor per layer; over the last dimension they sum to 1.
+
+    A transformer's are part of the graph of its hidden states, so that the gradient of a loss can be taken at them.
+    """
 
     cross: list[Tensor] = field(default_factory=list)
     """(batch, heads, target_len, source_len) for each decoder layer; empty for a fixed context."""
@@ -109,9 +112,16 @@ class Seq2Seq(nn.Module, ABC):
     max_target_len: int | None = None
     """The largest target length that the model can represent; None = no limit."""
 
-    @abstractmethod
     def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
         """The memory of `source_ids` (batch, source_len); appends attention weights to `maps` if given."""
+        return self.encode_embedded(self.embeddings.source(source_ids), source_valid, maps)
+
+    @abstractmethod
+    def encode_embedded(self, embedded: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
+        """The same of the vectors `embedded` (batch, source_len, d_model) of the source's tokens.
+
+        A study takes the gradient at these vectors.
+        """
 
     @abstractmethod
     def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
@@ -134,6 +144,10 @@ class Seq2Seq(nn.Module, ABC):
         maps = AttentionMaps()
         self(batch, maps)
         return maps
+
+    def query_weights(self) -> list[nn.Parameter]:
+        """The projections of the queries of every attention; empty where states are the queries, or without any."""
+        return [weight for name, weight in self.named_parameters() if name.endswith("query_projection.weight")]
 
     def count_parameters(self) -> int:
         """Number of trainable weights; tied weights count once."""

@@ -134,9 +134,9 @@ class TransformerSeq2Seq(Seq2Seq):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def encode(self, source_ids: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
+    def encode_embedded(self, embedded: Tensor, source_valid: Tensor, maps: AttentionMaps | None = None) -> Memory:
         """The memory; `cached` holds the keys and values of cross-attention, layer by layer."""
-        states = self.dropout(self.positions(self.embeddings.source(source_ids)))
+        states = self.dropout(self.positions(embedded))
         relative = self.positions.relative(states)
         scope = Scope(visible=source_valid[:, None, None, :]).with_bias(relative.bias)
         for layer in self.encoder:

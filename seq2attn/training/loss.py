@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import PAD_ID
-from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.models.seq2seq import AttentionMaps, Seq2Seq
 
 
 def cross_entropy_sum(model: Seq2Seq, hidden: Tensor, target_output: Tensor, label_smoothing: float) -> Tensor:
@@ -39,9 +39,12 @@ def cross_entropy_sums(
     return apply(hidden.flatten(0, 1), model.output_weight, model.output_bias, target_output.flatten(), label_smoothing)
 
 
-def sentence_losses(model: Seq2Seq, batch: Batch) -> Tensor:
-    """(batch,) −log p of each target, EOS included, in nats, without label smoothing."""
-    logits = model.project(model(batch)).transpose(1, 2)
+def sentence_losses(model: Seq2Seq, batch: Batch, maps: AttentionMaps | None = None) -> Tensor:
+    """(batch,) −log p of each target, EOS included, in nats, without label smoothing.
+
+    `maps`: what the attention weights are appended to.
+    """
+    logits = model.project(model(batch, maps)).transpose(1, 2)
     return F.cross_entropy(logits, batch.target_output, ignore_index=PAD_ID, reduction="none").sum(dim=1)
 
 
