@@ -103,6 +103,21 @@ def order(
     _run(OrderStudy(), runs, preset, seeds, as_json, out, device)
 
 
+@study_app.command()
+def scaling(
+    runs: RunsArgument = None,
+    preset: PresetOption = None,
+    seeds: SeedsOption = 1,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """What does the scale of the products change? Entropy, gradients and loss with 1/sqrt(d_k) and without."""
+    from seq2attn.studies.scaling.study import ScalingStudy
+
+    _run(ScalingStudy(), runs, preset, seeds, as_json, out, device)
+
+
 def _run(
     study: Study,
     runs: list[Path] | None,

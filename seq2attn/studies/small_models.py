@@ -35,6 +35,7 @@ def small_model(
     name: str,
     model: Settings | None = None,
     train: Settings | None = None,
+    data: Settings | None = None,
     is_reversed: bool = False,
 ) -> Config:
     """An RNN with attention or a transformer on `synthetic`, with a budget of updates, so that all machines agree.
@@ -45,12 +46,13 @@ def small_model(
         name: of the run in tables and figures.
         model: settings that differ.
         train: settings that differ.
+        data: settings that differ.
         is_reversed: whether it translates from `xb` to `xa`.
     """
     languages = {"source_language": "xb", "target_language": "xa"} if is_reversed else {}
     tree = {
         "name": name,
-        "data": {"corpus": SYNTHETIC, **languages, **(SMOKE_DATA if preset == "smoke" else {})},
+        "data": {"corpus": SYNTHETIC, **languages, **(SMOKE_DATA if preset == "smoke" else {}), **(data or {})},
         "subwords": {"vocab_size": 400, "byte_fallback": False},
         "model": {**_MODELS[kind], "d_model": _WIDTHS[preset], **(model or {})},
         "train": {**_TRAINING[preset], "learning_rate": _LEARNING_RATES[kind], **(train or {})},
