@@ -118,6 +118,21 @@ def scaling(
     _run(ScalingStudy(), runs, preset, seeds, as_json, out, device)
 
 
+@study_app.command()
+def distance(
+    runs: RunsArgument = None,
+    preset: PresetOption = None,
+    seeds: SeedsOption = 1,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """How far does a gradient reach? Gradients of each target token's loss by source position; a pronoun's looks."""
+    from seq2attn.studies.distance.study import DistanceStudy
+
+    _run(DistanceStudy(), runs, preset, seeds, as_json, out, device)
+
+
 def _run(
     study: Study,
     runs: list[Path] | None,

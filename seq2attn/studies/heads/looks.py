@@ -147,7 +147,7 @@ def _relations(
     n_source, n_written = len(source), len(written)
     cross = {name: np.tile(row, (n_written, 1)) for name, row in of_source.items()}
     if pair.gold is not None:
-        cross["aligned"] = _aligned(run, pair.gold, n_source, n_written)
+        cross["aligned"] = aligned_subwords(run, pair.gold, n_source, n_written)
     return {
         "encoder": {
             "previous": np.eye(n_source, k=-1),
@@ -178,7 +178,7 @@ def _is_punctuation(piece: str) -> bool:
     return bool(text) and all(unicodedata.category(character).startswith("P") for character in text)
 
 
-def _aligned(run: TrainedRun, gold: GoldPair, n_source: int, n_written: int) -> Values:
+def aligned_subwords(run: TrainedRun, gold: GoldPair, n_source: int, n_written: int) -> Values:
     """(written, source) 1 between subwords of linked words; the last of both is the end of the sentence."""
     found = np.zeros((n_written, n_source))
     source = words_of_subwords(run.subwords, gold.source, gold.source_words, "source").word_of
