@@ -133,6 +133,21 @@ def distance(
     _run(DistanceStudy(), runs, preset, seeds, as_json, out, device)
 
 
+@study_app.command("weights-and-effects")
+def weights_and_effects(
+    runs: RunsArgument = None,
+    preset: PresetOption = None,
+    seeds: SeedsOption = 1,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Is a weight an explanation? Weights beside the cost of forbidding each look, or leaving the word out."""
+    from seq2attn.studies.effects.study import EffectsStudy
+
+    _run(EffectsStudy(), runs, preset, seeds, as_json, out, device)
+
+
 def _run(
     study: Study,
     runs: list[Path] | None,

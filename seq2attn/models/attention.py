@@ -141,7 +141,7 @@ class Attention(Context):
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Context (batch, target_len, d_model) and weights (batch, target_len, source_len), 0 on padding."""
-        weights = attention_weights(self.score(query, memory.cached[0]), memory.source_valid[:, None, :])
+        weights = attention_weights(self.score(query, memory.cached[0]), memory.visible_to()[:, 0])
         return weights @ memory.states, weights
 
 
@@ -172,7 +172,7 @@ class AdditiveAttention(Attention):
         keys, exponentials = (tensor[:, None] for tensor in memory.cached)
         query = self.query_projection(query)[:, :, None, :]
         scores = complement_of_tanh(query, keys, exponentials) @ (-2 * self.v)
-        weights = attention_weights(scores, memory.source_valid[:, None, :])
+        weights = attention_weights(scores, memory.visible_to()[:, 0])
         return weights @ memory.states, weights
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:

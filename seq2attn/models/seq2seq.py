@@ -44,6 +44,16 @@ class Memory:
     """(batch, d_model) the fixed vector: all that a decoder without attention reads."""
     cached: tuple[Tensor, ...] = ()
     """Keys and values of the decoder's attention over the source, computed once per sentence."""
+    visible: tuple[Tensor, ...] = ()
+    """For each decoder layer (batch, heads or 1, source_len): True = its attention may look there; empty = everywhere.
+
+    A study forbids looks with it: the weights of the others are renormalised.
+    """
+
+    def visible_to(self, layer: int = 0) -> Tensor:
+        """(batch, heads or 1, 1, source_len) True = the attention of the decoder's `layer` may look there."""
+        real = self.source_valid[:, None, None, :]
+        return real & self.visible[layer][:, :, None, :] if self.visible else real
 
     def select(self, rows: Tensor) -> Memory:
         """The memory of the sentences `rows` (n,), in that order; a row may be repeated."""
@@ -52,6 +62,7 @@ class Memory:
             self.source_valid.index_select(0, rows),
             None if self.summary is None else self.summary.index_select(0, rows),
             tuple(tensor.index_select(0, rows) for tensor in self.cached),
+            tuple(tensor.index_select(0, rows) for tensor in self.visible),
         )
 
 

@@ -174,10 +174,10 @@ class TransformerSeq2Seq(Seq2Seq):
         states = self.dropout(self.positions(self.embeddings.target(target_input), state.position))
         relative = self.positions.relative(states, state.position)
         scope = _causal_scope(states, state.position, relative.bias)
-        source_scope = Scope(visible=memory.source_valid[:, None, None, :])
         history: list[Tensor] = []
         for index, (layer, source) in enumerate(zip(self.decoder, _by_layer(memory.cached), strict=True)):
             past_of_layer = past[index] if past else None
+            source_scope = Scope(visible=memory.visible_to(index))
             states, cache = layer(states, scope, relative, past_of_layer, source, source_scope, maps)
             history.extend(cache)
         after = DecoderState(memory, tuple(history), state.position + target_input.shape[1], position_dim=2)
