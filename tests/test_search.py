@@ -147,7 +147,9 @@ class Hashing(Seq2Seq):
     def start(self, memory: Memory) -> DecoderState:
         return DecoderState(memory, (memory.states.new_zeros(len(memory.states), 1, 0, 1),))
 
-    def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def advance(
+        self, token_ids: Tensor, state: DecoderState, maps: AttentionMaps | None = None
+    ) -> tuple[Tensor, DecoderState]:
         tokens = torch.cat((state.history[0], token_ids[:, None, None, None].double()), dim=2)
         keys = (tokens[:, 0, :, 0] * torch.arange(3, 3 + tokens.shape[2])).sum(dim=1) + state.memory.states[:, 0, 0]
         after = DecoderState(state.memory, (tokens,), state.position + 1, self.position_dim)

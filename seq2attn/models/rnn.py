@@ -129,8 +129,8 @@ class BidirectionalEncoder(nn.Module):
         if self.summary == "mean":
             weights = source_valid.to(states.dtype) / lengths[:, None]
             return Memory(states, source_valid, self.norm((weights[:, None, :] @ states)[:, 0]))
-        rows = torch.arange(len(lengths), device=lengths.device)
-        ends = torch.cat((from_left[rows, lengths - 1], from_right[rows, lengths - 1]), dim=-1)
+        last = lengths[:, None] - 1
+        ends = torch.cat([take_positions(direction, last)[:, 0] for direction in (from_left, from_right)], dim=-1)
         return Memory(states, source_valid, self.norm(ends))
 
 
@@ -142,10 +142,10 @@ def mirrored_positions(lengths: Tensor, length: int) -> Tensor:
 
 
 def take_positions(states: Tensor, positions: Tensor) -> Tensor:
-    """The `states` (batch, length, d) at `positions` (batch, length)."""
+    """The `states` (batch, length, d) at `positions` (batch, n)."""
     batch, length, width = states.shape
     rows = positions + torch.arange(batch, device=positions.device)[:, None] * length
-    return states.reshape(-1, width).index_select(0, rows.flatten()).view(batch, length, width)
+    return states.reshape(-1, width).index_select(0, rows.flatten()).view(*positions.shape, width)
 
 
 class RnnSeq2Seq(Seq2Seq):
@@ -217,10 +217,14 @@ class RnnSeq2Seq(Seq2Seq):
         attentional = (summary.new_zeros(summary.shape[0], 1, summary.shape[1]),) if self.input_feeding else ()
         return DecoderState(memory, (*first.unbind(1), *attentional))
 
-    def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def advance(
+        self, token_ids: Tensor, state: DecoderState, maps: AttentionMaps | None = None
+    ) -> tuple[Tensor, DecoderState]:
         """One target position."""
         embedded = self.embeddings.target(token_ids)[:, None, :]
-        hidden, state, _ = self._decode(embedded, state, self.cells.draw_dropout_masks(embedded))
+        hidden, state, weights = self._decode(embedded, state, self.cells.draw_dropout_masks(embedded))
+        if maps is not None and weights is not None:
+            maps.cross.append(weights[:, None])
         return self.project(hidden[:, 0]), state
 
     def _decode(

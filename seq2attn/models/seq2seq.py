@@ -143,8 +143,13 @@ class Seq2Seq(nn.Module, ABC):
         """The state before the first target token."""
 
     @abstractmethod
-    def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Logits (batch, vocab_size) of the token after `token_ids` (batch,), and the state after it."""
+    def advance(
+        self, token_ids: Tensor, state: DecoderState, maps: AttentionMaps | None = None
+    ) -> tuple[Tensor, DecoderState]:
+        """Logits (batch, vocab_size) of the token after `token_ids` (batch,), and the state after it.
+
+        Appends the attention weights of this one position to `maps` if given.
+        """
 
     def project(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab_size) of hidden states (..., d_model)."""

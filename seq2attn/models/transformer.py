@@ -158,9 +158,11 @@ class TransformerSeq2Seq(Seq2Seq):
         """The state without history."""
         return DecoderState(memory, ())
 
-    def advance(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def advance(
+        self, token_ids: Tensor, state: DecoderState, maps: AttentionMaps | None = None
+    ) -> tuple[Tensor, DecoderState]:
         """One target position; the history holds the keys and values of the earlier ones."""
-        hidden, state = self._decode(token_ids[:, None], state, None)
+        hidden, state = self._decode(token_ids[:, None], state, maps)
         return self.project(hidden[:, 0]), state
 
     def _decode(
