@@ -175,7 +175,7 @@ def test_without_ctranslate2_the_extra_is_named(
 def test_the_program_of_the_documentation_runs(
     learned: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    program, _ = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     export(learned, tmp_path / "exported")
     monkeypatch.chdir(tmp_path)
     variables: dict[str, Any] = {}

@@ -64,7 +64,7 @@ class Subwords:
 
         Raises: DataError if a file is missing or damaged.
         """
-        names = _file_names(joint=(folder / "subwords.model").is_file())
+        names = file_names(joint=(folder / "subwords.model").is_file())
         try:
             return cls(*[(folder / name).read_bytes() for name in names])
         except FileNotFoundError as error:
@@ -76,7 +76,7 @@ class Subwords:
 
     def save(self, folder: Path) -> None:
         """Write `subwords.model`, or `subwords.source.model` and `subwords.target.model`, into `folder`."""
-        for name, model in zip(_file_names(self.joint), self._models, strict=True):
+        for name, model in zip(file_names(self.joint), self._models, strict=True):
             write_whole(folder / name, model)
 
     @property
@@ -125,7 +125,8 @@ class Subwords:
         return self._source if side == "source" else self._target
 
 
-def _file_names(joint: bool) -> list[str]:
+def file_names(joint: bool) -> list[str]:
+    """The names of the files that `Subwords.save` writes: the source's first, the target's last."""
     return ["subwords.model"] if joint else ["subwords.source.model", "subwords.target.model"]
 
 

@@ -18,6 +18,7 @@ from seq2attn.config.models import TransformerConfig
 from seq2attn.data.cache import build_once
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Subwords
 from seq2attn.errors import MissingExtraError, RunError
+from seq2attn.export.folder import require_new
 from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.transformer import DecoderLayer, EncoderLayer, FeedForward, TransformerSeq2Seq
 from seq2attn.runs.folder import TrainedRun
@@ -50,8 +51,7 @@ def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
             f"{run.folder.path}: its heads were pruned, and CTranslate2 needs all {config.n_heads} in every layer; "
             "export the run that it was pruned from"
         )
-    if folder.exists():
-        raise RunError(f"{folder}: already exists; name a new folder, or delete it")
+    require_new(folder)
     specification = _specify(model, config, run.subwords)
 
     def write(draft: Path) -> None:
