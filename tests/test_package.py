@@ -51,7 +51,7 @@ def test_the_workflow_runs_the_checks_on_every_supported_python() -> None:
     (job,) = read_yaml(".github/workflows/test.yml")["jobs"].values()
     claimed = [name.rpartition(" ")[2] for name in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
     assert job["strategy"]["matrix"]["python-version"] == claimed
-    assert job["steps"][-1] == {"run": "scripts/test.sh"}
+    assert {"run": "scripts/test.sh"} in job["steps"]
 
 
 def test_the_hooks_are_checks_of_the_test_script() -> None:

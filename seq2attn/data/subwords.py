@@ -41,8 +41,9 @@ class Subwords:
         Raises: DataError if a model is damaged or has other special ids.
         """
         self.joint = target_model is None
-        self._models = (source_model,) if target_model is None else (source_model, target_model)
-        processors = [_load_model(model) for model in self._models]
+        self.models = (source_model,) if target_model is None else (source_model, target_model)
+        """The serialized models: the source's first, the target's last."""
+        processors = [_load_model(model) for model in self.models]
         self._source, self._target = processors[0], processors[-1]
 
     @classmethod
@@ -76,7 +77,7 @@ class Subwords:
 
     def save(self, folder: Path) -> None:
         """Write `subwords.model`, or `subwords.source.model` and `subwords.target.model`, into `folder`."""
-        for name, model in zip(file_names(self.joint), self._models, strict=True):
+        for name, model in zip(file_names(self.joint), self.models, strict=True):
             write_whole(folder / name, model)
 
     @property
@@ -92,7 +93,7 @@ class Subwords:
     @property
     def digest(self) -> str:
         """SHA-256 of the models."""
-        return hashlib.sha256(b"".join(hashlib.sha256(model).digest() for model in self._models)).hexdigest()
+        return hashlib.sha256(b"".join(hashlib.sha256(model).digest() for model in self.models)).hexdigest()
 
     def encode_source(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, which is normalised first; EOS is the last."""

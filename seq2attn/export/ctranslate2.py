@@ -7,26 +7,23 @@ table, and each normalisation with its sub-layer.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seq2attn.config.models import TransformerConfig
 from seq2attn.data.cache import build_once
-from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Subwords
+from seq2attn.data.subwords import BOS_ID, EOS_ID, UNK_ID, Subwords
 from seq2attn.errors import MissingExtraError, RunError
-from seq2attn.export.folder import require_new
+from seq2attn.export.shared import output_bias, position_table, query_factor, require_new
 from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.transformer import DecoderLayer, EncoderLayer, FeedForward, TransformerSeq2Seq
 from seq2attn.runs.folder import TrainedRun
 
 # Positions of a model that has no last one; CTranslate2 refuses sentences that are longer than its table.
 _ENDLESS_POSITIONS = 2048
-# The logit of a token that is never written: probability 0 in float32, and still a number in float16.
-_NEVER = -1e4
 
 
 def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
@@ -80,7 +77,7 @@ def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Sub
             for stack in (TransformerEncoderSpec, TransformerDecoderSpec)
         )
     )
-    positions = _position_table(model, config.d_model)
+    positions = position_table(model, model.max_target_len or _ENDLESS_POSITIONS)
     encoder, decoder = specification.encoder, specification.decoder
     encoder.embeddings[0].weight = model.embeddings.source.weight
     decoder.embeddings.weight = model.embeddings.target.weight
@@ -100,7 +97,7 @@ def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Sub
         _set_cross_attention(of_layer.attention, layer.cross_attention, layer.around_cross.norm)
         _set_feed_forward(of_layer.ffn, layer.feed_forward, layer.around_feed_forward.norm)
     decoder.projection.weight = model.output_weight
-    decoder.projection.bias = _output_bias(model)
+    decoder.projection.bias = output_bias(model)
     _set_vocabularies(specification, subwords)
     specification.config.layer_norm_epsilon = next(
         module.eps for module in model.modules() if isinstance(module, nn.LayerNorm)
@@ -110,37 +107,17 @@ def _specify(model: TransformerSeq2Seq, config: TransformerConfig, subwords: Sub
     return specification
 
 
-def _position_table(model: TransformerSeq2Seq, d_model: int) -> Tensor:
-    """(positions, d_model) vectors added to the embeddings at each position; zeros without absolute positions."""
-    length = model.max_target_len or _ENDLESS_POSITIONS
-    table: Tensor = model.positions(model.output_weight.new_zeros(1, length, d_model))
-    return table[0].contiguous()
-
-
-def _output_bias(model: TransformerSeq2Seq) -> Tensor:
-    """(vocab_size,) the bias of the logits, against PAD and BOS, which search never writes."""
-    bias = model.output_bias.clone()
-    bias[[PAD_ID, BOS_ID]] = _NEVER
-    return bias
-
-
 def _set_self_attention(specification: Any, attention: MultiHeadAttention, norm: nn.LayerNorm) -> None:
     query, key_value = attention.query_projection, attention.key_value_projection
-    factor = _query_factor(attention)
+    factor = query_factor(attention)
     specification.linear[0].weight = torch.cat([query.weight * factor, key_value.weight])
     specification.linear[0].bias = torch.cat([query.bias * factor, key_value.bias])
     _set_linear(specification.linear[1], attention.output_projection)
     _set_norm(specification.layer_norm, norm)
 
 
-def _query_factor(attention: MultiHeadAttention) -> float:
-    """What cancels CTranslate2's division of every score by √d_head; 1 where the model divides too."""
-    d_head = attention.query_projection.out_features // attention.n_heads
-    return math.sqrt(d_head) if attention.scale == 1.0 else 1.0
-
-
 def _set_cross_attention(specification: Any, attention: MultiHeadAttention, norm: nn.LayerNorm) -> None:
-    query, factor = attention.query_projection, _query_factor(attention)
+    query, factor = attention.query_projection, query_factor(attention)
     specification.linear[0].weight, specification.linear[0].bias = query.weight * factor, query.bias * factor
     _set_linear(specification.linear[1], attention.key_value_projection)
     _set_linear(specification.linear[2], attention.output_projection)

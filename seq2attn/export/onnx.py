@@ -19,7 +19,7 @@ import seq2attn
 from seq2attn.data.cache import build_once
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, file_names
 from seq2attn.errors import MissingExtraError
-from seq2attn.export.folder import require_new
+from seq2attn.export.shared import require_new
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq
 from seq2attn.runs.folder import TrainedRun
 

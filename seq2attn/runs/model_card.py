@@ -44,11 +44,19 @@ def write_card(folder: RunFolder) -> None:
 
     Raises: CheckpointError where the final weights are damaged; DiskError where the card cannot be written.
     """
-    final = read_manifest(folder.final) if folder.finished else None
-    card = to_markdown(_blocks(_Facts(folder, folder.read_config(), folder.read_env(), final, read_scores(folder))))
+    card = card_text(folder)
     if not folder.card_file.is_file() or folder.card_file.read_text(encoding="utf-8") != card:
         with disk_errors(folder.path):
             write_whole(folder.card_file, card.encode())
+
+
+def card_text(folder: RunFolder) -> str:
+    """The card of the run in `folder`, as Markdown.
+
+    Raises: CheckpointError where the final weights are damaged.
+    """
+    final = read_manifest(folder.final) if folder.finished else None
+    return to_markdown(_blocks(_Facts(folder, folder.read_config(), folder.read_env(), final, read_scores(folder))))
 
 
 def _blocks(facts: _Facts) -> list[Block]:
