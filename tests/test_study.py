@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,16 @@ def test_all_files_are_written_and_say_the_same(tmp_path: Path) -> None:
     assert "Is it so?" in paths["vector figure"].read_text(encoding="utf-8")
     first = paths["vector figure"].read_bytes()
     assert write_study(result, tmp_path / "again")["vector figure"].read_bytes() == first
+
+
+@pytest.mark.parametrize("last", [8.0, 1e5])
+def test_logarithmic_axes_have_digits(last: float, tmp_path: Path) -> None:
+    points = tuple(Point(2.0**power, last ** (power / 3)) for power in range(4))
+    panel = StudyPanel("Curve", "x", "y", (StudySeries("s", points),), x_scale="log", y_scale="log")
+    paths = write_study(replace(a_result(), panels=(panel,)), tmp_path)
+    texts = re.findall(r">([^<>]+)</text>", paths["vector figure"].read_text(encoding="utf-8"))
+    assert {"1", "2", "4", "8"} <= set(texts)
+    assert not [text for text in texts if "mathdefault" in text]
 
 
 def test_a_study_without_picture_and_claims_has_no_empty_section() -> None:

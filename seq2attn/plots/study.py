@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from seq2attn.results.study import StudyPanel, StudyResult, StudySeries
 from seq2attn.style import FAINT, GRID, LINE_STYLES, InlineFigure, house_style, save_figure
 
 _PANEL_INCHES, _ROW_INCHES, _LEAST_INCHES = 6.4, 0.3, 3.6
 _TITLE_COLUMNS = 62
+_FEW_VALUES = 10
+"""Values of a logarithmic axis that each get a label."""
+_NARROW = 300.0
+"""Ratio of the ends of a logarithmic axis below which 2 and 5 are labelled too."""
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.2)))
 
 
@@ -50,11 +56,28 @@ def _draw_panel(axes: Axes, panel: StudyPanel) -> None:
         axes.set_ylim(len(panel.categories) - 0.5, -0.5)
         axes.set_xlabel(panel.y_label)
     else:
-        axes.set_xscale(panel.x_scale)
-        axes.set_yscale(panel.y_scale)
+        if panel.x_scale == "log":
+            axes.set_xscale("log")
+            _label_logarithms(axes.xaxis, {point.x for series in panel.series for point in series.points})
+        if panel.y_scale == "log":
+            axes.set_yscale("log")
+            _label_logarithms(axes.yaxis)
         axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
     if len(panel.series) > 1:
         axes.legend(frameon=False, fontsize=8.5, labelcolor=FAINT)
+
+
+def _label_logarithms(axis: Axis, values: Collection[float] = ()) -> None:
+    """Labels of a logarithmic axis, in digits, because formulas are not drawn: at `values` if these are few."""
+    low, high = axis.get_view_interval()
+    if 0 < len(values) <= _FEW_VALUES:
+        axis.set_major_locator(FixedLocator(sorted(values)))
+        axis.set_minor_locator(NullLocator())
+    else:
+        digits = range(1, 10) if high < low * 10 else (1, 2, 5) if high < low * _NARROW else (1,)
+        axis.set_major_locator(LogLocator(subs=digits))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_curve(axes: Axes, series: StudySeries, number: int) -> None:
