@@ -112,7 +112,7 @@ def _on_pronouns(runs: Mapping[str, TrainedRun], looks: Sequence[Look]) -> list[
     for name, run in runs.items():
         own = [look for look in looks if look.run == name]
         if (reason := why_no_pronoun(run)) is not None:
-            found.append(f"Where it looks is not shown of {name}: {reason}.")
+            found.append(f'Where "it" looks is not shown of {name}: {reason}.')
         else:
             found.append(
                 f"{name}: {sum(look.follows for look in own)} of {len(own)} heads of {own[0].kind} attention look more "

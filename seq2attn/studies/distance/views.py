@@ -104,5 +104,5 @@ def coreference_table(looks: Sequence[Look]) -> StudyTable:
     ]
     nouns = ("tired: animal", "tired: street", "wide: animal", "wide: street")
     header = ("run", "attention", "layer", "head", *nouns, "follows")
-    title = "Where it looks: weight from it to animal and street, where it is too tired or too wide"
+    title = 'Where "it" looks: weight from it to animal and street, with "too tired" and with "too wide"'
     return StudyTable("coreference", title, header, tuple(rows), in_full=True)

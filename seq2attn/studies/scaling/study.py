@@ -93,7 +93,7 @@ class ScalingStudy(Study):
                 views.entropy_panel(measured),
                 views.gradient_panel(measured),
                 views.loss_panel(measured),
-                views.training_panel(measured),
+                *views.training_panels(measured),
             ),
             tuple(note for note in (views.stall(measured), *_NOTES) if note),
         )

@@ -96,10 +96,11 @@ def _is_above(estimate: Estimate, margin: float) -> bool:
 
 
 def entropy_panel(measured: Sequence[ScaledRun]) -> StudyPanel:
-    """Entropy over the width, before training and after it."""
+    """Entropy over the width, before training and after it, of the transformers where there are some."""
+    shown = [run for run in measured if run.kind == "transformer"] or measured
     series = [
-        *_curves(measured, "before training", lambda run: entropy(run.run, run.before)),
-        *_curves(measured, "trained", lambda run: entropy(run.run, run.after)),
+        *_curves(shown, "before training", lambda run: entropy(run.run, run.before)),
+        *_curves(shown, "trained", lambda run: entropy(run.run, run.after)),
     ]
     title = "How even the weights are (1: all keys alike)"
     return StudyPanel(title, "d_k", "relative entropy H / ln n", tuple(series), x_scale="log")
@@ -122,8 +123,8 @@ def loss_panel(measured: Sequence[ScaledRun]) -> StudyPanel:
     return StudyPanel("Loss after the same updates", "d_k", "nats per target token", tuple(series), x_scale="log")
 
 
-def training_panel(measured: Sequence[ScaledRun]) -> StudyPanel:
-    """Training loss, of the narrowest and the widest transformer with either score."""
+def training_panels(measured: Sequence[ScaledRun]) -> list[StudyPanel]:
+    """Training loss of the narrowest and the widest transformer with either score; none where none was reported."""
     transformers = [run for run in measured if run.kind == "transformer" and run.curve]
     widths = {run.width for run in transformers}
     ends = sorted({min(widths), max(widths)}) if widths else []
@@ -132,7 +133,8 @@ def training_panel(measured: Sequence[ScaledRun]) -> StudyPanel:
         StudySeries(f"d_k = {width}, {_SCORES[score]}", tuple(Point(step, loss) for step, loss in run.curve))
         for (width, score), run in sorted(shown.items())
     ]
-    return StudyPanel("Over training (first seed)", "updates", "training loss, nats per token", tuple(series))
+    title = "Over training (first seed)"
+    return [StudyPanel(title, "updates", "training loss, nats per token", tuple(series))] if series else []
 
 
 def _curves(
