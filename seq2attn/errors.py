@@ -9,6 +9,7 @@ Seq2AttnError          exit code 1
 ├── CheckpointError    1   a checkpoint that is damaged or missing
 │   └── MismatchError  2   an intact checkpoint of another model or version
 ├── TrainingError      1   a training run that cannot continue
+├── OtherProcessError  *   an error that another process of the same training reports; its exit code
 └── MissingExtraError  1   an optional package that is not installed
 """
 
@@ -65,6 +66,17 @@ class MismatchError(CheckpointError):
 
 class TrainingError(Seq2AttnError):
     """A training run that cannot continue."""
+
+
+class OtherProcessError(Seq2AttnError):
+    """An error that another process of the same training raised, and reports."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message, exit_code)
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class MissingExtraError(Seq2AttnError):

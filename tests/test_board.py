@@ -34,7 +34,7 @@ from seq2attn.runs.folder import RunFolder
 from seq2attn.training import loop
 from seq2attn.training.board import Board
 from seq2attn.training.log import MetricsWindow, TrainingLog
-from seq2attn.training.loop import Validated
+from seq2attn.training.observer import Validated
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.train import train
 from seq2attn.training.update import Update

@@ -9,7 +9,7 @@ import torch
 
 from seq2attn.runs.checkpoint import load_weights
 from seq2attn.runs.folder import RunFolder
-from seq2attn.training.loop import Validated
+from seq2attn.training.observer import Validated
 from seq2attn.training.train import train
 from tests.training_samples import FAMILIES, make_config, write_copy_task
 

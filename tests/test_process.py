@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from seq2attn.config.schema import TrainConfig
-from seq2attn.training.loop import Validated
+from seq2attn.training.observer import Validated
 from seq2attn.training.process import StopRequest, training_process, without_tensorflow
 from seq2attn.training.train import train
 from tests.command_line import PATIENCE

@@ -11,8 +11,9 @@ import torch
 from seq2attn.config.schema import TrainConfig
 from seq2attn.errors import is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.ranks import Ranks
 from seq2attn.training.schedule import build_optimizer
-from seq2attn.training.update import FailedUpdateError, Losses, StepAgreement, Update, update_weights
+from seq2attn.training.update import FailedUpdateError, Update, update_weights
 from tests.conftest import MODELS, make_batch, make_model
 
 Value = TypeVar("Value")
@@ -100,34 +101,30 @@ def test_non_finite_numbers_change_nothing(value: float) -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-class TwoProcesses(StepAgreement):
-    """Two threads that reduce like two processes, each with its own `number`."""
+class TwoProcesses(Ranks):
+    """Two threads that reduce like two processes."""
 
-    def __init__(self, number: int, shared: list[Any], barrier: threading.Barrier) -> None:
-        self.number = number
+    size = 2
+
+    def __init__(self, rank: int, shared: list[Any], barrier: threading.Barrier) -> None:
+        self.rank = rank
         self.shared = shared
         self.barrier = barrier
 
-    def gather(self, own: Value) -> list[Value]:
-        self.shared[self.number] = own
+    def gather(self, own: float) -> list[float]:
+        return self.exchange(own)
+
+    def exchange(self, own: Value) -> list[Value]:
+        self.shared[self.rank] = own
         self.barrier.wait(10)
         both = list(self.shared)
         self.barrier.wait(10)
         return both
 
-    def total_tokens(self, own: int) -> int:
-        return sum(self.gather(own))
-
-    def total_losses(self, own: Losses) -> Losses:
-        return Losses(*(sum(values) for values in zip(*self.gather(own), strict=True)))
-
     def sum_gradients(self, model: Seq2Seq) -> None:
         for parameter in model.parameters():
             assert parameter.grad is not None
-            parameter.grad = sum(self.gather(parameter.grad), torch.zeros(()))
-
-    def anywhere(self, condition: bool) -> bool:
-        return any(self.gather(condition))
+            parameter.grad = sum(self.exchange(parameter.grad), torch.zeros(()))
 
 
 def update_in_two(prepare: Callable[[Seq2Seq, int], object]) -> list[tuple[Seq2Seq, Update | FailedUpdateError]]:
@@ -137,10 +134,10 @@ def update_in_two(prepare: Callable[[Seq2Seq, int], object]) -> list[tuple[Seq2S
 
     def update(number: int) -> Update | FailedUpdateError:
         prepare(model := models[number], number)
-        agreement = TwoProcesses(number, shared, barrier)
+        ranks = TwoProcesses(number, shared, barrier)
         part = BATCH.halves()[number]
         try:
-            return update_weights(model, build_optimizer(model, SETTINGS), [part], SETTINGS, 3, 0.01, agreement)
+            return update_weights(model, build_optimizer(model, SETTINGS), [part], SETTINGS, 3, 0.01, ranks)
         except FailedUpdateError as error:
             return error
 

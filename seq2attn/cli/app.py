@@ -23,7 +23,7 @@ from seq2attn.cli.score import score
 from seq2attn.cli.study import study_app
 from seq2attn.cli.train import train
 from seq2attn.cli.translate import translate
-from seq2attn.errors import Seq2AttnError, is_out_of_memory
+from seq2attn.errors import OtherProcessError, Seq2AttnError, is_out_of_memory
 
 app = typer.Typer(
     name="seq2attn",
@@ -70,6 +70,8 @@ def main() -> None:
     """Run the command line. A user's mistake, or too little memory, is reported in one line on stderr."""
     try:
         app(prog_name="seq2attn")
+    except OtherProcessError as error:
+        sys.exit(error.exit_code)
     except Seq2AttnError as error:
         print(f"seq2attn: {error}", file=sys.stderr)
         _drop_unwritable_output()

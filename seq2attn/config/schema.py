@@ -207,6 +207,10 @@ class TrainConfig(Section):
     """The run stops after this many validations without a new best; if not set, only the budget ends it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of the weights, the data order and dropout."""
+    dropout_seed: Literal["run", "batch"] = "run"
+    """What seeds dropout: the whole run once, or each batch by its epoch and number, so that an update is the same with
+    any number of processes. Several processes always use `batch`.
+    """
     deterministic: bool = False
     """Use only deterministic operations on a GPU; some are slower."""
     threads: Count | None = None

@@ -29,6 +29,8 @@ class Batch:
     """(batch, target_len) the target, then EOS; PAD, which every loss ignores, fills the rest."""
     target_tokens: int
     """Real tokens in `target_output`."""
+    dropout_seed: int | None = None
+    """Of the random numbers that training on this batch draws; None where it continues those of the batch before."""
 
     @property
     def positions(self) -> int:
@@ -39,7 +41,7 @@ class Batch:
         """The first and the second half of the pairs; the batch must have at least two."""
         first = self.source_ids.shape[0] // 2
 
-        def take(rows: slice) -> Batch:
+        def take(rows: slice, dropout_seed: int | None) -> Batch:
             target_output = self.target_output[rows]
             return Batch(
                 self.source_ids[rows],
@@ -47,9 +49,10 @@ class Batch:
                 self.target_input[rows],
                 target_output,
                 int((target_output != PAD_ID).sum()),
+                dropout_seed,
             )
 
-        return take(slice(first)), take(slice(first, None))
+        return take(slice(first), self.dropout_seed), take(slice(first, None), None)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
@@ -66,6 +69,7 @@ class Batch:
             change(self.target_input),
             change(self.target_output),
             self.target_tokens,
+            self.dropout_seed,
         )
 
 

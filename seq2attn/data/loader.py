@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,31 +65,33 @@ def _cuts(lengths: NDArray[np.integer], batch_tokens: int) -> list[int]:
 
 @dataclass(frozen=True)
 class LoadedBatches:
-    """The batches of one update."""
+    """The batches of one update, dealt out to the processes that train together."""
 
     pairs: list[int]
-    """Indices of their pairs in the training split."""
+    """Indices of all their pairs in the training split."""
     batches: list[Batch]
+    """Those of this process."""
     source_tokens: int
-    """Real tokens of the sources, EOS included."""
-
-    @property
-    def target_tokens(self) -> int:
-        """Real tokens of the targets, EOS included."""
-        return sum(batch.target_tokens for batch in self.batches)
-
-    @property
-    def positions(self) -> int:
-        """Positions of both sides, padding included."""
-        return sum(batch.positions for batch in self.batches)
+    """Real tokens of the sources of all, EOS included."""
+    positions: int
+    """Positions of both sides of all, padding included."""
 
 
 class Loader:
-    """Batches without end, epoch after epoch. Epochs and batch numbers stay inside."""
+    """Batches without end, epoch after epoch. Epochs and batch numbers stay inside.
 
-    def __init__(self, pairs: EncodedPairs, settings: TrainConfig, device: torch.device) -> None:
+    Each batch is a pure function of seed, epoch and number, dropout included where `train.dropout_seed` is `batch`.
+    With several processes each loader advances over all batches, and loads those that are dealt to its `rank`.
+    """
+
+    def __init__(
+        self, pairs: EncodedPairs, settings: TrainConfig, device: torch.device, rank: int = 0, n_ranks: int = 1
+    ) -> None:
         self._pairs = pairs
         self._device = device
+        self._rank = rank
+        self._n_ranks = n_ranks
+        self._seeds_dropout = settings.dropout_seed == "batch"
         self._sampler = BatchSampler(
             pairs.source_lengths,
             pairs.target_lengths + 1,
@@ -100,11 +102,13 @@ class Loader:
         self._go_to(0, 0)
 
     def next_batches(self, n_batches: int) -> LoadedBatches:
-        """The next `n_batches` batches, on the loader's device."""
-        rows = [self._next_rows() for _ in range(n_batches)]
-        pairs = np.concatenate(rows)
+        """The next `n_batches` batches of all processes; those of this one are on the loader's device."""
+        dealt = [(self._next_rows(), self._dropout_seed()) for _ in range(n_batches)]
+        pairs = np.concatenate([rows for rows, _ in dealt])
+        batches = [self._collate(rows, seed) for rows, seed in dealt[self._rank :: self._n_ranks]]
         source_tokens = int(self._pairs.source_lengths[pairs].sum())
-        return LoadedBatches(pairs.tolist(), [self._collate(batch) for batch in rows], source_tokens)
+        positions = sum(len(rows) * self._longest(rows) for rows, _ in dealt)
+        return LoadedBatches(pairs.tolist(), batches, source_tokens, positions)
 
     def progress(self) -> float:
         """Passes over the training pairs so far."""
@@ -129,7 +133,19 @@ class Loader:
         self._batch += 1
         return self._rows[self._batch - 1]
 
-    def _collate(self, rows: Indices) -> Batch:
+    def _dropout_seed(self) -> int | None:
+        """The seed of dropout in the last batch of `_next_rows`, if each batch has its own."""
+        if not self._seeds_dropout:
+            return None
+        sequence = np.random.SeedSequence((self._sampler.seed, self._epoch, self._batch))
+        return int(sequence.generate_state(1, np.uint64)[0])
+
+    def _longest(self, rows: Indices) -> int:
+        """Length of the longest source plus that of the longest target, EOS included."""
+        return int(self._pairs.source_lengths[rows].max() + self._pairs.target_lengths[rows].max()) + 1
+
+    def _collate(self, rows: Indices, dropout_seed: int | None) -> Batch:
         batch = collate([self._pairs.source(row) for row in rows], [self._pairs.target(row) for row in rows])
+        batch = replace(batch, dropout_seed=dropout_seed)
         # From pinned memory the copy runs while the GPU computes.
         return (batch.pinned() if self._device.type == "cuda" else batch).to(self._device)

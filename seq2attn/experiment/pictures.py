@@ -22,7 +22,7 @@ from seq2attn.report.markdown import Table, to_markdown
 from seq2attn.results.summary import EvaluatedText, Summary, SystemFacts
 from seq2attn.style import house_style
 from seq2attn.training.log import Pixels
-from seq2attn.training.loop import Validated
+from seq2attn.training.observer import Validated
 from seq2attn.training.validation import BLEU_BY_LENGTH, ValidationResult, Validator
 
 # Of the training time: what would take more is left out, the last pictures of a validation first.

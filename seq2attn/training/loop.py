@@ -10,7 +10,8 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,8 +26,10 @@ from seq2attn.runs.checkpoint_manager import CheckpointManager
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.divergence import DivergenceMonitor
 from seq2attn.training.log import MetricsWindow, TrainingLog
+from seq2attn.training.observer import Observer, Validated
 from seq2attn.training.prepare import PreparedText
 from seq2attn.training.process import StopRequest
+from seq2attn.training.ranks import ONE_PROCESS, Ranks
 from seq2attn.training.schedule import Spent, Stopwatch, build_optimizer, learning_rate, progress
 from seq2attn.training.update import FailedUpdateError, update_weights
 from seq2attn.training.validation import RankedStep, ValidationResult, Validator, choose_final_weights, rank
@@ -48,28 +51,8 @@ class TrainingResult:
     """The signal that interrupted the run, which `--resume` continues."""
 
 
-@dataclass(frozen=True)
-class Validated:
-    """What an observer learns after a validation."""
-
-    step: int
-    seconds: float
-    """Time that training has taken so far; infinite at the end of the budget, when an observer may take its time."""
-    model: Seq2Seq
-    result: ValidationResult
-    validator: Validator
-    log: TrainingLog
-
-
-class Observer(Protocol):
-    """Watches a training. It must change no number of it, and leave the model in its mode."""
-
-    def validated(self, event: Validated) -> None:
-        """Called after each validation during training."""
-
-
 class Trainer:
-    """One model in training."""
+    """One model in training. With several processes, each has a trainer, and all do the same steps together."""
 
     def __init__(
         self,
@@ -79,16 +62,18 @@ class Trainer:
         folder: RunFolder,
         device: torch.device,
         observer: Observer | None = None,
+        ranks: Ranks = ONE_PROCESS,
     ) -> None:
         self.settings = config.train
+        self.ranks = ranks
         self.text = text
         self.model = model.to(device).train()
         self.folder = folder
         self.device = device
         self.observer = observer
         self.optimizer = build_optimizer(model, config.train)
-        self.loader = Loader(text.train, config.train, device)
-        self.validator = Validator(text, config, device)
+        self.loader = Loader(text.train, config.train, device, ranks.rank, ranks.size)
+        self.validator = Validator(text, config, device, ranks)
         self.made_for = made_for(config.model, text.subwords)
         self.checkpoints = CheckpointManager(folder, config.train.keep_checkpoints, self.made_for)
         self.monitor = DivergenceMonitor(config.train, text.subwords.target_size)
@@ -107,7 +92,8 @@ class Trainer:
         Raises: TrainingError where it cannot succeed; CheckpointError where nothing can be saved; DiskError where
         there is no room for checkpoints.
         """
-        self.checkpoints.check_free_space(self.model.count_parameters(), self.settings.average_checkpoints)
+        n_weights, n_best = self.model.count_parameters(), self.settings.average_checkpoints
+        self.ranks.first(lambda: self.checkpoints.check_free_space(n_weights, n_best))
         self.stopwatch.start()
         spent = self._progress()
         with StopRequest() as stop:
@@ -121,9 +107,9 @@ class Trainer:
                     spent = self._progress()  # validation spends minutes too
                 if self.step % self.settings.checkpoint_every_steps == 0:
                     self._save()
-                if stop.signal_number is not None:
+                if signal_number := max(map(int, self.ranks.gather(stop.signal_number or 0))):
                     self._save()
-                    return self._result(None, stop.signal_number)
+                    return self._result(None, signal_number)
             if self.validated_step != self.step or not self.ranking:
                 self._validate(spent, log)
             self._save()
@@ -155,21 +141,29 @@ class Trainer:
 
         Raises: CheckpointError where all are damaged; MismatchError where one belongs to another model or version.
         """
-        checkpoint = self.checkpoints.newest(warn)
+        checkpoint = self.ranks.first(lambda: self.checkpoints.newest(warn))
         if checkpoint is None:
             return
-        check_made_for(checkpoint, self.made_for)
-        set_weights(self.model, load_weights(checkpoint), str(checkpoint))
+        state = self.ranks.first(lambda: self._load_checkpoint(checkpoint))
+        self.ranks.share_weights(self.model)
         try:
-            self._load_state_dict(load_state(checkpoint))
+            self._load_state_dict(state)
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise MismatchError(
-                f"{checkpoint}: its training state belongs to another version or model ({error!r})"
+            raise self.ranks.shared_error(
+                MismatchError(f"{checkpoint}: its training state belongs to another version or model ({error!r})")
             ) from error
-        lost = [ranked.step for ranked in self.ranking if not self.checkpoints.is_intact(ranked.step)]
+        lost = self.ranks.first(
+            lambda: [best.step for best in self.ranking if not self.checkpoints.is_intact(best.step)]
+        )
         if lost:
             warn(f"the final weights will be chosen without the checkpoints of steps {', '.join(map(str, lost))}")
         self.ranking = [ranked for ranked in self.ranking if ranked.step not in lost]
+
+    def _load_checkpoint(self, checkpoint: Path) -> dict[str, Any]:
+        """The training state of `checkpoint`, whose weights are copied into the model."""
+        check_made_for(checkpoint, self.made_for)
+        set_weights(self.model, load_weights(checkpoint), str(checkpoint))
+        return load_state(checkpoint)
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
@@ -189,8 +183,9 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
 
     def _progress(self) -> float:
-        """Share of the budget that is spent."""
-        return progress(Spent(self.step, self.loader.progress(), self.stopwatch.seconds), self.settings)
+        """Share of the budget that is spent; the clock of the first process counts."""
+        seconds = self.ranks.gather(self.stopwatch.seconds)[0]
+        return progress(Spent(self.step, self.loader.progress(), seconds), self.settings)
 
     def _out_of_patience(self) -> bool:
         return self.settings.patience is not None and self.validations_since_best >= self.settings.patience
@@ -205,9 +200,12 @@ class Trainer:
         rate = learning_rate(self.step, spent, self.settings)
         failure = None
         try:
-            update = update_weights(self.model, self.optimizer, loaded.batches, self.settings, self.step, rate)
+            update = update_weights(
+                self.model, self.optimizer, loaded.batches, self.settings, self.step, rate, self.ranks
+            )
         except FailedUpdateError as error:
-            failure = f"{error}. It was skipped; its pairs are in {self._save_pairs(loaded.pairs)}"
+            saved = self.ranks.first(lambda: self._save_pairs(loaded.pairs))
+            failure = f"{error}. It was skipped; its pairs are in {saved}"
             self.monitor.record(self.step, None, was_split=False)
         else:
             self.target_tokens += update.target_tokens
@@ -219,7 +217,8 @@ class Trainer:
             log.message(failure)
         if (reason := self.monitor.reason_to_stop(failure)) is not None:
             self._save()
-            raise TrainingError(f"{reason}. The state is saved in {self.folder.step(self.step)}")
+            checkpoint = self.folder.step(self.step)
+            raise self.ranks.shared_error(TrainingError(f"{reason}. The state is saved in {checkpoint}"))
 
     def _save_pairs(self, indices: list[int]) -> str:
         """Write the training pairs at `indices` into the run folder; returns the file and the first indices."""
@@ -268,7 +267,7 @@ class Trainer:
 
     def _save(self) -> None:
         best = [ranked.step for ranked in self.ranking]
-        self.checkpoints.save(self.step, self.model, self.state_dict(), best)
+        self.ranks.first(lambda: self.checkpoints.save(self.step, self.model, self.state_dict(), best))
 
     def _finish(self, log: TrainingLog) -> ValidationResult:
         """Choose the final weights, log their metrics and save them."""
@@ -283,13 +282,15 @@ class Trainer:
         about = {"step": self.step, "weights": str(chosen), **scores, **spent, **self.monitor.metrics()}
         # Metrics first: the final weights make the run a finished one, which --resume does not complete.
         log.metrics(self.step, chosen.result.final_metrics())
-        self.checkpoints.save_final(self.model, about)
+        self.ranks.first(lambda: self.checkpoints.save_final(self.model, about))
         log.message(f"final weights: {chosen}; {chosen.result}")
         log.end(self.model, self.text.subwords)
         return chosen.result
 
     def _set_average(self, steps: Sequence[int]) -> None:
-        set_weights(self.model, self.checkpoints.average(steps), f"{self.folder.checkpoints}, steps {steps}")
+        where = f"{self.folder.checkpoints}, steps {steps}"
+        self.ranks.first(lambda: set_weights(self.model, self.checkpoints.average(steps), where))
+        self.ranks.share_weights(self.model)
 
     def _result(self, validation: ValidationResult | None, stopped_by: int | None = None) -> TrainingResult:
         return TrainingResult(self.step, self.target_tokens, self.stopwatch.seconds, validation, stopped_by)

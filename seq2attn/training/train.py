@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 import seq2attn
 from seq2attn.config.load import load_config
-from seq2attn.config.schema import Config
+from seq2attn.config.schema import Config, TrainConfig
 from seq2attn.config.settings import flat_settings
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, MismatchError, RunError, disk_errors
@@ -24,9 +25,12 @@ from seq2attn.runs.model_card import write_card
 from seq2attn.training.board import Board
 from seq2attn.training.display import Display
 from seq2attn.training.log import Backend, JsonLines, LogFile, TrainingLog
-from seq2attn.training.loop import Observer, Trainer, TrainingResult
+from seq2attn.training.loop import Trainer, TrainingResult
+from seq2attn.training.observer import Observer
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.process import training_process
+from seq2attn.training.process_group import join_ranks, was_restarted
+from seq2attn.training.ranks import Ranks
 
 # What a resumed run may change: how long it trains and how often it saves, never what it computes.
 _FREE_ON_RESUME = {
@@ -50,18 +54,61 @@ def train(
     """Train `config` in the run folder `path`; with `resume`, continue from its newest checkpoint.
 
     `observer` sees each validation; `display` makes what shows the training, which `quiet` leaves out. `start_from`: a
-    run of the same model, whose weights and subwords a new run starts with.
+    run of the same model, whose weights and subwords a new run starts with. Processes that `torchrun` started together
+    train one model together; each calls this with the same arguments, and the first one writes the folder.
 
     Raises: RunError where the folder holds a run and `resume` is False, or another process trains in it; DiskError
     where it cannot be written; ConfigError where the run to resume was started with another configuration;
     MismatchError where `start_from` has another model; DataError, FetchError, CheckpointError, TrainingError.
     """
-    device = choose_device(device_name)
-    folder = RunFolder(path)
-    folder.make()
-    with training_process(config.train, device), locked(path), disk_errors(path):
-        resumes = check_folder(folder, config, resume)
-        return _train(config, folder, device, resumes, None if quiet else display, observer, start_from)
+    folder, resume = RunFolder(path), resume or was_restarted()
+    with join_ranks(choose_device(device_name)) as (ranks, device), _locked(folder, ranks):
+        config = _with_dropout_seed(config, folder, resume, ranks)
+        with training_process(config.train, device), disk_errors(path):
+            resumes = ranks.first(lambda: check_folder(folder, config, resume))
+            return _train(config, folder, device, resumes, None if quiet else display, observer, start_from, ranks)
+
+
+@contextmanager
+def _locked(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """Make and lock the folder; the first process does so for all."""
+
+    def lock() -> None:
+        folder.make()
+        stack.enter_context(locked(folder.path))
+
+    with ExitStack() as stack:
+        ranks.first(lock)
+        yield
+
+
+def check_shareable(settings: TrainConfig, n_processes: int) -> None:
+    """Check that each of several processes gets a batch of every update.
+
+    Raises: ConfigError.
+    """
+    if settings.accumulate < n_processes:
+        batches = f"{settings.accumulate} batch" + "es" * (settings.accumulate > 1)
+        tokens = max(1, settings.batch_tokens * settings.accumulate // n_processes)
+        raise ConfigError(
+            f"train.accumulate: {n_processes} processes cannot share updates of {batches}; updates of about the same "
+            f"size have train.accumulate={n_processes} and train.batch_tokens={tokens}"
+        )
+
+
+def _with_dropout_seed(config: Config, folder: RunFolder, resume: bool, ranks: Ranks) -> Config:
+    """`config` with the seed of dropout that the number of processes requires; a resumed run keeps its own.
+
+    Raises: ConfigError where an update has fewer batches than there are processes.
+    """
+    try:
+        check_shareable(config.train, ranks.size)
+    except ConfigError as error:
+        raise ranks.shared_error(error) from None
+    by_batch = ranks.size > 1 or (resume and folder.exists and folder.read_config().train.dropout_seed == "batch")
+    if not by_batch:
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"dropout_seed": "batch"})})
 
 
 def open_log(folder: RunFolder, first_step: int, display: Callable[[], Backend] | None) -> TrainingLog:
@@ -79,41 +126,55 @@ def _train(
     display: Callable[[], Backend] | None,
     observer: Observer | None,
     start_from: Path | None,
+    ranks: Ranks,
 ) -> TrainingResult:
-    first = _first_weights(config, folder, resume, start_from)
-    text = prepare_text(config, folder, resume, None if first is None else first.folder.path)
-    if resume and folder.read_env().get("corpus_digest", text.corpus.digest) != text.corpus.digest:
-        raise DataError(
-            f"--resume: {folder.path} was started with other text than the corpus has now; train in another --run-dir"
-        )
-    # Only now, so that unusable text leaves no run behind that would block the next attempt.
-    folder.begin(config)
+    first: TrainedRun | None = None
+    # The others find what the first process has made: the subwords in the folder, the encoded text in the cache.
+    with ranks.first_then_others():
+        if ranks.writes:
+            first = _first_weights(config, folder, resume, start_from)
+        text = prepare_text(config, folder, resume or not ranks.writes, None if first is None else first.folder.path)
+        if ranks.writes:
+            _check_text(text, folder, resume)
+            # Only now, so that unusable text leaves no run behind that would block the next attempt.
+            folder.begin(config)
     torch.manual_seed(config.train.seed)
     subwords = text.subwords
     model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
-    env = _environment(config, text, model, device)
+    env = _environment(config, text, model, device, ranks)
     if first is not None:
         set_weights(model, weights_of(first.model), str(first.folder.path))
     starts_from = folder.read_env().get("starts_from") if resume else start_from
     if starts_from is not None:
         env["starts_from"] = str(starts_from)
-    folder.write_env(env)
-    write_card(folder)
-    trainer = Trainer(config, text, model, folder, device, observer)
+    ranks.first(lambda: _describe(folder, env))
+    trainer = Trainer(config, text, model, folder, device, observer if ranks.writes else None, ranks)
     warnings: list[str] = []
     if resume:
         trainer.resume(warnings.append)
-    with open_log(folder, trainer.step, display) as log:
+    with open_log(folder, trainer.step, display) if ranks.writes else TrainingLog([]) as log:
         log.begin(config)
         pairs, parameters = len(text.train), model.count_parameters()
-        log.message(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {describe_machine(device)}")
+        log.message(f"{config.name}: {parameters:,} parameters, {pairs:,} training pairs, {env['machine']}")
         for warning in warnings:
             log.message(warning)
         if trainer.step:
             log.message(f"resumes after step {trainer.step}")
         result = trainer.run(log)
-    write_card(folder)
+    ranks.first(lambda: write_card(folder))
     return result
+
+
+def _check_text(text: PreparedText, folder: RunFolder, resume: bool) -> None:
+    if resume and folder.read_env().get("corpus_digest", text.corpus.digest) != text.corpus.digest:
+        raise DataError(
+            f"--resume: {folder.path} was started with other text than the corpus has now; train in another --run-dir"
+        )
+
+
+def _describe(folder: RunFolder, env: Mapping[str, Any]) -> None:
+    folder.write_env(env)
+    write_card(folder)
 
 
 def _first_weights(config: Config, folder: RunFolder, resume: bool, start_from: Path | None) -> TrainedRun | None:
@@ -153,13 +214,16 @@ def _decided(config: Config) -> dict[str, Any]:
     return {key: value for key, value in flat_settings(config).items() if key not in _FREE_ON_RESUME}
 
 
-def _environment(config: Config, text: PreparedText, model: Seq2Seq, device: torch.device) -> dict[str, Any]:
+def _environment(
+    config: Config, text: PreparedText, model: Seq2Seq, device: torch.device, ranks: Ranks
+) -> dict[str, Any]:
     corpus = text.corpus
+    processes = f"; {ranks.size} processes" if ranks.size > 1 else ""
     return {
         "seq2attn": seq2attn.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "machine": describe_machine(device),
+        "machine": f"{describe_machine(device)}{processes}",
         "device": str(device),
         "seed": config.train.seed,
         "parameters": model.count_parameters(),

@@ -14,6 +14,7 @@ from seq2attn.device import computing_in
 from seq2attn.errors import TrainingError, is_out_of_memory
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sums
+from seq2attn.training.ranks import ONE_PROCESS, Ranks
 from seq2attn.training.schedule import set_learning_rate
 
 
@@ -43,32 +44,6 @@ class Losses(NamedTuple):
     unsmoothed: float
 
 
-class StepAgreement:
-    """The one place where the processes of a training agree on a step. Here there is a single process.
-
-    Where several train, each method becomes one reduction over them, and `update_weights` stays as it is: every
-    process calls the methods in the same order.
-    """
-
-    def total_tokens(self, own: int) -> int:
-        """Target tokens of the step, by which every loss is divided: the sum over processes."""
-        return own
-
-    def total_losses(self, own: Losses) -> Losses:
-        """Losses of the step: the sum over processes, each of which divided its part by `total_tokens`."""
-        return own
-
-    def sum_gradients(self, model: Seq2Seq) -> None:
-        """Replace the gradients of `model` by their sum over processes."""
-
-    def anywhere(self, condition: bool) -> bool:
-        """Whether `condition` holds in any process: memory ran out, or a number is not finite."""
-        return condition
-
-
-ONE_PROCESS = StepAgreement()
-
-
 def update_weights(
     model: Seq2Seq,
     optimizer: torch.optim.Optimizer,
@@ -76,29 +51,31 @@ def update_weights(
     settings: TrainConfig,
     step: int,
     learning_rate: float,
-    agreement: StepAgreement = ONE_PROCESS,
+    ranks: Ranks = ONE_PROCESS,
 ) -> Update:
     """Update the weights with the gradient of the loss, averaged over all target tokens of `batches`.
 
-    Where memory runs out, the batches are halved until they fit; the gradient is the same.
+    Where memory runs out, the batches are halved until they fit; the gradient is the same. With several processes
+    `batches` are those of this one. The gradient is that of the batches of all of them, and what a process decides is
+    decided for all.
 
     Raises: FailedUpdateError where the loss or the gradient is not finite, or memory does not hold a single pair.
     """
-    tokens = agreement.total_tokens(sum(batch.target_tokens for batch in batches))
+    tokens = int(ranks.total(sum(batch.target_tokens for batch in batches)))
     parts, was_split = list(batches), False
-    while agreement.anywhere((own := _add_gradients(model, parts, tokens, settings)) is None):
+    while ranks.anywhere((own := _add_gradients(model, parts, tokens, settings)) is None):
         optimizer.zero_grad(set_to_none=True)  # they hold the sum of an unknown part of the batches
-        if agreement.anywhere(own is None and all(len(part.source_ids) == 1 for part in parts)):
+        if ranks.anywhere(own is None and all(len(part.source_ids) == 1 for part in parts)):
             raise FailedUpdateError(
                 f"update {step}: out of memory even for single pairs; free some, or set data.max_source_words"
             )
         parts = [half for part in parts for half in (part.halves() if len(part.source_ids) > 1 else (part,))]
         was_split = True
     assert own is not None
-    agreement.sum_gradients(model)
-    losses = agreement.total_losses(own)
+    ranks.sum_gradients(model)
+    losses = Losses(*map(ranks.total, own))
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm).item()
-    if agreement.anywhere(not math.isfinite(losses.smoothed + norm)):
+    if ranks.anywhere(not math.isfinite(losses.smoothed + norm)):
         optimizer.zero_grad(set_to_none=True)
         raise FailedUpdateError(
             f"update {step}: the loss is {losses.smoothed} and the gradient's norm {norm}; look at its pairs, or train "
@@ -119,6 +96,8 @@ def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], tokens: int, settin
     total = torch.zeros(2, device=device)
     try:
         for batch in batches:
+            if batch.dropout_seed is not None:
+                torch.manual_seed(batch.dropout_seed)
             with computing_in(settings.precision, device):
                 hidden = model(batch)
             hidden = hidden.to(model.output_weight.dtype)

@@ -21,6 +21,7 @@ from seq2attn.evaluation.tokenizers import tokenizer_for
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sum
 from seq2attn.training.prepare import PreparedText
+from seq2attn.training.ranks import ONE_PROCESS, Ranks
 
 BestBy = Literal["loss", "bleu"]
 """`train.best_by`"""
@@ -123,10 +124,11 @@ def choose_final_weights(
 
 
 class Validator:
-    """Validates a model on one prepared text."""
+    """Validates a model on one prepared text; several processes share the work, and all get the result."""
 
-    def __init__(self, text: PreparedText, config: Config, device: torch.device) -> None:
+    def __init__(self, text: PreparedText, config: Config, device: torch.device, ranks: Ranks = ONE_PROCESS) -> None:
         self.text = text
+        self.ranks = ranks
         self.device = device
         self.config = config
         pairs, corpus = text.validation, text.corpus
@@ -153,21 +155,25 @@ class Validator:
         translations: list[str] = []
         if self.sources:
             greedy = self.config.decode.model_copy(update={"beam_size": 1})
-            translations = Translator(model, self.text.subwords, greedy).translate(self.sources)
+            translator = Translator(model, self.text.subwords, greedy)
+            translations = self.ranks.in_order(translator.translate(self.ranks.own(self.sources)))
         model.train(was_training)
         return self._scored(loss, translations) if translations else ValidationResult(loss, None)
 
     @torch.inference_mode()
     def loss(self, model: Seq2Seq) -> float:
         """Cross-entropy in nats per target token; `model` must be in evaluation mode."""
-        total, tokens = 0.0, 0
+        own_losses: list[float] = []
         pairs = self.text.validation
-        for rows in self.batches:
+        for rows in self.ranks.own(self.batches):
             batch = collate([pairs.source(row) for row in rows], [pairs.target(row) for row in rows])
             batch = batch.to(self.device)
-            total += cross_entropy_sum(model, model(batch), batch.target_output, label_smoothing=0.0).item()
-            tokens += batch.target_tokens
-        return total / tokens
+            own_losses.append(cross_entropy_sum(model, model(batch), batch.target_output, label_smoothing=0.0).item())
+        total = 0.0
+        # In the order of the batches, so that the sum has the same bits with any number of processes.
+        for loss in self.ranks.in_order(own_losses):
+            total += loss
+        return total / int((pairs.target_lengths + 1).sum(dtype=np.int64))
 
     def _scored(self, loss: float, translations: list[str]) -> ValidationResult:
         chrf = Chrf()

@@ -18,13 +18,13 @@ from seq2attn.training.train import train
 from tests.training_samples import read_metrics
 
 # A server that has loaded everything forks a process for each training, which saves two seconds of loading.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.faults.trainings"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.faults.trainings"])
 
 
 def start_training(config: Config, run: Path) -> BaseProcess:
     """A process that trains `config` in `run`, or resumes it."""
-    process = _CONTEXT.Process(target=_train, args=(config, run))
+    process = CONTEXT.Process(target=_train, args=(config, run))
     process.start()
     return process
 
