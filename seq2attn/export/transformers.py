@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from seq2attn.config.models import TransformerConfig
@@ -45,7 +45,9 @@ def export_transformers(run: TrainedRun, folder: Path, address: str | None = Non
     require_new(folder)
 
     def write(draft: Path) -> None:
-        save_file(_weights(model, config, run.subwords.joint), draft / "model.safetensors", metadata={"format": "pt"})
+        # Bytes, because `save_file` would make a file that only its owner can read.
+        weights = save(_weights(model, config, run.subwords.joint), metadata={"format": "pt"})
+        (draft / "model.safetensors").write_bytes(weights)
         _write_json(draft / "config.json", _settings(run, config))
         _write_json(draft / "generation_config.json", _generation(run))
         _write_tokenizer(run, draft, _n_positions(config))
