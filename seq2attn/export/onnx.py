@@ -7,6 +7,7 @@ position the decoder's outputs `new_state.*` become its inputs `state.*`. So one
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -212,7 +213,9 @@ def _used_inputs(file: Path) -> list[str]:
 def _description(run: TrainedRun) -> dict[str, Any]:
     """What a program needs in addition to the graphs, and what the model is."""
     config, env, names = run.config, run.folder.read_env(), file_names(run.subwords.joint)
-    longest = run.model.max_target_len
+    longest = run.model.max_target_len or sys.maxsize
+    longest_source = min(config.decode.max_source_tokens, longest)
+    longest_target = int(config.decode.max_length_ratio * longest_source) + _EXTRA_LENGTH
     return {
         "name": run.name,
         "source_language": env.get("source_language"),
@@ -224,8 +227,8 @@ def _description(run: TrainedRun) -> dict[str, Any]:
         "pad_id": PAD_ID,
         "bos_id": BOS_ID,
         "eos_id": EOS_ID,
-        "max_source_tokens": min(config.decode.max_source_tokens, longest or config.decode.max_source_tokens),
-        "max_target_tokens": longest,
+        "max_source_tokens": longest_source,
+        "max_target_tokens": min(longest_target, longest),
         "max_length_ratio": config.decode.max_length_ratio,
         "extra_length": _EXTRA_LENGTH,
     }
