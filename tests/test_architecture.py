@@ -66,7 +66,7 @@ WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
 MAX_MODULES = 225
-MAX_PACKAGE_LINES = 2320
+MAX_PACKAGE_LINES = 2350
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
