@@ -114,7 +114,7 @@ def test_an_rnn_has_one_layer_and_one_head(option: str, tiny_run: Path, fixed: P
 def test_the_commands_of_the_document_run(
     tiny_run: Path, fixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (CONFIGS.parent / "docs" / "attention.md").read_text(encoding="utf-8")
+    text = (CONFIGS.parent / "docs" / "maps.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```bash\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(tiny_run)

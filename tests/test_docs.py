@@ -50,7 +50,7 @@ PARSED_ONLY = {
     "pytest ": "run by a test of its own, or by hand",
 }
 
-RUN = {"README.md", *(f"docs/{name}.md" for name in ("add-a-model", "attention", "evaluation", "export", "play"))}
+RUN = {"README.md", *(f"docs/{name}.md" for name in ("add-a-model", "evaluation", "export", "maps", "play"))}
 RUN |= {"docs/corpora.md", "docs/getting-started.md", "docs/own-data.md"}
 
 
@@ -162,7 +162,7 @@ def test_the_page_on_corpora_runs(workplace: Path) -> None:
 
 
 def test_the_attention_page_runs(workplace: Path) -> None:
-    run_page(DOCS / "attention.md")
+    run_page(DOCS / "maps.md")
     assert (workplace / "map.html").is_file()
 
 

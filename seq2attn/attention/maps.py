@@ -75,7 +75,7 @@ class SentenceAttention:
         """The choice with its layer filled in; None if the model has no attention of this kind.
 
         The default layer is the second to last (Garg et al. 2019), or of two the last: these align best
-        (docs/attention.md). If a layer has a single head, it is chosen.
+        (docs/maps.md). If a layer has a single head, it is chosen.
 
         Raises: RunError for a layer or head that the model lacks.
         """
