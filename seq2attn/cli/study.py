@@ -29,6 +29,13 @@ class PresetName(StrEnum):
     quick = "quick"
 
 
+class AlignedCorpus(StrEnum):
+    """Corpora whose word alignment is known."""
+
+    synthetic = "synthetic"
+    greek = "sblgnt-grc-en"
+
+
 RunsArgument = Annotated[
     list[Path] | None, typer.Argument(help="Run folders to measure; without any, the study trains small models.")
 ]
@@ -54,6 +61,14 @@ def alignment(
     ] = None,
     target: Annotated[Path | None, typer.Option(help="Target sentences of --gold.")] = None,
     one_based: Annotated[bool, typer.Option("--one-based", help="The words in --gold count from 1, not 0.")] = False,
+    corpus: Annotated[
+        AlignedCorpus | None,
+        typer.Option(
+            metavar="CORPUS",
+            help="Train on synthetic, aligned exactly, or sblgnt-grc-en, the Greek New Testament, aligned by hand.",
+            show_default="synthetic",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     out: OutOption = None,
     device: DeviceOption = Device.auto,
@@ -70,7 +85,9 @@ def alignment(
         raise ConfigError("--gold, --source and --target: give all three, or none")
     if files is not None and not runs:
         raise ConfigError("--gold: needs runs that translate between its languages; name their folders")
-    _run(AlignmentStudy(files), runs, preset, seeds, as_json, out, device)
+    if runs and corpus is not None:
+        raise ConfigError("--corpus: names what the study trains on; runs have their own")
+    _run(AlignmentStudy(files, (corpus or AlignedCorpus.synthetic).value), runs, preset, seeds, as_json, out, device)
 
 
 @study_app.command()

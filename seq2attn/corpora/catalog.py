@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from seq2attn.corpora import bible, catalog, hub, multi30k, synthetic
+from seq2attn.corpora import catalog, hub, multi30k, synthetic
 from seq2attn.corpora import hub as hub_corpora
+from seq2attn.corpora.packaged import bible, greek
 from seq2attn.data import store
 from seq2attn.data.store import OWN, CatalogEntry, RawCorpus
 from seq2attn.errors import DataError
@@ -46,6 +47,7 @@ FAMILIES = (
         tuple(bible.entries()),
         bible.load,
     ),
+    Family(greek.NAME, "Greek New Testament, test verses aligned by hand", tuple(greek.entries()), greek.load),
     Family("multi30k-XX-YY", "Multi30k, captions of photographs", tuple(multi30k.entries()), multi30k.load),
     *_hub_families(),
 )

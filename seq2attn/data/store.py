@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,8 @@ class RawCorpus:
     """Rows of "train", "validation" and "test"; read once, in this order."""
     facts: Mapping[str, Any]
     """Further facts for its card: versions, hashes, counts."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Text files to keep beside its splits, by name."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def keep(entry: CatalogEntry, corpus: RawCorpus, folder: Path) -> Path:
 
     def write(draft: Path) -> None:
         card = _describe(entry) | dict(corpus.facts) | _write_splits(corpus.splits, draft)
+        for name, text in corpus.files.items():
+            (draft / name).write_text(text, encoding="utf-8")
         (draft / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     if not is_kept(folder, entry.name):

@@ -37,6 +37,7 @@ def small_model(
     train: Settings | None = None,
     data: Settings | None = None,
     is_reversed: bool = False,
+    subwords: Settings | None = None,
 ) -> Config:
     """An RNN with attention or a transformer on `synthetic`, with a budget of updates, so that all machines agree.
 
@@ -48,12 +49,13 @@ def small_model(
         train: settings that differ.
         data: settings that differ.
         is_reversed: whether it translates from `xb` to `xa`.
+        subwords: settings that differ.
     """
     languages = {"source_language": "xb", "target_language": "xa"} if is_reversed else {}
     tree = {
         "name": name,
         "data": {"corpus": SYNTHETIC, **languages, **(SMOKE_DATA if preset == "smoke" else {}), **(data or {})},
-        "subwords": {"vocab_size": 400, "byte_fallback": False},
+        "subwords": {"vocab_size": 400, "byte_fallback": False, **(subwords or {})},
         "model": {**_MODELS[kind], "d_model": _WIDTHS[preset], **(model or {})},
         "train": {**_TRAINING[preset], "learning_rate": _LEARNING_RATES[kind], **(train or {})},
         "decode": {"beam_size": 2},

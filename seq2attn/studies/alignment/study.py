@@ -7,35 +7,29 @@ word is the decoder's input, not its output).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
 
 import numpy as np
 
 from seq2attn.attention.alignment import READINGS
 from seq2attn.config.schema import Config
 from seq2attn.corpora.load import load_corpus
-from seq2attn.evaluation.comparisons import Comparison
+from seq2attn.errors import RunError
 from seq2attn.evaluation.word_alignment import (
     Counts,
     Links,
     choose_on_the_other_half,
     count_links,
     diagonal_links,
-    error_rate_difference,
-    error_rate_score,
     flip,
     grow_diag_final,
 )
 from seq2attn.results.study import (
-    Estimate,
-    JudgedClaim,
-    StudyClaim,
     StudyResult,
-    judge_in_every_run,
 )
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.alignment.aligners import NO_EFLOMAL, eflomal_links
-from seq2attn.studies.alignment.gold import SYNTHETIC, Gold, GoldFiles, gold_of_files, synthetic_gold
+from seq2attn.studies.alignment.claims import CLAIMS, GoldKind, directions, judge
+from seq2attn.studies.alignment.gold import KNOWN, SYNTHETIC, Gold, GoldFiles, gold_of_files
 from seq2attn.studies.alignment.views import (
     Checkpoint,
     System,
@@ -46,61 +40,29 @@ from seq2attn.studies.alignment.views import (
     training_table,
 )
 from seq2attn.studies.heads.links import HeadCounts, count_heads, over_training
-from seq2attn.studies.small_models import small_model
+from seq2attn.studies.small_models import Settings, small_model
 from seq2attn.studies.study import Preset, Progress, Study
 
-_BY_SENTENCE = "95 % bootstrap interval over sentences; supported if it holds in every run"
-_OFF_BY_ONE = (
-    "Error rate read where the word is the output, minus that where it is the input, links by argmax, on the same "
-    f"sentences; {_BY_SENTENCE}: the whole interval above 0."
-)
-RNN_ALIGNS = StudyClaim(
-    "rnn-aligns",
-    "In the made-up language, the RNN's attention is alignment: an error rate of at most 0.15",
-    "Alignment error rate against the exact links, read where the word is the output, links by argmax; "
-    f"{_BY_SENTENCE}: the whole interval below 0.15. Half of what a diagonal errs (0.29), and below the 0.2 to 0.3 "
-    "that statistical aligners reach on natural text.",
-    0.15,
-    above=False,
-)
-RNN_OFF_BY_ONE = StudyClaim(
-    "rnn-off-by-one",
-    "The RNN's attention is off by one: it aligns better where the word is read (Koehn and Knowles 2017)",
-    _OFF_BY_ONE,
-    0.0,
-    above=True,
-)
-TRANSFORMER_OFF_BY_ONE = StudyClaim(
-    "transformer-off-by-one",
-    "The transformer's best head aligns better where the word is read (Chen et al. 2020)",
-    f"{_OFF_BY_ONE} The head is chosen for each half of the sentences on the other half.",
-    0.0,
-    above=True,
-)
-JOINED_IS_BETTER = StudyClaim(
-    "joined",
-    "Both directions joined align better than one (Koehn et al. 2003)",
-    "Error rate of the forward model, minus that of both joined by grow-diag-final, links by argmax, reading and head "
-    f"chosen for each half of the sentences on the other half; {_BY_SENTENCE}: the whole interval above 0.",
-    0.0,
-    above=True,
-)
-
 _NAMES = {"rnn": "RNN", "transformer": "Transformer"}
+_GREEK_SUBWORDS: Settings = {"vocab_size": 2000}
+_GREEK_MODEL: Settings = {"d_model": 128, "dropout": 0.1}
+_GREEK_TRAINING: Settings = {"max_steps": 2000, "batch_tokens": 1500, "validate_every_steps": 400}
 _SMOKE_SENTENCES = 100
 _TRAINING_SENTENCES = 100
 _MOST_ALIGNER_PAIRS = 20_000
 
 
 class AlignmentStudy(Study):
-    """Alignment error rates of every head, against the exact links of `synthetic` or those in the user's files."""
+    """Alignment error rates of every head, against the known links of a corpus or those in the user's files."""
 
     name = "alignment"
     question = "Is attention alignment?"
-    claims = (RNN_ALIGNS, RNN_OFF_BY_ONE, TRANSFORMER_OFF_BY_ONE, JOINED_IS_BETTER)
+    claims = CLAIMS
 
-    def __init__(self, gold: GoldFiles | None = None) -> None:
+    def __init__(self, gold: GoldFiles | None = None, corpus: str = SYNTHETIC) -> None:
+        """`gold`: of the runs to measure; `corpus`: of `KNOWN`, on which models are trained where no run is given."""
         self.files = gold
+        self.corpus = corpus
 
     def configs(self, preset: Preset) -> Mapping[str, Config]:
         """The RNN and the transformer, in both directions."""
@@ -108,11 +70,19 @@ class AlignmentStudy(Study):
         # The transformer's other direction would take a quarter of the minute that `smoke` has.
         chosen = names if preset == "quick" else names[:3]
         return {
-            f"{kind}_reversed" if is_reversed else kind: small_model(
-                kind, preset, f"{_NAMES[kind]}, reversed" if is_reversed else _NAMES[kind], is_reversed=is_reversed
-            )
+            f"{kind}_reversed" if is_reversed else kind: self._config(kind, preset, is_reversed)
             for kind, is_reversed in chosen
         }
+
+    def _config(self, kind: str, preset: Preset, is_reversed: bool) -> Config:
+        name = f"{_NAMES[kind]}, reversed" if is_reversed else _NAMES[kind]
+        if self.corpus == SYNTHETIC:
+            return small_model(kind, preset, name, is_reversed=is_reversed)
+        languages = {"source_language": "en", "target_language": "grc"} if is_reversed else {}
+        model, train = (_GREEK_MODEL, _GREEK_TRAINING) if preset == "quick" else ({}, {})
+        return small_model(
+            kind, preset, name, model, train, data={"corpus": self.corpus, **languages}, subwords=_GREEK_SUBWORDS
+        )
 
     def why_not(self, run: TrainedRun) -> str | None:
         """A fixed context has no weights, and of most text no alignment is known."""
@@ -120,17 +90,20 @@ class AlignmentStudy(Study):
             return "a fixed context has no attention weights"
         if self.files is not None:
             return None
-        if run.config.data.corpus != SYNTHETIC:
+        if run.config.data.corpus not in KNOWN:
             return (
                 f"no alignment is known of {run.config.data.corpus or 'your own text'}; give --gold, --source and "
-                f"--target, or a run on {SYNTHETIC}"
+                f"--target, or a run on {' or '.join(KNOWN)}"
             )
         return None
 
     def measure(self, runs: Mapping[str, TrainedRun], preset: Preset | None, progress: Progress) -> StudyResult:
-        """The error rates of all runs, each in its own direction."""
+        """The error rates of all runs, each in its own direction.
+
+        Raises: RunError for runs on several corpora.
+        """
         first = next(iter(runs.values()))
-        gold = gold_of_files(self.files) if self.files is not None else synthetic_gold(first.config.data.folder)
+        gold = gold_of_files(self.files) if self.files is not None else _known_gold(list(runs.values()))
         if preset == "smoke":
             gold = gold.first(_SMOKE_SENTENCES)
         language = gold.source_language or _source_language(first)
@@ -148,7 +121,7 @@ class AlignmentStudy(Study):
             self.name,
             self.question,
             f"{len(runs)} run{'s' * (len(runs) > 1)} on {len(gold.pairs)} sentence pairs: {gold.name}.",
-            tuple(_judge(measured, joined, is_exact=self.files is None)),
+            tuple(judge(measured, joined, others, _kind_of_gold(self.files, first))),
             (main_table(rows), heads_table(measured), *([training_table(training)] if training else [])),
             (rates_panel(rows), *([training_panel(training, _TRAINING_SENTENCES)] if training else [])),
             (*_NOTES, *notes),
@@ -166,6 +139,19 @@ _NOTES = (
 )
 
 
+def _known_gold(runs: Sequence[TrainedRun]) -> Gold:
+    corpora = list(dict.fromkeys(str(run.config.data.corpus) for run in runs))
+    if len(corpora) > 1:
+        raise RunError(f"the runs are on {' and '.join(corpora)}, which have different alignments; give those of one")
+    return KNOWN[corpora[0]](runs[0].config.data.folder)
+
+
+def _kind_of_gold(files: GoldFiles | None, run: TrainedRun) -> GoldKind:
+    if files is not None:
+        return "own"
+    return "exact" if run.config.data.corpus == SYNTHETIC else "by hand"
+
+
 def _source_language(run: TrainedRun) -> str:
     return str(run.folder.read_env().get("source_language", run.config.data.source_language))
 
@@ -181,7 +167,7 @@ def _systems(heads: HeadCounts) -> Iterator[System]:
 
 def _join(measured: Sequence[HeadCounts], gold: Gold) -> Iterator[System]:
     """Each forward run joined with the run that differs only in the direction."""
-    for forward, backward in _directions(measured):
+    for forward, backward in directions(measured):
         links = [
             grow_diag_final(one, flip(other))
             for one, other in zip(forward.best_links(), backward.best_links(), strict=True)
@@ -189,14 +175,8 @@ def _join(measured: Sequence[HeadCounts], gold: Gold) -> Iterator[System]:
         yield System(f"both directions: {forward.run}", "chosen", "argmax", "", _count(links, gold))
 
 
-def _directions(measured: Sequence[HeadCounts]) -> Iterator[tuple[HeadCounts, HeadCounts]]:
-    for forward, backward in product(measured, measured):
-        if forward.key == backward.key and not forward.is_reversed and backward.is_reversed:
-            yield forward, backward
-
-
 def _count(links: Sequence[Links], gold: Gold) -> Counts:
-    rows = [count_links(found, *pair.links) for found, pair in zip(links, gold.pairs, strict=True)]
+    rows = [count_links(pair.counted(found), *pair.links) for found, pair in zip(links, gold.pairs, strict=True)]
     return np.array(rows, dtype=np.float64)
 
 
@@ -223,33 +203,6 @@ def _training_words(gold: Gold, run: TrainedRun, language: str) -> Iterator[tupl
     sides = ("source", "target") if _source_language(run) == language else ("target", "source")
     for source, target in zip(*(pairs[side] for side in sides), strict=True):
         yield gold.split_words(source), gold.split_words(target)
-
-
-def _judge(measured: Sequence[HeadCounts], joined: Sequence[System], is_exact: bool) -> Iterator[JudgedClaim]:
-    """The claims that these runs can answer."""
-    by_kind = {kind: [heads for heads in measured if heads.kind == kind] for kind in ("rnn", "transformer")}
-    if by_kind["rnn"] and is_exact:
-        yield judge_in_every_run(RNN_ALIGNS, [_rate(heads.run, heads.best_of("output")) for heads in by_kind["rnn"]])
-    for kind, claim in (("rnn", RNN_OFF_BY_ONE), ("transformer", TRANSFORMER_OFF_BY_ONE)):
-        if by_kind[kind]:
-            yield judge_in_every_run(
-                claim, [_fall(heads.run, heads.best_of("output"), heads.best_of("input")) for heads in by_kind[kind]]
-            )
-    if joined:
-        pairs = zip(_directions(measured), joined, strict=True)
-        yield judge_in_every_run(
-            JOINED_IS_BETTER, [_fall(one.run, one.best_counts(), both.counts) for (one, _), both in pairs]
-        )
-
-
-def _rate(run: str, counts: Counts) -> Estimate:
-    score = error_rate_score(counts)
-    return Estimate(run, score.value, score.low, score.high)
-
-
-def _fall(run: str, first: Counts, second: Counts) -> Estimate:
-    measured: Comparison = error_rate_difference(first, second)
-    return Estimate(run, measured.value, measured.low, measured.high, measured.p_value)
 
 
 def _training(

@@ -97,15 +97,14 @@ def count_heads(
     threshold: dict[Reading, list[list[list[int]]]] = {reading: [] for reading in READINGS}
     heads: tuple[str, ...] = ()
     for number, weights in enumerate(_weights(run, pairs), start=1):
-        gold = pairs[number - 1].links
+        pair = pairs[number - 1]
         heads, by_reading = weights
         for reading, of_heads in by_reading.items():
-            found = [argmax_links(head) for head in of_heads]
+            found = [pair.counted(argmax_links(head)) for head in of_heads]
             links[reading].append(found)
-            argmax[reading].append([count_links(one, *gold) for one in found])
-            threshold[reading].append(
-                [count_links(threshold_links(head, level), *gold) for head in of_heads for level in THRESHOLDS]
-            )
+            argmax[reading].append([count_links(one, *pair.links) for one in found])
+            above = [pair.counted(threshold_links(head, level)) for head in of_heads for level in THRESHOLDS]
+            threshold[reading].append([count_links(one, *pair.links) for one in above])
         progress(name, number, len(pairs))
     data = run.config.data.model_dump(exclude={"source_language", "target_language"})
     key = repr((data, run.config.model, run.config.train))

