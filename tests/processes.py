@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import time
 import traceback
@@ -41,7 +42,7 @@ def together(folder: Path, n_processes: int, function: Callable[..., Any], *argu
                 assert not ended, f"a process ended with {ended}"
                 continue
             assert failure is None, failure
-            found[rank] = result
+            found[rank] = pickle.loads(result)
     finally:
         for process in processes:
             if len(found) < n_processes:
@@ -63,7 +64,8 @@ def _run(
             world_size=n_processes,
             timeout=timedelta(seconds=PATIENCE),
         )
-        results.put((rank, function(*arguments), None))
+        # As bytes: a queue would pass tensors through shared memory, which ends with this process.
+        results.put((rank, pickle.dumps(function(*arguments)), None))
         dist.barrier()  # no process ends while another still talks to it
         dist.destroy_process_group()
     except BaseException:
