@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ from seq2attn.results.study import (
     judge_in_every_run,
 )
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies.study import Preset, Progress, Study, StudyRequest, run_study
+from seq2attn.studies.study import MachineStudy, Preset, Progress, Study, StudyRequest, run_study
 from tests.command_line import RNN_ATTENTION, call, tiny
 
 BELOW = StudyClaim("low", "It is low", "the interval is below 0.5", 0.5, above=False)
@@ -75,6 +76,13 @@ def test_the_sentence_shows_the_least_favourable_run() -> None:
         "Supported: 0.300 (95 % interval 0.200 to 0.400) in other, the least favourable of 2 runs; the claim needs the "
         "interval below 0.5."
     )
+
+
+def test_the_sentence_names_what_was_measured() -> None:
+    kernels = StudyClaim("low", "It is low", "the interval is below 0.5", 0.5, above=False, measured_in="kernel")
+    claim = judge_in_every_run(kernels, [estimate(0.1, 0.2, 0.3, "one"), estimate(0.2, 0.3, 0.4, "other")])
+    assert "in other, the least favourable of 2 kernels;" in claim_sentence(claim)
+    assert "in other, the only kernel;" in claim_sentence(judge_in_every_run(kernels, claim.estimates[1:]))
 
 
 def a_result(estimates: int = 1) -> StudyResult:
@@ -176,6 +184,32 @@ def test_models_are_trained_once_and_more_seeds_are_added(data_folder: Path, tmp
     assert second.result.setting.startswith("2 at smoke")
     assert [Path(run).name for run in second.result.runs] == ["one", "one-seed2"]
     assert weights.stat().st_mtime_ns == before
+
+
+class Machine(MachineStudy):
+    """A study that names its device."""
+
+    name = "machine"
+    question = "How fast is it?"
+    claims = (BELOW,)
+
+    def measure(self, preset: Preset, device: torch.device, progress: Progress) -> StudyResult:
+        return StudyResult(self.name, self.question, f"{device} at {preset}.", (), (), ())
+
+
+def test_a_machine_is_measured_without_runs(tmp_path: Path) -> None:
+    done = run_study(Machine(), StudyRequest(tmp_path, "command", "cpu", preset="smoke"), quiet)
+    assert done.result.setting.startswith("cpu at smoke. The sizes of smoke are small")
+    assert done.result.runs == ()
+    assert done.result.machine
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in done.paths.values()}
+    assert run_study(Machine(), StudyRequest(tmp_path, "command", "cpu"), quiet).result.setting == "cpu at quick."
+
+
+def test_a_study_of_the_machine_takes_no_runs_and_no_seeds(tiny_run: Path, tmp_path: Path) -> None:
+    for request in (StudyRequest(tmp_path, "", runs=[tiny_run]), StudyRequest(tmp_path, "", n_seeds=2)):
+        with pytest.raises(ConfigError, match="takes neither runs nor seeds"):
+            run_study(Machine(), request, quiet)
 
 
 def test_help_lists_the_studies_and_a_wrong_name_is_refused() -> None:

@@ -47,7 +47,8 @@ def claim_sentence(claim: JudgedClaim) -> str:
     """The verdict and what it rests on, in one paragraph."""
     worst, margin = claim.worst, claim.claim.margin
     side = "above" if claim.claim.above else "below"
-    runs = "the only run" if len(claim.estimates) == 1 else f"the least favourable of {len(claim.estimates)} runs"
+    kind, number = claim.claim.measured_in, len(claim.estimates)
+    runs = f"the only {kind}" if number == 1 else f"the least favourable of {number} {kind}s"
     p_value = "" if worst.p_value is None else f", p = {p_value_text(worst.p_value)}"
     return (
         f"{VERDICT_WORDS[claim.verdict].capitalize()}: {worst.value:.3f}{_interval(worst)}{p_value} in {worst.run}, "

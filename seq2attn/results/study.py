@@ -28,6 +28,8 @@ class StudyClaim:
     """What the interval is compared with."""
     above: bool
     """Whether the claim is that the value is above the margin, not below it."""
+    measured_in: str = "run"
+    """What each estimate is of, in one word: a run or, where a machine is measured, a kernel."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import torch
+
 from seq2attn.config.schema import Config
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, RunError
@@ -23,6 +25,7 @@ Progress = Callable[[str, int, int], None]
 
 
 _HARDLY_TRAINED = "The models of smoke are hardly trained: their verdicts show that the study runs, and nothing else."
+_HARDLY_MEASURED = "The sizes of smoke are small and few: its verdicts show that the study runs, and nothing else."
 
 
 class Study(ABC):
@@ -46,6 +49,19 @@ class Study(ABC):
         """The result of `runs`, by name; `preset`: None if they were given."""
 
 
+class MachineStudy(ABC):
+    """A question about what attention costs, which this machine answers: nothing is trained, no run is needed."""
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    claims: ClassVar[tuple[StudyClaim, ...]]
+    """Fixed before any measurement."""
+
+    @abstractmethod
+    def measure(self, preset: Preset, device: torch.device, progress: Progress) -> StudyResult:
+        """The result on `device`, with the sizes of `preset`."""
+
+
 @dataclass(frozen=True)
 class StudyRequest:
     """What the user asked for. Without runs, models of the preset are trained."""
@@ -66,29 +82,42 @@ class StudyOutcome:
     paths: Mapping[str, Path]
 
 
-def run_study(study: Study, request: StudyRequest, progress: Progress) -> StudyOutcome:
+def run_study(study: Study | MachineStudy, request: StudyRequest, progress: Progress) -> StudyOutcome:
     """Measure and write the study into `request.out`.
 
-    Raises: ConfigError for runs together with a preset; RunError for a run that cannot answer; Interrupted; the errors
-    of training.
+    Raises: ConfigError for runs together with a preset, and for runs or seeds of a study that needs none; RunError for
+    a run that cannot answer; Interrupted; the errors of training.
     """
+    device = choose_device(request.device_name)
+    if isinstance(study, MachineStudy):
+        measured = _from_machine(study, request, device, progress)
+    else:
+        measured = _from_runs(study, request, device, progress)
+    result = replace(measured, command=request.command, machine=describe_machine(device))
+    return StudyOutcome(result, write_study(result, request.out))
+
+
+def _from_machine(study: MachineStudy, request: StudyRequest, device: torch.device, progress: Progress) -> StudyResult:
+    if request.runs or request.n_seeds > 1:
+        raise ConfigError(f"the study {study.name} measures this machine: it takes neither runs nor seeds")
+    preset = request.preset or "quick"
+    return _with_caveat(study.measure(preset, device, progress), preset, _HARDLY_MEASURED)
+
+
+def _from_runs(study: Study, request: StudyRequest, device: torch.device, progress: Progress) -> StudyResult:
     if request.runs and (request.preset is not None or request.n_seeds > 1):
         raise ConfigError("give either runs, or --preset and --seeds to train models for the study")
     preset = None if request.runs else request.preset or "quick"
-    device = choose_device(request.device_name)
     runs = load_runs(request.runs or _train(study, preset or "quick", request), device)
     for run in runs.values():
         if (reason := study.why_not(run)) is not None:
             raise RunError(f"{run.folder.path}: cannot answer the study {study.name}: {reason}")
-    measured = study.measure(runs, preset, progress)
-    result = replace(
-        measured,
-        setting=f"{measured.setting} {_HARDLY_TRAINED}" if preset == "smoke" else measured.setting,
-        runs=tuple(str(run.folder.path) for run in runs.values()),
-        command=request.command,
-        machine=describe_machine(device),
-    )
-    return StudyOutcome(result, write_study(result, request.out))
+    result = _with_caveat(study.measure(runs, preset, progress), preset, _HARDLY_TRAINED)
+    return replace(result, runs=tuple(str(run.folder.path) for run in runs.values()))
+
+
+def _with_caveat(result: StudyResult, preset: Preset | None, caveat: str) -> StudyResult:
+    return replace(result, setting=f"{result.setting} {caveat}") if preset == "smoke" else result
 
 
 def _train(study: Study, preset: Preset, request: StudyRequest) -> list[Path]:
