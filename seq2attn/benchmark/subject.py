@@ -74,12 +74,12 @@ def measure_steps_here(config: Config, batches: Sequence[Lengths], device: torch
     vocab_size = config.subwords.vocab_size
     model = build_model(config.model, vocab_size, vocab_size, config.subwords.joint).to(device).train()
     optimizer = build_optimizer(model, config.train)
-    made = [_random_batch(lengths, vocab_size) for lengths in batches]
+    made = [random_batch(lengths, vocab_size) for lengths in batches]
 
     def step(batch: Batch) -> None:
         update_weights(model, optimizer, [batch.to(device)], config.train, 1, LEARNING_RATE)
 
-    step(_random_batch([(2, 2)], vocab_size))
+    step(random_batch([(2, 2)], vocab_size))
     before = peak_memory_bytes(device)
     times: list[float] = []
     for _ in range(1 + repeats):
@@ -93,7 +93,7 @@ def measure_steps_here(config: Config, batches: Sequence[Lengths], device: torch
     return StepCost(statistics.median(times[1:]), peak, peak - before)
 
 
-def _random_batch(lengths: Lengths, vocab_size: int) -> Batch:
+def random_batch(lengths: Lengths, vocab_size: int) -> Batch:
     """Sentences of these lengths; which subwords they hold costs nothing."""
 
     def draw(length: int) -> list[int]:

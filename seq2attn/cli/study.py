@@ -14,7 +14,7 @@ from seq2attn.cli.options import Device, DeviceOption, JsonOption
 from seq2attn.cli.output import named_progress, print_study
 
 if TYPE_CHECKING:
-    from seq2attn.studies.study import Preset, Study
+    from seq2attn.studies.study import MachineStudy, Preset, Study
 
 study_app = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +42,10 @@ RunsArgument = Annotated[
 PresetOption = Annotated[
     PresetName | None,
     typer.Option(metavar="PRESET", help="Models to train: smoke (a minute) or quick (minutes).", show_default="quick"),
+]
+SizesOption = Annotated[
+    PresetName | None,
+    typer.Option(metavar="PRESET", help="Sizes to measure: smoke (a minute) or quick (minutes).", show_default="quick"),
 ]
 SeedsOption = Annotated[int, typer.Option(min=1, help="Train each model with this many consecutive seeds.")]
 OutOption = Annotated[Path | None, typer.Option(help="Output folder.", show_default="studies/NAME")]
@@ -91,6 +95,19 @@ def alignment(
 
 
 @study_app.command()
+def cost(
+    preset: SizesOption = None,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """What does attention cost as the text grows? Time and memory of full, windowed, sparse and linear attention."""
+    from seq2attn.studies.cost.study import CostStudy
+
+    _run(CostStudy(), None, preset, 1, as_json, out, device)
+
+
+@study_app.command()
 def heads(
     runs: RunsArgument = None,
     preset: PresetOption = None,
@@ -118,6 +135,19 @@ def order(
     from seq2attn.studies.order import OrderStudy
 
     _run(OrderStudy(), runs, preset, seeds, as_json, out, device)
+
+
+@study_app.command()
+def parallel(
+    preset: SizesOption = None,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """What can be computed at once in training? Time per token, and steps that wait, of an RNN and a transformer."""
+    from seq2attn.studies.parallel.study import ParallelStudy
+
+    _run(ParallelStudy(), None, preset, 1, as_json, out, device)
 
 
 @study_app.command()
@@ -166,7 +196,7 @@ def weights_and_effects(
 
 
 def _run(
-    study: Study,
+    study: Study | MachineStudy,
     runs: list[Path] | None,
     preset: PresetName | None,
     seeds: int,

@@ -19,6 +19,8 @@ _FEW_VALUES = 10
 """Values of a logarithmic axis that each get a label."""
 _NARROW = 300.0
 """Ratio of the ends of a logarithmic axis below which 2 and 5 are labelled too."""
+_MOST_WITHIN = 6
+"""Series in a legend within the axes."""
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.2)))
 
 
@@ -63,7 +65,9 @@ def _draw_panel(axes: Axes, panel: StudyPanel) -> None:
             axes.set_yscale("log")
             _label_logarithms(axes.yaxis)
         axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-    if len(panel.series) > 1:
+    if len(panel.series) > _MOST_WITHIN:  # it would hide curves, and the search for the best place would be slow
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=FAINT, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    elif len(panel.series) > 1:
         axes.legend(frameon=False, fontsize=8.5, labelcolor=FAINT)
 
 

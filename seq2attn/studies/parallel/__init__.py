@@ -1,0 +1,1 @@
+"""The study `parallel`: which work of training has to wait for other work"""
