@@ -42,6 +42,8 @@ MODELS: dict[str, ModelConfig] = {
     "transformer_rotary": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="rotary"),
     "transformer_alibi": TransformerConfig(d_model=12, n_heads=3, n_layers=2, positions="alibi"),
     "transformer_unscaled": TransformerConfig(d_model=12, n_heads=2, attention="dot"),
+    "transformer_window": TransformerConfig(d_model=12, n_heads=3, n_layers=2, self_attention="window", window=2),
+    "transformer_linear": TransformerConfig(d_model=12, n_heads=3, n_layers=2, self_attention="linear"),
     "transformer_pruned": TransformerConfig(
         d_model=12,
         n_heads=3,

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops
-from seq2attn.config.models import ModelConfig, RnnConfig
+from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops, window_of
+from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.training.loss import cross_entropy_sum
 from tests.conftest import MODELS, VOCAB_SIZE, make_batch, make_model
 
 SENTENCES, SOURCE_TOKENS, TARGET_TOKENS = 3, 7, 5
-EVERY_MODEL = pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
+# Of a window, whole blocks are computed, and those keys of them that are outside it are not counted.
+COUNTED = {name: config for name, config in MODELS.items() if name != "transformer_window"}
+EVERY_MODEL = pytest.mark.parametrize("config", COUNTED.values(), ids=COUNTED)
 
 
 def unpadded() -> tuple[Batch, Sizes]:
@@ -72,7 +74,7 @@ def without_gradient(config: ModelConfig, sizes: Sizes) -> int:
 
 # Additive attention recomputes its queries to save memory; the model itself does not need that arithmetic.
 @pytest.mark.parametrize(
-    "config", [config for config in MODELS.values() if config.attention != "additive"], ids=lambda config: config.kind
+    "config", [config for config in COUNTED.values() if config.attention != "additive"], ids=lambda config: config.kind
 )
 def test_training_is_three_forward_passes(config: ModelConfig) -> None:
     model = make_model(config).train()
@@ -109,3 +111,17 @@ def test_sizes_are_sums_over_sentences(lengths: list[tuple[int, int]], hypothese
     assert sizes.cross_pairs == hypotheses * sum(source for source, _ in visible)
     assert sizes.source_pairs == sum(source**2 for source, _ in lengths)
     assert (sizes.source_tokens, sizes.target_tokens) == (sum(s for s, _ in lengths), hypotheses * len(visible))
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 6, 7, 30])
+def test_pairs_within_a_window_are_counted_exactly(length: int) -> None:
+    near = sum(abs(i - j) <= 5 for i in range(length) for j in range(length))
+    assert Sizes.of([(length, 1), (length, 1)], window=5).source_pairs == 2 * near
+
+
+def test_a_window_costs_less_for_long_sentences_only() -> None:
+    full, window = TransformerConfig(), TransformerConfig(self_attention="window", window=5)
+    assert (window_of(full), window_of(window), window_of(RnnConfig())) == (None, 5, None)
+    for length, is_cheaper in ((6, False), (7, True)):
+        flops = [encoding_flops(config, Sizes.of([(length, 1)], window=window_of(config))) for config in (window, full)]
+        assert (flops[0] < flops[1]) is is_cheaper

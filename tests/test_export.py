@@ -155,6 +155,18 @@ def test_an_encoder_with_alibi_is_refused(text: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "exported").exists()
 
 
+def test_an_encoder_with_a_window_is_refused(text: Path, tmp_path: Path) -> None:
+    train(make_config(text, SMALL | {"self_attention": "window"}, max_steps=1), tmp_path / "run", "cpu", quiet=True)
+    done = call("export", tmp_path / "run", "--to", "ctranslate2", "--out", tmp_path / "exported")
+    assert done.code == 2
+    assert done.complaint.startswith(
+        f"seq2attn: {tmp_path / 'run'}: model.self_attention is window, and CTranslate2 has no such encoder; "
+    )
+    page = call("play", tmp_path / "run", "--out", tmp_path / "page.html")
+    assert page.code == 2
+    assert "model.self_attention is window, which a page cannot compute" in page.complaint
+
+
 def test_an_existing_folder_is_not_changed(learned: TrainedRun, tmp_path: Path) -> None:
     done = call("export", learned.folder.path, "--to", "ctranslate2", "--out", tmp_path)
     assert done.code == 2

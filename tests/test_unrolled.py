@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from seq2attn.config.models import RnnConfig
-from seq2attn.models.attention import complement_of_tanh, exponentials_of
-from seq2attn.models.cells import CELLS, softmax_backward
+from seq2attn.models.cells import CELLS, complement_of_tanh, exponentials_of, softmax_backward
 from seq2attn.models.seq2seq import AttentionMaps
 from seq2attn.models.unrolled import AdditiveInputs, AdditiveUnrolled, InputFeedingInputs, InputFeedingUnrolled
 from tests.conftest import make_batch, make_model

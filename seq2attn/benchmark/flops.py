@@ -32,24 +32,40 @@ class Sizes:
     target_tokens: int
     """Positions of the decoder, EOS included where it is produced."""
     source_pairs: int
-    """Σ source length²: every source token sees every other."""
+    """Σ source length²: every source token sees every other; or those in its window."""
     target_pairs: int
     """Σ target length · (target length + 1) / 2: every target token sees those up to itself."""
     cross_pairs: int
     """Σ target length · source length."""
 
     @classmethod
-    def of(cls, lengths: Iterable[tuple[int, int]], hypotheses: int = 1) -> Sizes:
-        """Sums over `lengths`, the tokens of each source and target; each is decoded as `hypotheses` such targets."""
+    def of(cls, lengths: Iterable[tuple[int, int]], hypotheses: int = 1, window: int | None = None) -> Sizes:
+        """Sums over `lengths`, the tokens of each source and target.
+
+        Each is decoded as `hypotheses` such targets. A source token sees those at most `window` away; None: all.
+        """
         pairs = list(lengths)
         return cls(
             sentences=len(pairs),
             source_tokens=sum(source for source, _ in pairs),
             target_tokens=hypotheses * sum(target for _, target in pairs),
-            source_pairs=sum(source * source for source, _ in pairs),
+            source_pairs=sum(_pairs_within(source, window) for source, _ in pairs),
             target_pairs=hypotheses * sum(target * (target + 1) // 2 for _, target in pairs),
             cross_pairs=hypotheses * sum(source * target for source, target in pairs),
         )
+
+
+def window_of(config: ModelConfig) -> int | None:
+    """How far the source tokens of such a model see, for `Sizes.of`; None: everywhere."""
+    if isinstance(config, TransformerConfig) and config.self_attention == "window":
+        return config.window
+    return None
+
+
+def _pairs_within(length: int, window: int | None) -> int:
+    """Pairs of a token and one that it sees, itself included."""
+    reach = length - 1 if window is None else min(window, length - 1)
+    return length * (2 * reach + 1) - reach * (reach + 1)
 
 
 def encoding_flops(config: ModelConfig, sizes: Sizes) -> int:
@@ -98,6 +114,9 @@ def _transformer_encoder(config: TransformerConfig, sizes: Sizes) -> int:
     of_self, of_cross = _width(config, "encoder"), _width(config, "cross")
     # Queries, keys, values and output of the self-attention; then what the decoder's layers will look at.
     per_token = (4 * of_self + 2 * of_cross) * config.d_model + config.n_layers * _feed_forward(config)
+    if config.self_attention == "linear":
+        # φ(k) vᵀ, and the products of φ(q) with its sum and with that of φ(k).
+        return (per_token + of_self * (2 * config.d_head + 1)) * sizes.source_tokens
     return per_token * sizes.source_tokens + 2 * of_self * sizes.source_pairs
 
 

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 import torch
 
-from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops
+from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, training_flops, window_of
 from seq2attn.benchmark.machine import Timing, synchronize
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
@@ -119,7 +119,8 @@ class Subject:
         self.subwords = workload.subwords
         self.vocab_size = workload.subwords.target_size
         self.batches = workload.sample_batches(config.train, updates * config.train.accumulate)
-        self.sizes = Sizes.of(lengths for batch in self.batches for lengths in lengths_of(batch))
+        self.window = window_of(config.model)
+        self.sizes = Sizes.of((lengths for batch in self.batches for lengths in lengths_of(batch)), window=self.window)
         self.sources = workload.sample_sources(sentences)
         self.source_lengths = [len(ids) for ids in self.subwords.encode_source(self.sources)]
         self.trained = self._build().train()
@@ -177,7 +178,7 @@ class Subject:
         seconds = time.perf_counter() - started
         lengths = [best[0].tokens for best in found]
         model = self.config.model
-        sizes = Sizes.of(zip(self.source_lengths, lengths, strict=True), hypotheses=beam_size)
+        sizes = Sizes.of(zip(self.source_lengths, lengths, strict=True), hypotheses=beam_size, window=self.window)
         flops = encoding_flops(model, sizes) + decoding_flops(model, self.vocab_size, sizes)
         return Timing(seconds, sum(lengths), flops)
 

@@ -93,6 +93,12 @@ class TransformerConfig(_ModelConfig):
     """
     max_positions: Annotated[int, Field(gt=0, le=1_000_000)] = 1024
     """Number of positions with `positions: learned`; longer input is an error."""
+    self_attention: Literal["full", "window", "linear"] = "full"
+    """What each position of the encoder sees of the source: all of it, a window around itself (Beltagy et al. 2020), or
+    all of it by linear attention, without a softmax (Katharopoulos et al. 2020). The decoder always sees all.
+    """
+    window: Count = 16
+    """Positions on either side, with `self_attention: window`."""
 
     @model_validator(mode="after")
     def _width_fits_heads_and_positions(self) -> TransformerConfig:
@@ -103,6 +109,17 @@ class TransformerConfig(_ModelConfig):
         if self.positions == "rotary" and self.d_model // self.n_heads % 2:
             raise ValueError(
                 f"d_model / n_heads must be even for rotary positions, found {self.d_model // self.n_heads}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _linear_attention_has_no_scores(self) -> TransformerConfig:
+        if self.self_attention == "linear" and self.attention != "scaled_dot":
+            raise ValueError(f"self_attention: linear has no scores; leave out attention: {self.attention}")
+        if self.self_attention == "linear" and self.positions in ("rotary", "alibi"):
+            raise ValueError(
+                f"self_attention: linear has no scores of pairs, which positions: {self.positions} would change; use "
+                "positions: sinusoidal, learned or none"
             )
         return self
 
@@ -120,12 +137,15 @@ class TransformerConfig(_ModelConfig):
         return self
 
     @model_serializer(mode="wrap")
-    def _as_before_pruning(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `kept_heads` where all are kept, so that the settings of such runs are those of earlier versions."""
+    def _as_in_earlier_versions(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without newer settings where they change nothing, so that the settings of such runs stay the same."""
         settings: dict[str, Any] = write(self)
-        if self.kept_heads is None:
-            settings.pop("kept_heads", None)
-        return settings
+        unused = {
+            "kept_heads": self.kept_heads is None,
+            "self_attention": self.self_attention == "full",
+            "window": self.self_attention != "window",
+        }
+        return {name: value for name, value in settings.items() if not unused.get(name, False)}
 
     @property
     def d_head(self) -> int:

@@ -43,6 +43,11 @@ def export_ctranslate2(run: TrainedRun, folder: Path) -> None:
             f"{run.folder.path}: model.positions is alibi, and CTranslate2 has no such encoder; export a run with "
             "model.positions: rotary, sinusoidal, learned or none"
         )
+    if config.self_attention != "full":
+        raise RunError(
+            f"{run.folder.path}: model.self_attention is {config.self_attention}, and CTranslate2 has no such encoder; "
+            "export a run with model.self_attention: full"
+        )
     if config.kept_heads is not None:
         raise RunError(
             f"{run.folder.path}: its heads were pruned, and CTranslate2 needs all {config.n_heads} in every layer; "

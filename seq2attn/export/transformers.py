@@ -67,6 +67,9 @@ def _checked(run: TrainedRun) -> tuple[TransformerConfig, TransformerSeq2Seq]:
     if config.positions in ("rotary", "alibi"):
         what = "no such encoder-decoder"
         raise _refusal(run, f"model.positions is {config.positions}", what, "model.positions: sinusoidal")
+    if config.self_attention != "full":
+        found = f"model.self_attention is {config.self_attention}"
+        raise _refusal(run, found, "no such encoder", "model.self_attention: full")
     if config.kept_heads is not None:
         what = f"needs all {config.n_heads} in every layer"
         raise _refusal(run, "its heads were pruned", what, "all heads")

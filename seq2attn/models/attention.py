@@ -16,31 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2attn.models.cells import complement_of_tanh, exponentials_of
 from seq2attn.models.positions import NO_RELATIVE_POSITIONS, RelativePositions
 from seq2attn.models.seq2seq import Memory
-
-# e^2q e^2k stays within float32's range (3e38) where neither factor's exponent exceeds this: e^80 = 6e34.
-_MAX_MAGNITUDE = 20.0
-
-
-def exponentials_of(keys: Tensor) -> Tensor | None:
-    """e^2k of `keys`, for `complement_of_tanh`; None where that is no faster (not on a CPU) or could overflow."""
-    return torch.exp(2 * keys) if keys.device.type == "cpu" and _fits(keys) else None
-
-
-def complement_of_tanh(query: Tensor, keys: Tensor, exponentials: Tensor | None, out: Tensor | None = None) -> Tensor:
-    """w = σ(−2 (q + k)) = (1 − tanh(q + k)) / 2 of `query` and `keys`, whose shapes broadcast.
-
-    A softmax depends on differences of scores only, so −2 v · w may replace v · tanh(q + k); tanh' = 4 (w − w²).
-    Given `exponentials` (e^2k), w = 1 / (1 + e^2q e^2k): on a CPU, tanh costs as much as thirty multiplications.
-    """
-    if exponentials is not None and _fits(query):
-        return torch.mul(exponentials, torch.exp(2 * query), out=out).add_(1).reciprocal_()
-    return torch.add(keys, query, out=out).mul_(-2).sigmoid_()
-
-
-def _fits(tensor: Tensor) -> bool:
-    return tensor.abs().max().item() < _MAX_MAGNITUDE
 
 
 @dataclass(frozen=True)
@@ -281,17 +259,23 @@ class MultiHeadAttention(nn.Module):
         query = relative.rotate(self._split(self.query_projection(inputs)))
         scope = scope.of_heads(self.kept_heads)
         if maps is None:
-            mask = scope.visible if scope.bias is None else scope.bias
-            context = F.scaled_dot_product_attention(
-                query, keys, values, mask, is_causal=scope.causal, scale=self.scale
-            )
+            context = self.context(query, keys, values, scope)
         else:
-            weights = scope.weights(query @ keys.transpose(2, 3) * self.scale)
+            weights = self.weights(query, keys, scope)
             maps.append(weights)
             context = weights @ values
         if self.gate is not None:
             context = context * self.gate.to(context.dtype).view(*self.gate.shape[:-1], self.n_heads, 1, 1)
         return self.output_projection(context.transpose(1, 2).flatten(2))
+
+    def context(self, query: Tensor, keys: Tensor, values: Tensor, scope: Scope) -> Tensor:
+        """Each head's context (batch, heads, target_len, d_head), without its weights."""
+        mask = scope.visible if scope.bias is None else scope.bias
+        return F.scaled_dot_product_attention(query, keys, values, mask, is_causal=scope.causal, scale=self.scale)
+
+    def weights(self, query: Tensor, keys: Tensor, scope: Scope) -> Tensor:
+        """The weights (batch, heads, target_len, source_len) of that context."""
+        return scope.weights(query @ keys.transpose(2, 3) * self.scale)
 
     def _split(self, tensor: Tensor) -> Tensor:
         """(batch, length, heads · d_head) to (batch, heads, length, d_head)."""

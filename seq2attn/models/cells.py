@@ -1,6 +1,7 @@
 """The hand-written steps of `unrolled.py`: of an LSTM and of a GRU, forward and backward, and of softmax, backward.
 
-Steps of cells take pre-activations; the weights belong to the caller.
+Steps of cells take pre-activations; the weights belong to the caller. At the end, the tanh of additive attention, made
+of exponentials that are computed once per sentence.
 """
 
 from __future__ import annotations
@@ -132,3 +133,27 @@ def softmax_backward(d_weights: Tensor, weights: Tensor) -> Tensor:
     """The gradient of scores (batch, source_len), given that of their softmax `weights`."""
     weighted = weights * d_weights
     return torch.addcmul(weighted, weights, weighted.sum(dim=1, keepdim=True), value=-1)
+
+
+# e^2q e^2k stays within float32's range (3e38) where neither factor's exponent exceeds this: e^80 = 6e34.
+_MAX_MAGNITUDE = 20.0
+
+
+def exponentials_of(keys: Tensor) -> Tensor | None:
+    """e^2k of `keys`, for `complement_of_tanh`; None where that is no faster (not on a CPU) or could overflow."""
+    return torch.exp(2 * keys) if keys.device.type == "cpu" and _fits(keys) else None
+
+
+def complement_of_tanh(query: Tensor, keys: Tensor, exponentials: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """w = σ(−2 (q + k)) = (1 − tanh(q + k)) / 2 of `query` and `keys`, whose shapes broadcast.
+
+    A softmax depends on differences of scores only, so −2 v · w may replace v · tanh(q + k); tanh' = 4 (w − w²).
+    Given `exponentials` (e^2k), w = 1 / (1 + e^2q e^2k): on a CPU, tanh costs as much as thirty multiplications.
+    """
+    if exponentials is not None and _fits(query):
+        return torch.mul(exponentials, torch.exp(2 * query), out=out).add_(1).reciprocal_()
+    return torch.add(keys, query, out=out).mul_(-2).sigmoid_()
+
+
+def _fits(tensor: Tensor) -> bool:
+    return tensor.abs().max().item() < _MAX_MAGNITUDE

@@ -1,10 +1,18 @@
-"""Attention whose cost grows with the length, not with its square: within a window, and linear"""
+"""Attention whose cost grows with the length, not with its square: within a window, and linear; for the encoder
+
+`model.self_attention` names the classes; the functions know nothing of models.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from seq2attn.config.models import TransformerConfig
+from seq2attn.models.attention import MultiHeadAttention, Scope
 
 # Of a sum of weights before they are divided by it; the paper's own code adds as much.
 _SMALLEST_SUM = 1e-6
@@ -102,3 +110,64 @@ def positive_features(tensor: Tensor) -> Tensor:
     tensor = tensor if tensor.dtype == torch.float64 else tensor.float()
     # Not elu(x) + 1, which rounds to 0 from x = −17 on.
     return torch.exp(tensor.clamp(max=0.0)) + tensor.clamp(min=0.0)
+
+
+class WindowedSelfAttention(MultiHeadAttention):
+    """Each position sees those at most `window` positions away (Beltagy et al. 2020, section 3.1).
+
+    With a bias on the scores (ALiBi), whose size is the square of the length, it costs as much as full attention.
+    """
+
+    def __init__(self, config: TransformerConfig, kept: Sequence[int] | None) -> None:
+        """`kept`: as for all heads."""
+        super().__init__(config.d_model, config.n_heads, kept, scaled=config.attention == "scaled_dot")
+        self.window = config.window
+
+    def context(self, query: Tensor, keys: Tensor, values: Tensor, scope: Scope) -> Tensor:
+        """Each head's context (batch, heads, length, d_head)."""
+        if scope.bias is not None:
+            return super().context(query, keys, values, self._narrowed(scope))
+        return windowed_attention(query, keys, values, self.window, _valid(scope), self.scale)
+
+    def weights(self, query: Tensor, keys: Tensor, scope: Scope) -> Tensor:
+        """The weights (batch, heads, length, length), 0 outside the window."""
+        return super().weights(query, keys, self._narrowed(scope))
+
+    def _narrowed(self, scope: Scope) -> Scope:
+        """What is visible, or the bias, within the window."""
+        everywhere = scope.visible if scope.bias is None else scope.bias > float("-inf")
+        assert everywhere is not None
+        visible = everywhere & within_window(everywhere.shape[-1], self.window, everywhere.device)
+        visible = seeing_something(visible)
+        if scope.bias is None:
+            return Scope(visible=visible)
+        return Scope(bias=scope.bias.masked_fill(~everywhere, 0.0).masked_fill(~visible, float("-inf")))
+
+
+class LinearSelfAttention(MultiHeadAttention):
+    """No softmax: weights in proportion to φ(q) · φ(k) (Katharopoulos et al. 2020), in a time linear in the length."""
+
+    def context(self, query: Tensor, keys: Tensor, values: Tensor, scope: Scope) -> Tensor:
+        """Each head's context (batch, heads, length, d_head)."""
+        return linear_attention(query, keys, values, _valid(scope))
+
+    def weights(self, query: Tensor, keys: Tensor, scope: Scope) -> Tensor:
+        """The weights (batch, heads, length, length) of that context; they are not negative, and add up to 1."""
+        return linear_attention_weights(query, keys, _valid(scope))
+
+
+def encoder_attention(config: TransformerConfig, kept: Sequence[int] | None) -> MultiHeadAttention:
+    """The self-attention named by `config.self_attention`; `kept`: the heads that are left after pruning."""
+    match config.self_attention:
+        case "full":
+            return MultiHeadAttention(config.d_model, config.n_heads, kept, scaled=config.attention == "scaled_dot")
+        case "window":
+            return WindowedSelfAttention(config, kept)
+        case "linear":
+            return LinearSelfAttention(config.d_model, config.n_heads, kept)
+
+
+def _valid(scope: Scope) -> Tensor:
+    """(batch, length), which keys are real tokens: those that all queries may see."""
+    assert scope.visible is not None
+    return scope.visible[:, 0, 0]

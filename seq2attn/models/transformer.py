@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seq2attn.config.models import TransformerConfig
 from seq2attn.models.attention import ALL_KEYS, KeysValues, MultiHeadAttention, Scope
+from seq2attn.models.efficient import encoder_attention
 from seq2attn.models.embedding import Dropout, Embeddings
 from seq2attn.models.positions import RelativePositions, build_positions
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
@@ -55,6 +56,8 @@ def _attention(
     config: TransformerConfig, kind: Literal["encoder", "decoder", "cross"], layer: int
 ) -> MultiHeadAttention:
     kept = None if config.kept_heads is None else config.heads(kind)[layer]
+    if kind == "encoder":
+        return encoder_attention(config, kept)
     return MultiHeadAttention(config.d_model, config.n_heads, kept, scaled=config.attention == "scaled_dot")
 
 

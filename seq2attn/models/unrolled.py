@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2attn.models.attention import AdditiveAttention, Context, DotAttention, complement_of_tanh, exponentials_of
-from seq2attn.models.cells import CELLS, softmax_backward
+from seq2attn.models.attention import AdditiveAttention, Context, DotAttention
+from seq2attn.models.cells import CELLS, complement_of_tanh, exponentials_of, softmax_backward
 from seq2attn.models.seq2seq import DecoderState
 
 

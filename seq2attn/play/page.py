@@ -16,7 +16,7 @@ from typing import Any
 
 import seq2attn
 from seq2attn.config.languages import is_unspaced
-from seq2attn.config.models import ModelConfig
+from seq2attn.config.models import ModelConfig, TransformerConfig
 from seq2attn.corpora import catalog
 from seq2attn.corpora.load import language_pair
 from seq2attn.errors import ConfigError, RunError, Seq2AttnError, disk_errors
@@ -35,13 +35,20 @@ _VIEW = ("dom", "bleu", "words", "chart", "tree", "attention", "system", "page")
 def check_runs(runs: Mapping[str, TrainedRun]) -> tuple[str, str]:
     """The languages of source and target that all `runs` share.
 
-    Raises: RunError for a run whose training is not finished; ConfigError where the languages differ.
+    Raises: RunError for a run whose training is not finished, or that a page cannot compute; ConfigError where the
+    languages differ.
     """
     for run in runs.values():
         if not run.has_final_weights:
             raise RunError(
                 f"{run.folder.path}: its training is not finished (step {run.about['step']}); resume it with "
                 f"`seq2attn train {run.folder.config_file} --run-dir {run.folder.path} --resume`"
+            )
+        model = run.config.model
+        if isinstance(model, TransformerConfig) and model.self_attention != "full":
+            raise RunError(
+                f"{run.folder.path}: model.self_attention is {model.self_attention}, which a page cannot compute; give "
+                "runs with model.self_attention: full"
             )
     pairs = {str(run.folder.path): language_pair(run.config.data) for run in runs.values()}
     if len(set(pairs.values())) > 1:

@@ -193,13 +193,13 @@ def check_made_for(folder: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     """
     manifest = read_manifest(folder)
     # Without this record, weights are still compared by name and shape.
-    if "made_for" in manifest and (differing := differences(_with_newer_settings(manifest["made_for"]), now)):
+    if "made_for" in manifest and (differing := differences(*map(_with_all_settings, (manifest["made_for"], now)))):
         raise MismatchError(f"{folder}: belongs to another model: {', '.join(differing)}")
     return manifest
 
 
-def _with_newer_settings(made_for: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with the settings that models did not have when it was written, at their defaults."""
+def _with_all_settings(made_for: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the settings that it leaves out, or that models did not have yet, at their defaults."""
     kind = MODEL_KINDS.get(made_for.get("model.kind", ""))
     known = kind.model_fields if kind else {}
     defaults = {f"model.{key}": field.default for key, field in known.items() if key != "dropout"}
