@@ -11,16 +11,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from seq2attn.config.schema import Config
-from seq2attn.corpora.load import load_corpus
 from seq2attn.results.study import StudyResult
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies.alignment.gold import SYNTHETIC, synthetic_gold
 from seq2attn.studies.distance import views
 from seq2attn.studies.distance.claims import CLAIMS, LONG, MeasuredRun, judge
 from seq2attn.studies.distance.coreference import Look, coreference, why_no_pronoun
 from seq2attn.studies.distance.gradients import Profile, Values, diagonal, profile, source_gradients
-from seq2attn.studies.heads.looks import TextPair, aligned_subwords
+from seq2attn.studies.heads.looks import aligned_subwords
 from seq2attn.studies.losses import target_tokens, text_batches, text_losses
+from seq2attn.studies.sample import TextPair, corpora_of, text_pairs
 from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
 from seq2attn.studies.untrained import untrained
@@ -60,11 +59,11 @@ class DistanceStudy(Study):
             measured.append(_measure(name, run, n_sentences))
             progress("runs", number, len(runs))
         looks = [look for name, run in runs.items() if why_no_pronoun(run) is None for look in coreference(name, run)]
-        corpora = " and ".join(dict.fromkeys(run.config.data.corpus or "your own text" for run in runs.values()))
         return StudyResult(
             self.name,
             self.question,
-            f"{len(runs)} run{'s' * (len(runs) > 1)} on at most {n_sentences} test sentences of {corpora}.",
+            f"{len(runs)} run{'s' * (len(runs) > 1)} on at most {n_sentences} test sentences of "
+            f"{corpora_of(runs.values())}.",
             tuple(judge(measured)),
             (
                 *(views.summary_table(measured), views.distance_table(measured), views.depth_table(measured)),
@@ -155,15 +154,6 @@ def _aligned(run: TrainedRun, pair: TextPair, matrix: Values) -> Values:
 
 
 def _test_pairs(run: TrainedRun, number: int) -> list[TextPair]:
-    """At most `number` test pairs of sources that are not too long, spread over all of them."""
-    data = run.config.data
-    if data.corpus == SYNTHETIC:
-        gold = synthetic_gold(data.folder)
-        if run.folder.read_env().get("source_language") != gold.source_language:
-            gold = gold.flipped()
-        pairs = [TextPair(pair.source, pair.target, pair) for pair in gold.pairs]
-    else:
-        rows = load_corpus(data).splits["test"]
-        pairs = [TextPair(*pair) for pair in zip(rows["source"], rows["target"], strict=True)]
-    short = [pair for pair in pairs if 0 < len(pair.source.split()) <= _MOST_WORDS]
+    """At most `number` test pairs of sources that are not too long, from the first to the last of them."""
+    short = [pair for pair in text_pairs(run) if 0 < len(pair.source.split()) <= _MOST_WORDS]
     return [short[index] for index in np.linspace(0, len(short) - 1, min(number, len(short)), dtype=int).tolist()]

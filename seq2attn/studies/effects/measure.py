@@ -18,6 +18,7 @@ from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.effects.agreement import BIN_EDGES, EFFECTS, Cell, MeasuredRun, Values, kendall
 from seq2attn.studies.effects.drops import measure_drops
+from seq2attn.studies.sample import spread
 from seq2attn.studies.study import Progress
 
 MIN_WORDS, MAX_WORDS = 3, 40
@@ -73,10 +74,7 @@ def _choose(run: TrainedRun, texts: Sequence[str], number: int, is_short: bool) 
     encoded = run.subwords.encode_source(texts)
     lengths = [len(group_subwords(run.subwords.pieces(ids[:-1], "source")).words) for ids in encoded]
     fitting = [ids for ids, length in zip(encoded, lengths, strict=True) if MIN_WORDS <= length <= MAX_WORDS]
-    if is_short:
-        return sorted(fitting, key=len)[:number]
-    count = min(number, len(fitting))
-    return [fitting[index * len(fitting) // count] for index in range(count)]
+    return sorted(fitting, key=len)[:number] if is_short else spread(fitting, number)
 
 
 def measure_sentence(

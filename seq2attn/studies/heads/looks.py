@@ -18,6 +18,7 @@ from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, percentile_interva
 from seq2attn.pruning.heads import Head, Kind, heads_of
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.alignment.gold import GoldPair
+from seq2attn.studies.sample import TextPair
 
 Relation = Literal["previous", "next", "same", "boundary", "punctuation", "rare", "aligned"]
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
@@ -29,15 +30,6 @@ RELATIONS_OF: Mapping[Kind, tuple[Relation, ...]] = {
 }
 Values = NDArray[np.float64]
 _BATCH = 16
-
-
-@dataclass(frozen=True)
-class TextPair:
-    """A sentence pair, and its word alignment where it is known."""
-
-    source: str
-    target: str
-    gold: GoldPair | None = None
 
 
 @dataclass(frozen=True)

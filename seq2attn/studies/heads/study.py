@@ -25,12 +25,12 @@ from seq2attn.pruning.importance import ablation_importance, gradient_importance
 from seq2attn.pruning.learned import learn_gates
 from seq2attn.results.study import Estimate, StudyResult
 from seq2attn.runs.folder import TrainedRun
-from seq2attn.studies.alignment.gold import SYNTHETIC, synthetic_gold
 from seq2attn.studies.heads import views
 from seq2attn.studies.heads.claims import CLAIMS, judge
 from seq2attn.studies.heads.curves import ScoredText, measure_curves
-from seq2attn.studies.heads.looks import TextPair, read_looks, token_counts
+from seq2attn.studies.heads.looks import read_looks, token_counts
 from seq2attn.studies.heads.views import MeasuredHeads
+from seq2attn.studies.sample import TextPair, spread, text_pairs
 from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
 from seq2attn.training.prepare import prepare_text
@@ -140,19 +140,8 @@ def _measure(name: str, run: TrainedRun, sizes: _Sizes, is_short: bool, progress
 
 def _test_pairs(run: TrainedRun, number: int, is_short: bool) -> list[TextPair]:
     """At most `number` test sentences, spread over all or the shortest ones, with links where they are known."""
-    data = run.config.data
-    if data.corpus == SYNTHETIC:
-        gold = synthetic_gold(data.folder)
-        if run.folder.read_env().get("source_language") != gold.source_language:
-            gold = gold.flipped()
-        pairs = [TextPair(pair.source, pair.target, pair) for pair in gold.pairs]
-    else:
-        rows = load_corpus(data).splits["test"]
-        pairs = [TextPair(*pair) for pair in zip(rows["source"], rows["target"], strict=True)]
-    if is_short:
-        return sorted(pairs, key=lambda pair: len(pair.source))[:number]
-    count = min(number, len(pairs))
-    return [pairs[index * len(pairs) // count] for index in range(count)]
+    pairs = text_pairs(run)
+    return sorted(pairs, key=lambda pair: len(pair.source))[:number] if is_short else spread(pairs, number)
 
 
 def _scored_text(run: TrainedRun, sizes: _Sizes, is_short: bool) -> ScoredText:

@@ -16,6 +16,7 @@ from seq2attn.corpora.load import load_corpus
 from seq2attn.results.study import StudyResult
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.losses import target_tokens, text_batches, text_losses
+from seq2attn.studies.sample import corpora_of
 from seq2attn.studies.scaling import views
 from seq2attn.studies.scaling.claims import CLAIMS, ScaledRun, judge
 from seq2attn.studies.scaling.softmax import measure_softmax
@@ -81,12 +82,11 @@ class ScalingStudy(Study):
         for number, (name, run) in enumerate(runs.items(), start=1):
             measured.append(_measure(name, run, plan))
             progress("runs", number, len(runs))
-        corpora = " and ".join(dict.fromkeys(run.config.data.corpus or "your own text" for run in runs.values()))
         return StudyResult(
             self.name,
             self.question,
-            f"{len(runs)} run{'s' * (len(runs) > 1)} on at most {plan.sentences} test sentences of {corpora}, no "
-            "longer than those of the training.",
+            f"{len(runs)} run{'s' * (len(runs) > 1)} on at most {plan.sentences} test sentences of "
+            f"{corpora_of(runs.values())}, no longer than those of the training.",
             tuple(judge(measured)),
             (views.losses_table(measured), views.differences_table(measured), views.moments_table(measured)),
             (
