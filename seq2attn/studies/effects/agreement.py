@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, expanded_interval, resample_sums
 from seq2attn.results.study import Estimate
+from seq2attn.studies.losses import of_sums
 
 Values = NDArray[np.float64]
 Effect = Literal["own look", "every look", "left out"]
@@ -76,9 +76,8 @@ class MeasuredRun:
 
 def ratio(run: str, sums: Values, counts: Values) -> Estimate:
     """Σ sums / Σ counts, `(n_sentences,)` each, with its bootstrap interval over sentences; 0 without counts."""
-    resampled = resample_sums(np.stack([sums, counts], axis=1), N_RESAMPLES, np.random.default_rng(SEED))
-    interval = expanded_interval(resampled[:, 0] / np.maximum(resampled[:, 1], 1.0), len(sums))
-    return Estimate(run, float(sums.sum() / max(counts.sum(), 1.0)), *interval)
+    rows = np.stack([sums, counts], axis=1)
+    return of_sums(run, rows, lambda sums: sums[:, 0] / np.maximum(sums[:, 1], 1.0))
 
 
 def kendall(weights: Values, drops: Values) -> Kendall:

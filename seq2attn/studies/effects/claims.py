@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from seq2attn.evaluation.resampling import N_RESAMPLES, SEED, expanded_interval, resample_sums
 from seq2attn.results.study import Estimate, JudgedClaim, StudyClaim, judge_in_every_run
 from seq2attn.studies.effects.agreement import EFFECTS, Effect, MeasuredRun, Values
+from seq2attn.studies.losses import of_sums
 
 _BY_SENTENCE = "95 % bootstrap interval over sentences; supported if it holds in every run"
 _RANKS = (
@@ -101,10 +101,7 @@ def _difference(first: MeasuredRun, second: MeasuredRun) -> Estimate:
     """τ of the first minus that of the second, whose written words differ; sentences are resampled together."""
     column = EFFECTS.index("every look")
     rows = [part for found in (first, second) for part in (found.tau[:, 0, column], found.n_words)]
-    sums = resample_sums(np.stack(rows, axis=1), N_RESAMPLES, np.random.default_rng(SEED))
-    (value, *resampled) = _mean_differences(np.concatenate([np.stack(rows, axis=1).sum(axis=0)[None], sums]))
-    interval = expanded_interval(np.array(resampled), len(rows[0]))
-    return Estimate(f"{first.run} − {second.run}", float(value), *interval)
+    return of_sums(f"{first.run} − {second.run}", np.stack(rows, axis=1), _mean_differences)
 
 
 def _mean_differences(sums: Values) -> Values:
