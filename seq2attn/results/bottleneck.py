@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from seq2attn.evaluation.differences import holm
 from seq2attn.evaluation.lengths import Lengths, Range
 from seq2attn.evaluation.metrics import Bleu, Chrf, Metric, Scores, Statistics
 from seq2attn.evaluation.resampling import (
@@ -273,16 +274,14 @@ def _corrected(tests: Sequence[tuple[ClaimId, float]]) -> list[float]:
     A claim is supported only if all its tests are, so it needs no correction for their number: its own p-value is the
     largest of theirs (an intersection-union test; Berger 1982, doi:10.1080/00401706.1982.10487790).
     """
-    of_claim: dict[ClaimId, float] = {}
+    largest: dict[ClaimId, float] = {}
     for claim, p in tests:
-        of_claim[claim] = max(p, of_claim.get(claim, 0.0))
-    in_order = sorted(of_claim, key=of_claim.__getitem__)
-    corrected = []
-    for claim, p in tests:
-        step = in_order.index(claim)
-        before = [of_claim[other] * (len(in_order) - earlier) for earlier, other in enumerate(in_order[:step])]
-        corrected.append(min(1.0, max([p * (len(in_order) - step), *before])))
-    return corrected
+        largest[claim] = max(p, largest.get(claim, 0.0))
+    in_order = sorted(largest, key=largest.__getitem__)
+    factors = {claim: len(in_order) - step for step, claim in enumerate(in_order)}
+    # No p-value is below that of a claim before it.
+    least = dict(zip(in_order, [0.0, *holm([largest[claim] for claim in in_order])], strict=False))
+    return [min(1.0, max(p * factors[claim], least[claim])) for claim, p in tests]
 
 
 def _with_finite_numbers(claim: BottleneckClaim) -> BottleneckClaim:
