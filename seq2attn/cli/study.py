@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -94,105 +95,68 @@ def alignment(
     _run(AlignmentStudy(files, (corpus or AlignedCorpus.synthetic).value), runs, preset, seeds, as_json, out, device)
 
 
-@study_app.command()
-def cost(
-    preset: SizesOption = None,
-    as_json: JsonOption = False,
-    out: OutOption = None,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """What does attention cost as the text grows? Time and memory of full, windowed, sparse and linear attention."""
-    from seq2attn.studies.cost.study import CostStudy
+def _add_study(name: str, module: str, study: str, summary: str) -> None:
+    """Add the command of a study of runs: the class `study` in `seq2attn.studies.{module}`, loaded when it runs."""
 
-    _run(CostStudy(), None, preset, 1, as_json, out, device)
+    def measure(
+        runs: RunsArgument = None,
+        preset: PresetOption = None,
+        seeds: SeedsOption = 1,
+        as_json: JsonOption = False,
+        out: OutOption = None,
+        device: DeviceOption = Device.auto,
+    ) -> None:
+        _run(_load(module, study), runs, preset, seeds, as_json, out, device)
 
-
-@study_app.command()
-def heads(
-    runs: RunsArgument = None,
-    preset: PresetOption = None,
-    seeds: SeedsOption = 1,
-    as_json: JsonOption = False,
-    out: OutOption = None,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """What do heads do, and which are needed? Importance of each head, and BLEU as heads are removed."""
-    from seq2attn.studies.heads.study import HeadsStudy
-
-    _run(HeadsStudy(), runs, preset, seeds, as_json, out, device)
+    study_app.command(name, help=summary)(measure)
 
 
-@study_app.command()
-def order(
-    runs: RunsArgument = None,
-    preset: PresetOption = None,
-    seeds: SeedsOption = 1,
-    as_json: JsonOption = False,
-    out: OutOption = None,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Does the order of the words reach the model? Loss and BLEU with the source shuffled and reversed."""
-    from seq2attn.studies.order import OrderStudy
+def _add_machine_study(name: str, module: str, study: str, summary: str) -> None:
+    """The same for a study of this machine, which takes no runs."""
 
-    _run(OrderStudy(), runs, preset, seeds, as_json, out, device)
+    def measure(
+        preset: SizesOption = None,
+        as_json: JsonOption = False,
+        out: OutOption = None,
+        device: DeviceOption = Device.auto,
+    ) -> None:
+        _run(_load(module, study), None, preset, 1, as_json, out, device)
 
-
-@study_app.command()
-def parallel(
-    preset: SizesOption = None,
-    as_json: JsonOption = False,
-    out: OutOption = None,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """What can be computed at once in training? Time per token, and steps that wait, of an RNN and a transformer."""
-    from seq2attn.studies.parallel.study import ParallelStudy
-
-    _run(ParallelStudy(), None, preset, 1, as_json, out, device)
+    study_app.command(name, help=summary)(measure)
 
 
-@study_app.command()
-def scaling(
-    runs: RunsArgument = None,
-    preset: PresetOption = None,
-    seeds: SeedsOption = 1,
-    as_json: JsonOption = False,
-    out: OutOption = None,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """What does the scale of the products change? Entropy, gradients and loss with 1/sqrt(d_k) and without."""
-    from seq2attn.studies.scaling.study import ScalingStudy
-
-    _run(ScalingStudy(), runs, preset, seeds, as_json, out, device)
+def _load(module: str, study: str) -> Any:
+    return getattr(import_module(f"seq2attn.studies.{module}"), study)()
 
 
-@study_app.command()
-def distance(
-    runs: RunsArgument = None,
-    preset: PresetOption = None,
-    seeds: SeedsOption = 1,
-    as_json: JsonOption = False,
-    out: OutOption = None,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """How far does a gradient reach? Gradients of each target token's loss by source position; a pronoun's looks."""
-    from seq2attn.studies.distance.study import DistanceStudy
-
-    _run(DistanceStudy(), runs, preset, seeds, as_json, out, device)
-
-
-@study_app.command("weights-and-effects")
-def weights_and_effects(
-    runs: RunsArgument = None,
-    preset: PresetOption = None,
-    seeds: SeedsOption = 1,
-    as_json: JsonOption = False,
-    out: OutOption = None,
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Is a weight an explanation? Weights beside the cost of forbidding each look, or leaving the word out."""
-    from seq2attn.studies.effects.study import EffectsStudy
-
-    _run(EffectsStudy(), runs, preset, seeds, as_json, out, device)
+_add_machine_study(
+    *("cost", "cost.study", "CostStudy"),
+    "What does attention cost as the text grows? Time and memory of full, windowed, sparse and linear attention.",
+)
+_add_study(
+    *("heads", "heads.study", "HeadsStudy"),
+    "What do heads do, and which are needed? Importance of each head, and BLEU as heads are removed.",
+)
+_add_study(
+    *("order", "order", "OrderStudy"),
+    "Does the order of the words reach the model? Loss and BLEU with the source shuffled and reversed.",
+)
+_add_machine_study(
+    *("parallel", "parallel.study", "ParallelStudy"),
+    "What can be computed at once in training? Time per token, and steps that wait, of an RNN and a transformer.",
+)
+_add_study(
+    *("scaling", "scaling.study", "ScalingStudy"),
+    "What does the scale of the products change? Entropy, gradients and loss with 1/sqrt(d_k) and without.",
+)
+_add_study(
+    *("distance", "distance.study", "DistanceStudy"),
+    "How far does a gradient reach? Gradients of each target token's loss by source position; a pronoun's looks.",
+)
+_add_study(
+    *("weights-and-effects", "effects.study", "EffectsStudy"),
+    "Is a weight an explanation? Weights beside the cost of forbidding each look, or leaving the word out.",
+)
 
 
 def _run(
