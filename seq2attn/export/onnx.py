@@ -62,8 +62,7 @@ def write_graphs(model: Seq2Seq, folder: Path) -> None:
     # With gradients: without, models take shortcuts that depend on the values of tensors, which a graph cannot.
     small, large = (_Example(model, *sizes) for sizes in _EXAMPLES)
     step = _DecoderStep(model, small)
-    _write_graph(step, folder / "decoder.onnx", small.decoder_inputs, large.decoder_inputs)
-    read = set(_used_inputs(folder / "decoder.onnx"))
+    read = _write_graph(step, folder / "decoder.onnx", small.decoder_inputs, large.decoder_inputs)
     encoder = _Encoder(model, small, read)
     _write_graph(encoder, folder / "encoder.onnx", small.encoder_inputs, large.encoder_inputs)
 
@@ -162,8 +161,11 @@ def _memory(tensors: dict[str, Tensor]) -> Memory:
     return Memory(tensors["memory.states"], tensors["memory.source_valid"], tensors.get("memory.summary"), cached)
 
 
-def _write_graph(graph: nn.Module, file: Path, small: dict[str, Tensor], large: dict[str, Tensor]) -> None:
-    """Write `graph`, traced with the inputs `small`; dimensions that are others in `large` are left open."""
+def _write_graph(graph: nn.Module, file: Path, small: dict[str, Tensor], large: dict[str, Tensor]) -> set[str]:
+    """Write `graph`, traced with the inputs `small`; dimensions that are others in `large` are left open.
+
+    Returns: the names of the inputs that it reads; it has no others.
+    """
     of_small, of_large = small | graph(**small), large | graph(**large)
     outputs = [name for name in of_small if name not in small]
     dynamic = {name: _dynamic_dimensions(tensor, of_large[name]) for name, tensor in of_small.items()}
@@ -181,7 +183,7 @@ def _write_graph(graph: nn.Module, file: Path, small: dict[str, Tensor], large: 
             opset_version=OPSET,
             dynamo=False,
         )
-    _drop_unused_inputs(file)
+    return _drop_unused_inputs(file)
 
 
 def _dynamic_dimensions(small: Tensor, large: Tensor) -> dict[int, str]:
@@ -190,8 +192,8 @@ def _dynamic_dimensions(small: Tensor, large: Tensor) -> dict[int, str]:
     return {dim: _DIMENSIONS[pair] for dim, pair in sizes if pair[0] != pair[1]}
 
 
-def _drop_unused_inputs(file: Path) -> None:
-    """Remove the inputs that no operator of the graph in `file` reads."""
+def _drop_unused_inputs(file: Path) -> set[str]:
+    """Remove the inputs that no operator of the graph in `file` reads; the names of the others."""
     import onnx
 
     model = onnx.load(str(file))
@@ -201,13 +203,7 @@ def _drop_unused_inputs(file: Path) -> None:
     model.graph.input.extend(kept)
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
-
-
-def _used_inputs(file: Path) -> list[str]:
-    """The names of the inputs of the graph in `file`."""
-    import onnx
-
-    return [tensor.name for tensor in onnx.load(str(file)).graph.input]
+    return {tensor.name for tensor in kept}
 
 
 def _description(run: TrainedRun) -> dict[str, Any]:
