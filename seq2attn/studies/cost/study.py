@@ -102,14 +102,14 @@ def costs_table(costs: Sequence[Cost]) -> StudyTable:
 def _rows(costs: Sequence[Cost]) -> Iterator[tuple[Value, ...]]:
     for cost in costs:
         for time, length, peak in zip(_times(cost), cost.lengths, cost.peak_bytes, strict=True):
-            low, high = (None if end is None else _MS * end for end in (time.low, time.high))
-            yield cost.kernel, _pass(cost), length, _MS * time.value, low, high, _mib(peak), ""
+            yield cost.kernel, _pass(cost), length, time.value, time.low, time.high, _mib(peak), ""
         for length, reason in cost.skipped.items():
             yield cost.kernel, _pass(cost), length, None, None, None, None, reason
 
 
 def _times(cost: Cost) -> list[Estimate]:
-    return [median_estimate(cost.name, rounds) for rounds in cost.seconds.T]
+    """Milliseconds at each length."""
+    return [median_estimate(cost.name, _MS * rounds) for rounds in cost.seconds.T]
 
 
 def _pass(cost: Cost) -> str:
@@ -136,11 +136,9 @@ def _panel(title: str, unit: str, series: Sequence[StudySeries]) -> StudyPanel:
 
 
 def _time_series(cost: Cost) -> StudySeries:
-    points = []
-    for length, time in zip(cost.lengths, _times(cost), strict=True):
-        low, high = (None if end is None else _MS * end for end in (time.low, time.high))
-        points.append(Point(length, _MS * time.value, low, high))
-    return StudySeries(_with_exponent(cost.kernel, time_exponent(cost)), tuple(points))
+    times = zip(cost.lengths, _times(cost), strict=True)
+    points = tuple(Point(length, time.value, time.low, time.high) for length, time in times)
+    return StudySeries(_with_exponent(cost.kernel, time_exponent(cost)), points)
 
 
 def _memory_series(cost: Cost) -> StudySeries:

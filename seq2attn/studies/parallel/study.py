@@ -210,10 +210,9 @@ def times_table(times: Mapping[str, Times], grid: Grid) -> StudyTable:
     rows: list[tuple[Value, ...]] = []
     for model in times.values():
         for cell, rounds in sorted(model.seconds.items()):
-            time = median_estimate(model.model, rounds / (cell.length * cell.pairs))
-            low, high = (None if end is None else _US * end for end in (time.low, time.high))
+            time = _time_per_token(model, cell)
             rate = model.flops[cell] / float(np.median(rounds)) / 1e9
-            rows.append((model.model, cell.length, cell.pairs, _US * time.value, low, high, rate, ""))
+            rows.append((model.model, cell.length, cell.pairs, time.value, time.low, time.high, rate, ""))
     rows += [
         ("both", length, pairs, None, None, None, None, f"more than {grid.max_tokens:,} tokens in an update")
         for length in grid.lengths
@@ -222,6 +221,11 @@ def times_table(times: Mapping[str, Times], grid: Grid) -> StudyTable:
     ]
     header = ("model", "tokens", "pairs", "µs per target token", "low", "high", "GFLOP/s", "left out")
     return StudyTable("times", "Training time", header, tuple(rows), in_full=True)
+
+
+def _time_per_token(times: Times, cell: Cell) -> Estimate:
+    """Microseconds."""
+    return median_estimate(times.model, _US * times.seconds[cell] / (cell.length * cell.pairs))
 
 
 def panels(steps: Sequence[Steps], times: Mapping[str, Times]) -> Iterator[StudyPanel]:
@@ -244,11 +248,8 @@ def _panel(title: str, unit: str, series: Sequence[StudySeries]) -> StudyPanel:
 
 
 def _times_series(times: Times, pairs: int) -> StudySeries:
-    points = []
-    for cell, rounds in sorted(times.seconds.items()):
-        if cell.pairs == pairs:
-            time = median_estimate(times.model, _US * rounds / (cell.length * cell.pairs))
-            points.append(Point(cell.length, time.value, time.low, time.high))
+    found = [(cell.length, _time_per_token(times, cell)) for cell in sorted(times.seconds) if cell.pairs == pairs]
+    points = (Point(length, time.value, time.low, time.high) for length, time in found)
     return StudySeries(f"{times.model}, {_count(pairs)}", tuple(points))
 
 
