@@ -56,8 +56,8 @@ def kernels_of(device: torch.device, dtype: torch.dtype) -> Iterator[Kernel]:
         if _has(back_end, device, dtype):
             yield Kernel(name, "fused" if back_end != SDPBackend.MATH else None, _sdpa(back_end))
     if device.type == "cuda":  # on a CPU it has no backward pass
-        yield Kernel("FlexAttention", "fused", partial(_flex_attention, None))
-        yield Kernel("FlexAttention, window", "linear", partial(_flex_attention, WINDOW))
+        yield Kernel("FlexAttention", "fused", partial(_flex_attention, False))
+        yield Kernel("FlexAttention, window", "linear", partial(_flex_attention, True))
     yield Kernel("sliding window", "linear", _always(_sliding_window))
     yield Kernel("block-sparse", "linear", _block_sparse)
     yield Kernel("linear attention", "linear", _always(linear_attention))
@@ -97,13 +97,13 @@ def _has(back_end: SDPBackend, device: torch.device, dtype: torch.dtype) -> bool
     return True
 
 
-def _flex_attention(window: int | None, length: int, device: torch.device) -> Attend:
+def _flex_attention(in_window: bool, length: int, device: torch.device) -> Attend:
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     def is_near(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (query - key).abs() <= WINDOW
 
-    mask = None if window is None else create_block_mask(is_near, None, None, length, length, device=str(device))
+    mask = create_block_mask(is_near, None, None, length, length, device=str(device)) if in_window else None
     compiled = torch.compile(flex_attention)
     return lambda query, keys, values: compiled(query, keys, values, block_mask=mask)
 
