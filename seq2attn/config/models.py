@@ -148,6 +148,11 @@ class TransformerConfig(_ModelConfig):
         return {name: value for name, value in settings.items() if not unused.get(name, False)}
 
     @property
+    def scales_scores(self) -> bool:
+        """Whether products of queries and keys are divided by the square root of a head's width."""
+        return self.attention == "scaled_dot"
+
+    @property
     def d_head(self) -> int:
         """Width of each head."""
         return self.d_model // self.n_heads

@@ -120,7 +120,7 @@ class WindowedSelfAttention(MultiHeadAttention):
 
     def __init__(self, config: TransformerConfig, kept: Sequence[int] | None) -> None:
         """`kept`: as for all heads."""
-        super().__init__(config.d_model, config.n_heads, kept, scaled=config.attention == "scaled_dot")
+        super().__init__(config.d_model, config.n_heads, kept, scaled=config.scales_scores)
         self.window = config.window
 
     def context(self, query: Tensor, keys: Tensor, values: Tensor, scope: Scope) -> Tensor:
@@ -160,7 +160,7 @@ def encoder_attention(config: TransformerConfig, kept: Sequence[int] | None) -> 
     """The self-attention named by `config.self_attention`; `kept`: the heads that are left after pruning."""
     match config.self_attention:
         case "full":
-            return MultiHeadAttention(config.d_model, config.n_heads, kept, scaled=config.attention == "scaled_dot")
+            return MultiHeadAttention(config.d_model, config.n_heads, kept, scaled=config.scales_scores)
         case "window":
             return WindowedSelfAttention(config, kept)
         case "linear":

@@ -58,7 +58,7 @@ def _attention(
     kept = None if config.kept_heads is None else config.heads(kind)[layer]
     if kind == "encoder":
         return encoder_attention(config, kept)
-    return MultiHeadAttention(config.d_model, config.n_heads, kept, scaled=config.attention == "scaled_dot")
+    return MultiHeadAttention(config.d_model, config.n_heads, kept, scaled=config.scales_scores)
 
 
 class EncoderLayer(nn.Module):
