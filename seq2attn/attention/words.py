@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2attn.config.languages import has_unspaced_script
+from seq2attn.config.languages import has_unspaced_script, is_punctuation
 
 _SPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -101,14 +100,10 @@ def _runs_without_space(atoms: Iterator[_Atom]) -> list[list[_Atom]]:
 
 def _word_bounds(texts: Sequence[str]) -> list[int]:
     """The index at which each word of `texts` begins, and the end of the last; no space is between them."""
-    letters = [place for place, text in enumerate(texts) if text and not _is_punctuation(text)]
+    letters = [place for place, text in enumerate(texts) if text and not is_punctuation(text)]
     inner = {letters[0], letters[-1] + 1} if letters else set()
     for place in letters:
         if has_unspaced_script(texts[place]):
             inner |= {place, place + 1}
     # A space that is a subword of its own belongs to the text after it.
     return [0, *sorted(bound for bound in inner if bound < len(texts) and any(texts[:bound])), len(texts)]
-
-
-def _is_punctuation(text: str) -> bool:
-    return all(unicodedata.category(character)[0] in "PS" for character in text)

@@ -1,4 +1,4 @@
-"""The unit of sentence length: words, or characters in languages written without spaces."""
+"""The unit of sentence length, words or characters in languages written without spaces; and what is punctuation."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def count_words(text: str, unspaced: bool) -> int:
 def has_unspaced_script(text: str) -> bool:
     """Whether `text` has a character of a script written without spaces between words."""
     return any(unicodedata.name(character, "").startswith(_UNSPACED_SCRIPTS) for character in text)
+
+
+def is_punctuation(text: str) -> bool:
+    """Whether `text` has nothing but punctuation marks and symbols."""
+    return all(unicodedata.category(character)[0] in "PS" for character in text)

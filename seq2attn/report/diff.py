@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import NamedTuple
 
-from seq2attn.config.languages import has_unspaced_script
+from seq2attn.config.languages import has_unspaced_script, is_punctuation
 
 _WORD_WITH_BLANKS = re.compile(r"(\s*)(\S+)")
 
@@ -69,7 +69,7 @@ def _tokens(text: str) -> list[_Token]:
 
 def _parts(word: str) -> Iterator[str]:
     """The word, and each sign of the punctuation at its edges; single characters in scripts without spaces."""
-    places = [place for place, sign in enumerate(word) if not _is_punctuation(sign)]
+    places = [place for place, sign in enumerate(word) if not is_punctuation(sign)]
     first, last = (places[0], places[-1] + 1) if places else (len(word), len(word))
     yield from word[:first]
     if inner := word[first:last]:
@@ -86,7 +86,3 @@ def _characters(text: str) -> list[str]:
         else:
             found.append(sign)
     return found
-
-
-def _is_punctuation(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "PS"

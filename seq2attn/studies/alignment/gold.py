@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from seq2attn.config.languages import is_punctuation
 from seq2attn.config.schema import DataConfig
 from seq2attn.corpora import synthetic
 from seq2attn.corpora.load import load_corpus
@@ -103,7 +104,7 @@ def greek_gold(folder: str | None) -> Gold:
 
 
 def _punctuation(words: Sequence[str]) -> frozenset[int]:
-    return frozenset(index for index, word in enumerate(words) if greek.is_punctuation(word))
+    return frozenset(index for index, word in enumerate(words) if is_punctuation(word))
 
 
 KNOWN: Mapping[str, Callable[[str | None], Gold]] = {SYNTHETIC: synthetic_gold, greek.NAME: greek_gold}
