@@ -23,9 +23,7 @@ from seq2attn.evaluation.word_alignment import (
     flip,
     grow_diag_final,
 )
-from seq2attn.results.study import (
-    StudyResult,
-)
+from seq2attn.results.study import StudyResult
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.alignment.aligners import NO_EFLOMAL, eflomal_links
 from seq2attn.studies.alignment.claims import CLAIMS, GoldKind, directions, judge
