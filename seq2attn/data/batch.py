@@ -32,11 +32,6 @@ class Batch:
     dropout_seed: int | None = None
     """Of the random numbers that training on this batch draws; None where it continues those of the batch before."""
 
-    @property
-    def positions(self) -> int:
-        """Positions of both sides, padding included."""
-        return self.source_ids.numel() + self.target_output.numel()
-
     def halves(self) -> tuple[Batch, Batch]:
         """The first and the second half of the pairs; the batch must have at least two."""
         first = self.source_ids.shape[0] // 2
