@@ -30,6 +30,10 @@ from seq2attn.results.study import (
     judge_in_every_run,
 )
 from seq2attn.runs.folder import TrainedRun
+from seq2attn.studies.distance.study import DistanceStudy
+from seq2attn.studies.effects.study import EffectsStudy
+from seq2attn.studies.heads.study import HeadsStudy
+from seq2attn.studies.scaling.study import ScalingStudy
 from seq2attn.studies.study import MachineStudy, Preset, Progress, Study, StudyRequest, run_study
 from tests.command_line import RNN_ATTENTION, call, tiny
 
@@ -217,3 +221,15 @@ def test_help_lists_the_studies_and_a_wrong_name_is_refused() -> None:
     done = call("study", "alignmnet")
     assert done.code == 2
     assert re.search(r"Did you mean .?alignment", done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", [DistanceStudy, EffectsStudy, HeadsStudy, ScalingStudy])
+def test_the_smoke_preset_judges_every_claim(
+    study: type[Study], data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQ2ATTN_DATA", str(data_folder))
+    done = call("study", study.name, "--preset", "smoke", "--json", "--out", tmp_path)
+    assert done.code == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [claim["claim"]["name"] for claim in result["claims"]] == [claim.name for claim in study.claims]

@@ -217,14 +217,3 @@ def test_the_command_measures_a_run_of_any_model(
     monkeypatch.setattr("seq2attn.studies.distance.study._MOST_WORDS", 0)
     run = load_run(tiny_run, choose_device("cpu"))
     assert DistanceStudy().why_not(run) == "its test text has no source of at most 0 words"
-
-
-@pytest.mark.slow
-def test_the_smoke_preset_judges_every_claim(
-    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQ2ATTN_DATA", str(data_folder))
-    done = call("study", "distance", "--preset", "smoke", "--json", "--out", tmp_path)
-    assert done.code == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert [claim["claim"]["name"] for claim in result["claims"]] == [claim.name for claim in DistanceStudy.claims]

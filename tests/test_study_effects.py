@@ -270,14 +270,3 @@ def test_both_presets_are_valid_configurations() -> None:
     for preset in ("smoke", "quick"):
         configs = EffectsStudy().configs(preset)
         assert [config.model.kind for config in configs.values()] == ["rnn", "transformer"]
-
-
-@pytest.mark.slow
-def test_the_smoke_preset_judges_every_claim(
-    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQ2ATTN_DATA", str(data_folder))
-    done = call("study", "weights-and-effects", "--preset", "smoke", "--json", "--out", tmp_path)
-    assert done.code == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert [claim["claim"]["name"] for claim in result["claims"]] == [claim.name for claim in EffectsStudy.claims]

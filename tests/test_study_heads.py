@@ -142,14 +142,3 @@ def test_both_presets_differ_in_their_number_of_heads_only() -> None:
         assert (many["model"].pop("n_heads"), one["model"].pop("n_heads")) == (4, 1)
         assert many.pop("name") != one.pop("name")
         assert many == one
-
-
-@pytest.mark.slow
-def test_the_smoke_preset_judges_every_claim(
-    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQ2ATTN_DATA", str(data_folder))
-    done = call("study", "heads", "--preset", "smoke", "--json", "--out", tmp_path)
-    assert done.code == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert [claim["claim"]["name"] for claim in result["claims"]] == [claim.name for claim in HeadsStudy.claims]

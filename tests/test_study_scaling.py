@@ -229,14 +229,3 @@ def test_the_command_measures_a_run_without_a_pair(tiny_run: Path, tmp_path: Pat
     settings["model"] = {"kind": "rnn", "attention": "none"}
     fixed = replace(run, config=parse_config(settings, "test"))
     assert ScalingStudy().why_not(fixed) == "a fixed context has no attention scores"
-
-
-@pytest.mark.slow
-def test_the_smoke_preset_judges_every_claim(
-    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEQ2ATTN_DATA", str(data_folder))
-    done = call("study", "scaling", "--preset", "smoke", "--json", "--out", tmp_path)
-    assert done.code == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert [claim["claim"]["name"] for claim in result["claims"]] == [claim.name for claim in ScalingStudy.claims]
