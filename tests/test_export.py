@@ -18,7 +18,7 @@ from seq2attn.decoding.translate import Translator
 from seq2attn.runs.folder import TrainedRun, load_run
 from seq2attn.training.train import train
 from tests.command_line import CONFIGS, call
-from tests.training_samples import make_config, write_copy_task
+from tests.training_samples import make_config, train_copier, write_copy_task
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra `export` is not installed")
 
@@ -41,11 +41,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def learned(text: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
-    """A run that has partly learned to copy, so its beams contain different translations of different lengths."""
-    folder = tmp_path_factory.mktemp("learned") / "run"
-    settings = {"max_steps": 80, "batch_tokens": 200, "learning_rate": 0.005}
-    train(make_config(text, SMALL | {"d_model": 32}, **settings), folder, "cpu", quiet=True)
-    return load_run(folder, CPU)
+    return train_copier(text, tmp_path_factory.mktemp("learned") / "run", SMALL | {"d_model": 32})
 
 
 def export(run: TrainedRun, folder: Path) -> Path:

@@ -22,7 +22,7 @@ from seq2attn.models.build import build_model
 from seq2attn.runs.folder import TrainedRun, load_run
 from seq2attn.training.train import train
 from tests.command_line import call
-from tests.training_samples import make_config, write_copy_task
+from tests.training_samples import make_config, train_copier, write_copy_task
 
 CPU = torch.device("cpu")
 SMALL = {"kind": "transformer", "n_heads": 2, "n_layers": 2}
@@ -54,11 +54,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def learned(text: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
-    """A run that has partly learned to copy, so its beams contain different translations of different lengths."""
-    folder = tmp_path_factory.mktemp("learned") / "run"
-    settings = {"max_steps": 80, "batch_tokens": 200, "learning_rate": 0.005}
-    train(make_config(text, SMALL | {"d_model": 32}, **settings), folder, "cpu", quiet=True)
-    return load_run(folder, CPU)
+    return train_copier(text, tmp_path_factory.mktemp("learned") / "run", SMALL | {"d_model": 32})
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seq2attn.config.load import parse_config
 from seq2attn.config.schema import Config
-from seq2attn.runs.folder import RunFolder
+from seq2attn.runs.folder import RunFolder, TrainedRun, load_run
+from seq2attn.training.train import train
 
 WORDS = ["ba", "be", "bi", "bo", "da", "de", "di", "do", "ga", "ge", "gi", "go"]
 
@@ -56,6 +59,13 @@ def make_config(text: Path, model: dict[str, Any], **train: Any) -> Config:
         },
         "test",
     )
+
+
+def train_copier(text: Path, folder: Path, model: dict[str, Any]) -> TrainedRun:
+    """A run that has partly learned to copy, so its beams contain different translations of different lengths."""
+    config = make_config(text, model, max_steps=80, batch_tokens=200, learning_rate=0.005)
+    train(config, folder, "cpu", quiet=True)
+    return load_run(folder, torch.device("cpu"))
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
