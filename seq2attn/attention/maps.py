@@ -54,6 +54,10 @@ class AttentionMap:
     """The text of the rows: source, translation, translation so far."""
     column_name: str
 
+    def rounded(self) -> list[list[float]]:
+        """The weights for JSON."""
+        return self.weights.round(_DECIMALS).tolist()
+
 
 @dataclass(frozen=True)
 class SentenceAttention:
@@ -132,7 +136,7 @@ class SentenceAttention:
             "title": found.title,
             "rows": rows,
             "columns": columns,
-            "weights": found.weights.round(_DECIMALS).tolist(),
+            "weights": found.rounded(),
         }
 
     def _heads(self, choice: Choice) -> list[int | None]:

@@ -30,8 +30,6 @@ def translate(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Translate text line by line, in order."""
-    from dataclasses import asdict
-
     from seq2attn.data.files import STANDARD_INPUT, read_lines
     from seq2attn.decoding.translate import Translator
     from seq2attn.device import choose_device
@@ -53,7 +51,7 @@ def translate(
             if (parts := translations[0].parts) > 1:
                 typer.echo(f"line {number}: too long to translate at once, translated in {parts} parts", err=True)
             if as_json:
-                typer.echo(json.dumps([asdict(translation) for translation in translations], ensure_ascii=False))
+                typer.echo(json.dumps([translation.as_json() for translation in translations], ensure_ascii=False))
             else:
                 texts = [translation.text for translation in translations]
                 typer.echo("\n".join(texts + [""] * (n_best - len(texts))))

@@ -93,6 +93,12 @@ def dump_config(config: Config) -> str:
     return stream.getvalue()
 
 
+def in_short(value: object) -> str:
+    """The beginning of `value`; with YAML aliases, all of it could fill the memory."""
+    text = _REPR.repr(value)
+    return text if len(text) <= _LONGEST_FOUND else f"{text[:_LONGEST_FOUND]}…"
+
+
 def _replace_training(config: Config, settings: Mapping[str, object], origin: str) -> Config:
     tree = config.model_dump()
     tree["train"] |= settings
@@ -159,7 +165,7 @@ def _explain(details: dict[str, Any], location: Sequence[str], tree: Mapping[str
         hint = f", did you mean {near}?" if near else f" (known: {', '.join(_keys_at(location[:-1], tree))})"
         return f"unknown key {path}{hint}"
     if details["type"] == "union_tag_invalid":
-        return f"{path}: expected one of {', '.join(MODEL_KINDS)}, found {_in_short(details['input'].get('kind'))}"
+        return f"{path}: expected one of {', '.join(MODEL_KINDS)}, found {in_short(details['input'].get('kind'))}"
     if details["type"] == "union_tag_not_found":
         return f"{path}: missing; expected one of {', '.join(MODEL_KINDS)}"
     if details["type"] == "missing":
@@ -167,13 +173,7 @@ def _explain(details: dict[str, Any], location: Sequence[str], tree: Mapping[str
     if details["type"] == "value_error":
         return f"{path}: {details['ctx']['error']}"
     message = details["msg"][0].lower() + details["msg"][1:]
-    return f"{path}: {message}, found {_in_short(details['input'])}"
-
-
-def _in_short(value: object) -> str:
-    """The beginning of `value`; with YAML aliases, all of it could fill the memory."""
-    text = _REPR.repr(value)
-    return text if len(text) <= _LONGEST_FOUND else f"{text[:_LONGEST_FOUND]}…"
+    return f"{path}: {message}, found {in_short(details['input'])}"
 
 
 def _similar_key(location: Sequence[str], tree: Mapping[str, Any]) -> str | None:

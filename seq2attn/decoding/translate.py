@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -34,6 +35,12 @@ class Translation:
     """False: cut off at the maximum length."""
     parts: int = 1
     """Number of parts in which a too long sentence was translated; the numbers above are sums over them."""
+    token_ids: tuple[int, ...] = ()
+    """Without BOS and EOS; empty for a sentence translated in parts."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the ids, for programs."""
+        return {name: value for name, value in asdict(self).items() if name != "token_ids"}
 
 
 class Translator:
@@ -120,7 +127,14 @@ class Translator:
     def _texts(self, hypotheses: list[Hypothesis]) -> list[Translation]:
         texts = self.subwords.decode_target([hypothesis.token_ids for hypothesis in hypotheses])
         return [
-            Translation(text, found.score, found.log_probability, len(found.token_ids), found.finished)
+            Translation(
+                text,
+                found.score,
+                found.log_probability,
+                len(found.token_ids),
+                found.finished,
+                token_ids=tuple(found.token_ids),
+            )
             for text, found in zip(texts, hypotheses, strict=True)
         ]
 
