@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"config", "errors", "device", "data", "corpora", "models", "evaluation", "decoding", "runs"},
     "export": {"config", "errors", "data", "models", "runs"},
     "play": {"config", "errors", "data", "corpora", "models", "runs"},
+    "server": {"config", "errors", "data", "decoding", "attention", "runs"},
     "benchmark": {
         *{"config", "errors", "style", "device", "data", "models", "decoding", "training.schedule", "training.update"},
     },
@@ -49,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *{"config", "errors", "device", "data", "corpora", "evaluation", "decoding", "attention", "report", "runs"},
-        *{"results", "plots", "training", "experiment", "benchmark", "export", "play", "studies", "pruning"},
+        *{"results", "plots", "training", "experiment", "benchmark", "export", "play", "server", "studies", "pruning"},
     },
     # The Python API; no other package imports it.
     "api": {
@@ -65,7 +66,7 @@ WITHOUT_TORCH = ("evaluation", "results", "plots", "attention", "report")
 WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
-MAX_MODULES = 235
+MAX_MODULES = 242
 MAX_PACKAGE_LINES = 2350
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -31,6 +31,8 @@ DOCS = ROOT / "docs"
 
 PARSED_ONLY = {
     "seq2attn dashboard": "serves until Ctrl-C; run by test_dashboard.py",
+    "seq2attn serve": "serves until Ctrl-C; run by test_serve.py",
+    "curl ": "needs the server; run by test_serve.py",
     "seq2attn study": "trains for minutes; run by test_study_alignment.py and test_study_heads.py",
     "seq2attn prune": "needs a trained transformer; run by test_pruning.py",
     "seq2attn train runs/smaller": "needs a pruned run; run by test_pruning.py",

@@ -20,6 +20,7 @@ from seq2attn.cli.prune import prune
 from seq2attn.cli.reproduce import reproduce
 from seq2attn.cli.runs import compare, dashboard, runs
 from seq2attn.cli.score import score
+from seq2attn.cli.serve import serve
 from seq2attn.cli.study import study_app
 from seq2attn.cli.train import train
 from seq2attn.cli.translate import translate
@@ -42,6 +43,7 @@ app.command(rich_help_panel=_MODEL)(train)
 app.command(rich_help_panel=_MODEL)(translate)
 app.command(rich_help_panel=_MODEL)(attention)
 app.command(rich_help_panel=_MODEL)(play)
+app.command(rich_help_panel=_MODEL)(serve)
 app.command(rich_help_panel=_MODEL)(prune)
 app.command(rich_help_panel=_MODEL)(export)
 app.command(rich_help_panel=_RUNS)(runs)

@@ -1,0 +1,1 @@
+"""Translation over HTTP: requests that wait at the same time are translated as one batch"""
