@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, run
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ import torch
 from seq2attn.errors import ConfigError
 from seq2attn.runs.folder import load_run
 from seq2attn.server.messages import SentenceAnswer, TranslateRequest
-from tests.command_line import PATIENCE, call, finish, running
+from tests.command_line import PATIENCE, call, finish, running, write
 from tests.pages import ROOT, bash_lines, blocks
 
 _EXTRA = "the extra `serve` is not installed"
@@ -101,16 +103,33 @@ def shape(value: Any) -> Any:
 
 
 def test_the_examples_of_the_page_are_answered_as_it_says(tiny_run: Path) -> None:
-    run = load_run(tiny_run, torch.device("cpu"))
+    trained = load_run(tiny_run, torch.device("cpu"))
     listener = process.listen("127.0.0.1", 0)
     address = process.address_of(listener)
-    with process.serving(Service({"first": run, "without": run}), listener):
+    with process.serving(Service({"first": trained, "without": trained}), listener):
         lines = [line for line in bash_lines(PAGE) if line.startswith("curl ")]
         answers = [ask(line, address) for line in lines]
     assert [answer.status_code for answer in answers] == [200] * len(lines)
     shown = [json.loads(block) for block in blocks(PAGE, "json")]
     assert len(shown) == 2
     assert [shape(answer.json()) for answer in answers[: len(shown)]] == [shape(block) for block in shown]
+
+
+@pytest.mark.slow
+def test_the_benchmark_compares_batches_with_single_sentences(tiny_run: Path, tmp_path: Path) -> None:
+    text = write(tmp_path / "text", "rel ibol ar.\nta kiso.\n")
+    options = ["--text", text, "--clients", "1,4", "--seconds", "0.5", "--rounds", "2", "--json"]
+    command = [sys.executable, "scripts/bench_serve.py", tiny_run, *options]
+    done = run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loads = json.loads(done.stdout)["loads"]
+    assert [(load["clients"], load["mode"]) for load in loads] == [
+        *((1, "batches"), (1, "one by one"), (4, "batches"), (4, "one by one")),
+    ]
+    for load in loads:
+        assert load["requests_per_second"]["count"] == 2
+        assert 0 < load["p50_seconds"] <= load["p99_seconds"]
+        assert load["sentences_per_batch"] == 1.0 or (load["clients"], load["mode"]) == (4, "batches")
 
 
 def test_the_page_lists_every_field_and_metric() -> None:
@@ -128,6 +147,14 @@ def test_a_wrong_command_is_refused_in_one_line(tiny_run: Path) -> None:
     assert "not a run folder" in done.complaint
     done = call("serve", tiny_run, "--port", "0", "--max-waiting", "7")
     assert (done.code, done.complaint) == (2, "seq2attn: --max-waiting 7: expected at least --max-sentences, 256")
+
+
+def test_without_the_extra_it_says_what_brings_it(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "seq2attn.server.process")
+    done = call("serve", tiny_run)
+    assert done.code == 1
+    assert done.complaint == "seq2attn: uvicorn is not installed; pip install 'seq2attn[serve]' brings it"
 
 
 def test_an_unknown_host_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

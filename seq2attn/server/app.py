@@ -119,6 +119,9 @@ class _Counting:
         self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         started, status = time.perf_counter(), 500
 
         async def noting_status(message: Message) -> None:
