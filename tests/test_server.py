@@ -451,7 +451,14 @@ def test_the_page_shows_the_document_and_loads_nothing(client: TestClient) -> No
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert not re.findall(r"<script|<link|src=|https?://(?!HOST)", page.text)
-    for word in ("POST /translate", "GET /healthz", "beam_size", "integer ≥ 1 ≤ 32 or null", "At most 20 sentences"):
+    for word in (
+        "POST /translate",
+        "GET /healthz",
+        "beam_size",
+        "integer from 1 to 32 or null",
+        "<code>decode.beam_size</code>",
+        "At most 20 sentences",
+    ):
         assert word in page.text
 
 

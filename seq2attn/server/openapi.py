@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from pydantic.json_schema import models_json_schema
 
 import seq2attn
@@ -49,7 +51,7 @@ def openapi_document(models: Sequence[str], limits: Limits) -> dict[str, Any]:
         "info": {
             "title": "seq2attn serve",
             "version": seq2attn.__version__,
-            "description": f"Translation with {', '.join(models)}.",
+            "description": f"Models: {', '.join(f'`{name}`' for name in models)}.",
         },
         "paths": {
             "/translate": {"post": _translate_operation()},
@@ -108,6 +110,7 @@ def docs_page(document: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["type_name"] = _type_name
+    environment.filters["with_code"] = _with_code
     return environment.get_template("docs.html").render(document=document)
 
 
@@ -119,5 +122,10 @@ def _type_name(schema: Mapping[str, Any]) -> str:
         return " or ".join(_type_name(choice) for choice in schema["anyOf"])
     if schema["type"] == "array":
         return f"array of {_type_name(schema['items'])}"
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
-    return " ".join([schema["type"], *bounds])
+    bounds = f" from {schema['minimum']:g} to {schema['maximum']:g}" if "minimum" in schema else ""
+    return f"{schema['type']}{bounds}"
+
+
+def _with_code(text: str) -> Markup:
+    """`text` as HTML, with what stands in backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
