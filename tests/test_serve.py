@@ -36,8 +36,8 @@ PAGE = ROOT / "docs" / "serve.md"
 
 @contextmanager
 def server(run: Path) -> Iterator[tuple[Popen[bytes], str]]:
-    """The command on `run` in a new process, and the address that it prints."""
-    with running("serve", run, "--port", "0") as server:
+    """The command on `run` in a new process, translating one sentence at a time, and the address that it prints."""
+    with running("serve", run, "--port", "0", "--batch-tokens", "1") as server:
         assert server.stdout is not None
         address = server.stdout.readline().decode().strip()
         assert address.startswith("http://127.0.0.1:"), finish(server)
