@@ -129,6 +129,12 @@ class Tab:
         """The printed page as a PDF."""
         path.write_bytes(base64.b64decode(self._call("Page.printToPDF", preferCSSPageSize=True)["data"]))
 
+    def processor_seconds(self) -> float:
+        """The time that the thread of the page has computed since the browser began."""
+        self._call("Performance.enable")
+        metrics = self._call("Performance.getMetrics")["metrics"]
+        return float(next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime"))
+
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters} | self._session

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"config", "errors", "data", "corpora", "models", "device", "evaluation", "results", "report"},
     "training": {"config", "errors", "device", "data", "corpora", "models", "evaluation", "decoding", "runs"},
     "export": {"config", "errors", "data", "models", "runs"},
-    "play": {"config", "errors", "data", "corpora", "models", "runs"},
+    "play": {"config", "errors", "data", "corpora", "models", "evaluation", "decoding", "runs"},
     "server": {"config", "errors", "data", "decoding", "attention", "runs"},
     "benchmark": {
         *{"config", "errors", "style", "device", "data", "models", "decoding", "training.schedule", "training.update"},
@@ -66,7 +66,7 @@ WITHOUT_TORCH = ("evaluation", "results", "plots", "attention", "report")
 WITH_TORCH = ("seq2attn.attention.read",)
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
-MAX_MODULES = 242
+MAX_MODULES = 243
 MAX_PACKAGE_LINES = 2350
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -30,6 +30,7 @@ from tests.training_samples import WORDS, write_copy_task
 DOCS = ROOT / "docs"
 
 PARSED_ONLY = {
+    "seq2attn play results/quick": "needs runs that train for half an hour; run by test_play_page.py",
     "seq2attn dashboard": "serves until Ctrl-C; run by test_dashboard.py",
     "seq2attn serve": "serves until Ctrl-C; run by test_serve.py",
     "curl ": "needs the server; run by test_serve.py",
@@ -74,7 +75,9 @@ def test_links_and_anchors_lead_somewhere(page: Path) -> None:
         path, _, anchor = unquote(target).partition("#")
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), f"{target} does not exist"
-        assert not anchor or anchor in anchors(file), f"{target}: no such heading"
+        # A page of `seq2attn play` translates the text after its address.
+        if anchor and not (file.suffix == ".html" and anchor.startswith("text=")):
+            assert anchor in anchors(file), f"{target}: no such heading"
 
 
 def test_an_anchor_is_made_as_github_makes_it() -> None:

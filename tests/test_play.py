@@ -23,7 +23,7 @@ from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Memory, Seq2Seq
 from seq2attn.play.model import browser_model
-from seq2attn.play.weights import pack, quantise
+from seq2attn.play.weights import Precision, as_stored, pack, quantise
 from seq2attn.runs.folder import RunFolder, TrainedRun
 from tests.conftest import MODELS
 from tests.engine import INSTALLED, PLACES, needs_some_engine, run_engine
@@ -321,6 +321,9 @@ def test_low_precision_reads_back_within_its_bound(name: str, subwords: Subwords
         (run.model.embeddings.source.weight, run.model.output_weight), halves, levels, strict=True
     ):
         matrix = weight.detach()
+        stored: list[tuple[Any, Precision]] = [(half, "float16"), (level, "int8")]
+        for found, precision in stored:
+            assert torch.equal(torch.tensor(found).view_as(matrix), torch.tensor(as_stored(matrix.numpy(), precision)))
         assert torch.equal(torch.tensor(half).view_as(matrix), matrix.half().float())
         bound = matrix.abs().amax(dim=1, keepdim=True) / 127 / 2 * 1.0001
         assert ((torch.tensor(level).view_as(matrix) - matrix).abs() <= bound).all()

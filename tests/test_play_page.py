@@ -19,13 +19,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import torch
 from sacrebleu.metrics import BLEU
 
 from seq2attn.attention.words import group_subwords
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.play import page as play_page_module
+from seq2attn.play.loss import with_stored_weights
 from seq2attn.play.page import program_of_page
 from seq2attn.play.sentences import sample_sentences
+from seq2attn.play.weights import as_stored
+from seq2attn.runs.folder import load_run
 from tests.browser import Tab, needs_browser, open_tab
 from tests.command_line import PATIENCE, PROGRAM, call, spawn, train_tiny, write
 from tests.engine import INSTALLED, needs_some_engine, run_engine
@@ -329,6 +333,23 @@ def copy_of(run: Path, folder: Path, *overrides: str) -> Path:
     config = load_config(folder / "config.yaml", overrides)
     (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     return folder
+
+
+def test_the_page_says_what_its_weights_cost(runs: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    measured = ("--sentences", "0", "--measure", "5", "--out", page)
+    assert call("play", runs[1], *measured).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r'"Weights in 8 bits: \d+\.\d BLEU on 5 test sentences, \d+\.\d in 32 bits"', text)
+    assert call("play", runs[1], *measured, "--precision", "32").code == 0
+    assert re.search(r'"Weights in 32 bits: \d+\.\d BLEU on 5 test sentences"', page.read_text(encoding="utf-8"))
+
+
+def test_stored_weights_are_those_that_are_measured(runs: list[Path]) -> None:
+    model = load_run(runs[2], torch.device("cpu")).model
+    stored = with_stored_weights(model, "int8").state_dict()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(stored[name], torch.from_numpy(as_stored(weight.numpy(), "int8"))), name
 
 
 def test_a_page_that_is_too_large_is_an_error(

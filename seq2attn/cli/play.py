@@ -30,6 +30,15 @@ def play(
     sentences: Annotated[
         int, typer.Option(min=0, max=1000, help="Test sentences to put into the page, of every length.")
     ] = 200,
+    measure: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            show_default="not measured",
+            help="Translate this many test sentences with the page's weights and with those in 32 bits, and say in the "
+            "page what BLEU each has.",
+        ),
+    ] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes any free one.")] = 0,
 ) -> None:
     """Translate in a browser with several models at once, in a page that needs neither a server nor a network."""
@@ -44,7 +53,7 @@ def play(
         raise ConfigError(f"--out {out}: expected a file name ending in .html")
     stored = next(name for name, bits in BITS.items() if str(bits) == precision.value)
     loaded = load_runs(runs, choose_device("cpu"))
-    page = play_page(loaded, stored, sentences, lambda line: typer.echo(f"seq2attn: {line}", err=True))
+    page = play_page(loaded, stored, sentences, lambda line: typer.echo(f"seq2attn: {line}", err=True), measure)
     if out is not None:
         write_page(page, out)
         typer.echo(f"wrote {out} ({out.stat().st_size / _MIB:.1f} MiB)", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -20,7 +20,8 @@ from seq2attn.config.models import ModelConfig, TransformerConfig
 from seq2attn.corpora import catalog
 from seq2attn.corpora.load import language_pair
 from seq2attn.errors import ConfigError, RunError, Seq2AttnError, disk_errors
-from seq2attn.play.model import BrowserModel, browser_model, engine
+from seq2attn.play.loss import PrecisionLoss, measure_loss
+from seq2attn.play.model import browser_model, engine
 from seq2attn.play.sentences import Sample, sample_sentences
 from seq2attn.play.weights import BITS, Precision
 from seq2attn.runs.folder import TrainedRun
@@ -58,7 +59,11 @@ def check_runs(runs: Mapping[str, TrainedRun]) -> tuple[str, str]:
 
 
 def play_page(
-    runs: Mapping[str, TrainedRun], precision: Precision, n_sentences: int, warn: Callable[[str], object]
+    runs: Mapping[str, TrainedRun],
+    precision: Precision,
+    n_sentences: int,
+    warn: Callable[[str], object],
+    n_measured: int = 0,
 ) -> str:
     """The page, with the weights of `runs` in `precision`; it needs no server and no network.
 
@@ -67,8 +72,11 @@ def play_page(
         precision: of weight matrices.
         n_sentences: the most test sentences of the first run's corpus to put into the page.
         warn: called with a line where the corpus cannot be read; the page then has no test sentences.
+        n_measured: the page says what BLEU each run has on this many of its test sentences, and what `precision` costs
+            of it; 0: it does not.
 
-    Raises: as `check_runs`; ConfigError where the page is larger than `MAX_PAGE_MIB`.
+    Raises: as `check_runs`; as `load_corpus` where `n_measured` is given; ConfigError where the page is larger than
+    `MAX_PAGE_MIB`.
     """
     languages = check_runs(runs)
     first = next(iter(runs.values()))
@@ -77,20 +85,21 @@ def play_page(
     except Seq2AttnError as error:
         warn(f"the page has no test sentences: {error}")
         sample = Sample()
-    models = [browser_model(run, precision) for run in runs.values()]
+    models = [browser_model(run, precision).as_json() for run in runs.values()]
+    losses = [measure_loss(run, precision, n_measured) if n_measured else None for run in runs.values()]
     data = {
         "languages": languages,
         "unspaced": [is_unspaced(language) for language in languages],
-        "corpus": " and ".join(dict.fromkeys(_corpus_name(run) for run in runs.values())),
+        "corpus": " and ".join(dict.fromkeys(_corpus_title(run) for run in runs.values())),
         "sentences": sample.pairs,
         "joinable": sample.joinable,
         "note": _note(first, precision, sample),
         "models": [
-            {"name": name, "about": _about(run), "decode": model.description["decode"]}
-            for (name, run), model in zip(runs.items(), models, strict=True)
+            {"name": name, "about": _about(run, loss), "decode": model["decode"]}
+            for (name, run), model, loss in zip(runs.items(), models, losses, strict=True)
         ],
     }
-    page = _render(data, models, title=f"{', '.join(runs)}: translate as you type")
+    page = render(data, models)
     size = len(page.encode()) / 2**20
     if size > MAX_PAGE_MIB:
         smaller = "" if precision == "int8" else ", or --precision 8"
@@ -101,7 +110,8 @@ def play_page(
     return page
 
 
-def _render(data: Mapping[str, Any], models: list[BrowserModel], title: str) -> str:
+def render(data: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
+    """The page of what it shows, `data`, and of descriptions of models with their weights."""
     style, program = _read("page.css"), program_of_page()
     engine_and_server = f"{engine()}\n{_read('worker.js')}"
     scripts = " ".join(_hash(script) for script in (engine_and_server, program))
@@ -112,13 +122,13 @@ def _render(data: Mapping[str, Any], models: list[BrowserModel], title: str) -> 
     )
     return Template(_read("page.html")).substitute(
         policy=policy,
-        title=escape(title),
+        title=escape(f"{', '.join(model['name'] for model in data['models'])}: translate as you type"),
         style=style,
         data=_json(data),
         engine=engine_and_server,
         program=program,
         models="\n".join(
-            f'<script type="application/json" id="model-{number}">{_json(model.as_json())}</script>'
+            f'<script type="application/json" id="model-{number}">{_json(model)}</script>'
             for number, model in enumerate(models)
         ),
     )
@@ -144,13 +154,15 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _corpus_name(run: TrainedRun) -> str:
-    return run.config.data.corpus or "text of our own"
+def _corpus_title(run: TrainedRun) -> str:
+    corpus = run.config.data.corpus
+    return "text of our own" if corpus is None else catalog.find(corpus).title
 
 
-def _about(run: TrainedRun) -> str:
-    """What kind of model it is, for people."""
-    return f"{_architecture(run.config.model)} · {run.model.count_parameters() / 1e6:.1f} million weights"
+def _about(run: TrainedRun, loss: PrecisionLoss | None) -> list[str]:
+    """What kind of model it is, and how well it translates if that was measured, for people."""
+    kind = f"{_architecture(run.config.model)} · {run.model.count_parameters() / 1e6:.1f} million weights"
+    return [kind] if loss is None else [kind, str(loss)]
 
 
 def _architecture(model: ModelConfig) -> str:

@@ -61,6 +61,16 @@ def _as_bytes(values: NDArray[np.float32], precision: Precision) -> bytes:
             return _aligned(levels.tobytes()) + scales.astype("<f4").tobytes()
 
 
+def as_stored(values: NDArray[np.float32], precision: Precision) -> NDArray[np.float32]:
+    """The `values` of a weight that a page computes with where it is stored in `precision`."""
+    if values.ndim < 2 or precision == "float32":
+        return values
+    if precision == "float16":
+        return values.clip(-_LARGEST_HALF, _LARGEST_HALF).astype(np.float16).astype(np.float32)
+    levels, scales = quantise(values)
+    return levels.astype(np.float32) * scales[:, None]
+
+
 def quantise(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Levels (rows, columns) from -127 to 127, and for each row the scale (rows,) that turns them back into `values`.
 

@@ -2,7 +2,7 @@
 "use strict";
 
 const WIDTH = 520, HEIGHT = 230, EDGE = { left: 34, right: 14, top: 12, bottom: 38 };
-const BIN = 10;
+const BIN = 10, ASIDE = 7;
 
 /** Scores of each system in bins of 10 words: { first, n, scores }, of bins that have any. */
 function scoresByLength(systems) {
@@ -32,23 +32,25 @@ function drawCurve(place, systems, unit) {
 }
 
 function curve(bins, systems) {
-  const most = Math.max(10, ...bins.flatMap(({ scores }) => scores)), top = 10 * Math.ceil(most / 10);
+  const most = Math.max(10, ...bins.flatMap(({ scores }) => scores)), step = most > 50 ? 20 : 10;
+  const top = Math.min(100, step * Math.ceil(most / step));
   const last = Math.max(bins.at(-1).first, 30);
   const x = (first) => EDGE.left + (WIDTH - EDGE.left - EDGE.right) * (first / BIN + 0.5) / (last / BIN + 1);
   const y = (score) => HEIGHT - EDGE.bottom - (HEIGHT - EDGE.top - EDGE.bottom) * score / top;
   const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", "aria-hidden": "true" });
   const label = (text, attributes) => svg("text", attributes, text);
-  for (let score = 0; score <= top; score += top > 50 ? 20 : 10) {
+  for (let score = 0; score <= top; score += step) {
     chart.append(svg("line", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(score), y2: y(score), class: "grid" }));
     chart.append(label(String(score), { x: EDGE.left - 6, y: y(score) + 4, "text-anchor": "end" }));
   }
   for (const { first, n } of bins) {
     chart.append(label(rangeName(first), { x: x(first), y: HEIGHT - 20, "text-anchor": "middle" }));
-    chart.append(label(`n ${n}`, { x: x(first), y: HEIGHT - 5, "text-anchor": "middle", class: "small" }));
+    chart.append(label(`${n} ${n === 1 ? "text" : "texts"}`, { x: x(first), y: HEIGHT - 5, "text-anchor": "middle", class: "small" }));
   }
   systems.forEach((system, number) => {
+    const aside = ASIDE * (number - (systems.length - 1) / 2); // so that equal scores are seen side by side
     const points = bins.filter(({ scores }) => scores[number] !== null)
-      .map(({ first, scores }) => [x(first), y(scores[number])]);
+      .map(({ first, scores }) => [x(first) + aside, y(scores[number])]);
     const group = svg("g", { "data-system": number });
     group.append(svg("polyline", { points: points.map((point) => point.join(",")).join(" "), class: "line" }));
     group.append(...points.map(([left, above]) => marker(number, left, above, 5)));
@@ -65,7 +67,7 @@ function scoreTable(bins, systems, unit) {
     if (scope) element.scope = scope;
     return element;
   };
-  const head = make("tr", "", "", cell("th", `BLEU by ${unit}`, "col"));
+  const head = make("tr", "", "", cell("th", `BLEU by ${unit} of the source`, "col"));
   head.append(...bins.map(({ first }) => cell("th", rangeName(first), "col")));
   const rows = systems.map((system, number) => {
     const name = make("th", "", "", swatch(number), make("bdi", "", system.name));

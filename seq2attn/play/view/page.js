@@ -5,7 +5,7 @@ const MAX_CHARACTERS = 1500;
 const TYPING_MS = 120, ADDRESS_MS = 300, ANNOUNCE_MS = 900;
 const FIRST_PAUSE_MS = 1100, PAUSE_MS = 150;
 const MOST_JOINED = 8;
-const FIRST_LENGTH = 12;
+const FIRST_LENGTH = 12, FIRST_JOINED_LENGTH = 16;
 
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
@@ -19,6 +19,21 @@ const lengthOf = (text) => (
 );
 const joinTexts = (texts, unspaced) => texts.join(unspaced ? "" : " ");
 
+/** The reference of `text`, if it is a test sentence or several of them. */
+function referenceOf(text) {
+  const space = sourceUnspaced ? "" : " ";
+  const upTo = new Map([[0, []]]); // references of the sentences before a character; grows while it is read
+  for (const [start, before] of upTo) {
+    for (const [source, target] of data.sentences) {
+      if (!text.startsWith(source, start)) continue;
+      const end = start + source.length, references = [...before, target];
+      if (end === text.length) return joinTexts(references, targetUnspaced);
+      if (text.startsWith(space, end) && !upTo.has(end + space.length)) upTo.set(end + space.length, references);
+    }
+  }
+  return undefined;
+}
+
 /** Test sentences that are short enough to be joined, and the place of the slider among them. */
 class Joining {
   constructor(sentences, longest) {
@@ -30,13 +45,10 @@ class Joining {
     this.rounds = 0;
   }
 
-  /** [source, reference] of `size` sentences. */
-  pair() {
+  /** The source of `size` sentences. */
+  text() {
     const chosen = Array.from({ length: this.size }, (_, index) => this.pool[(this.first + index) % this.pool.length]);
-    return [
-      joinTexts(chosen.map(([source]) => source), sourceUnspaced),
-      joinTexts(chosen.map(([, target]) => target), targetUnspaced),
-    ];
+    return joinTexts(chosen.map(([source]) => source), sourceUnspaced);
   }
 
   others() {
@@ -57,7 +69,6 @@ class Joining {
 
 class Page {
   constructor() {
-    this.references = new Map(data.sentences);
     this.joining = new Joining(data.sentences, data.joinable);
     this.search = {};
     this.loaded = 0;
@@ -75,7 +86,27 @@ class Page {
     this.offerSearches();
     this.listen();
     this.drawCurve();
-    this.set(this.fromAddress() ?? firstSentence());
+    this.begin();
+  }
+
+  /**
+   * With the text of the address, or with test sentences that are long enough to be interesting, and short enough to be
+   * read at a glance: one or, of a corpus that has short ones alone, several.
+   */
+  begin() {
+    const text = this.fromAddress();
+    const lengths = data.sentences.map(([source]) => lengthOf(source)), longest = Math.max(0, ...lengths);
+    if (text !== null || !longest) {
+      this.set(text ?? "");
+    } else if (longest < FIRST_LENGTH) {
+      while (this.joining.size < MOST_JOINED && lengthOf(this.joining.text()) < FIRST_JOINED_LENGTH) {
+        this.joining.size += 1;
+      }
+      this.join();
+    } else {
+      const distances = lengths.map((length) => Math.abs(length - FIRST_LENGTH));
+      this.set(data.sentences[distances.indexOf(Math.min(...distances))][0]);
+    }
   }
 
   later(name, milliseconds, act) {
@@ -86,7 +117,7 @@ class Page {
   describe() {
     const [from, to] = data.languages.map(languageName);
     const n = this.systems.length;
-    byId("about").textContent = `${from} → ${to} · ${n === 1 ? "a model" : `${n} models`} trained on ${data.corpus} · `
+    byId("about").textContent = `${from} → ${to} · ${n === 1 ? "a model" : `${n} models`}, trained on: ${data.corpus} · `
       + "everything runs in this page, and nothing you type leaves it";
     byId("source-label").textContent = `Source, ${from}`;
     byId("source").lang = sourceLanguage;
@@ -199,11 +230,11 @@ class Page {
     byId("notice").textContent = text === typed.trim() ? "" : (
       `The text is longer than ${MAX_CHARACTERS.toLocaleString("en")} characters; only its beginning is translated.`
     );
-    const reference = this.references.get(text);
+    const reference = referenceOf(text);
     byId("reference").hidden = reference === undefined;
     byId("reference-text").textContent = reference ?? "";
     byId("picker").value = data.sentences.some(([source]) => source === text) ? text : "";
-    this.text = text;
+    Object.assign(this, { text, reference });
     this.waiting = new Set(this.systems);
     for (const system of this.systems) system.translate(text);
     this.later("address", ADDRESS_MS, () => this.toAddress(typed));
@@ -216,7 +247,7 @@ class Page {
 
   answered(system, result) {
     this.waiting.delete(system);
-    const reference = this.references.get(this.text);
+    const { reference } = this;
     if (result && reference && !system.forbidden.size) {
       const counts = bleuCounts(result.text, reference, tokenizer);
       system.scored.set(this.text, { length: lengthOf(this.text), counts });
@@ -237,11 +268,10 @@ class Page {
   }
 
   join() {
-    const { joining } = this, [source, reference] = joining.pair();
+    const { joining } = this;
     byId("joined").value = joining.size;
     byId("joined-value").textContent = joining.size;
-    this.references.set(source, reference);
-    this.set(source);
+    this.set(joining.text());
   }
 
   play() {
@@ -265,12 +295,6 @@ class Page {
     this.joining.playing = false;
     byId("play").textContent = "Play";
   }
-}
-
-/** A test sentence that is long enough to be interesting, and short enough to be read at a glance. */
-function firstSentence() {
-  const distance = ([source]) => Math.abs(lengthOf(source) - FIRST_LENGTH);
-  return [...data.sentences].sort((one, other) => distance(one) - distance(other))[0]?.[0] ?? "";
 }
 
 /** `text` without spaces around it, and without what exceeds the limit, cut between words where there are any. */

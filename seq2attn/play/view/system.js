@@ -29,7 +29,7 @@ class System {
     this.tree = make("details", "beam", "", make("summary", "", "The search as a tree"));
     this.tree.addEventListener("toggle", () => this.drawTree());
     this.element = make(
-      "article", "system panel", "", make("header", "", "", title, this.time), make("p", "quiet", about),
+      "article", "system panel", "", make("header", "", "", title, this.time), ...about.map((line) => make("p", "quiet", line)),
       this.state, this.body, this.heads, this.tree,
     );
     this.element.dataset.system = this.number;
