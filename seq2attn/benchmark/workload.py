@@ -94,7 +94,7 @@ class Workload:
         """The batches of an epoch of training, short sentences first."""
         pairs = self.pairs
         sampler = BatchSampler(
-            pairs.source_lengths, pairs.target_lengths + 1, config.batch_tokens, config.seed, short_first_epochs=1
+            pairs.source_lengths, pairs.target_lengths, config.batch_tokens, config.seed, short_first_epochs=1
         )
         return [
             collate([pairs.source(row) for row in rows], [pairs.target(row) for row in rows])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -14,7 +14,33 @@ from seq2attn.config.schema import TrainConfig
 from seq2attn.data.batch import Batch, collate
 from seq2attn.data.encoded import EncodedPairs
 
-Indices = NDArray[np.int64]
+Indices = NDArray[np.integer]
+
+# Rows of the arrays below that are looked at together; temporary arrays have this many.
+_CHUNK = 1 << 20
+
+
+class Batches(Sequence[Indices]):
+    """The batches of an epoch, each as the indices of its pairs: 4 bytes of memory a pair, and 16 a batch."""
+
+    def __init__(self, order: Indices, cuts: Indices, sequence: Indices) -> None:
+        """`order`: the pairs by length; `cuts`: where each batch ends there; `sequence`: the order of the batches."""
+        self._order = order
+        self._cuts = cuts
+        self._sequence = sequence
+
+    def __len__(self) -> int:
+        return len(self._sequence)
+
+    @overload
+    def __getitem__(self, number: int) -> Indices: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Indices]: ...
+    def __getitem__(self, number: int | slice) -> Indices | list[Indices]:
+        if isinstance(number, slice):
+            return [self[single] for single in range(*number.indices(len(self)))]
+        batch = self._sequence[number]
+        return self._order[self._cuts[batch - 1] if batch else 0 : self._cuts[batch]]
 
 
 class BatchSampler:
@@ -33,34 +59,77 @@ class BatchSampler:
         seed: int,
         short_first_epochs: int = 0,
     ) -> None:
+        """`source_lengths`, `target_lengths`: those of `EncodedPairs`, which leave out the target's EOS."""
         self.source_lengths = source_lengths
         self.target_lengths = target_lengths
         self.batch_tokens = batch_tokens
         self.seed = seed
         self.short_first_epochs = short_first_epochs
 
-    def batches(self, epoch: int) -> list[Indices]:
-        """The batches of `epoch` (from 0) in order, each as the indices of its pairs; every pair is in exactly one."""
+    def batches(self, epoch: int) -> Batches:
+        """The batches of `epoch` (from 0) in order; every pair is in exactly one. Takes 8 bytes of memory a pair."""
         random = np.random.default_rng((self.seed, epoch))
-        ties = random.permutation(len(self.source_lengths))
-        order = np.lexsort((ties, self.source_lengths, self.target_lengths))
-        longer = np.maximum(self.source_lengths, self.target_lengths)[order]
-        batches = np.split(order, _cuts(longer, self.batch_tokens))
+        order = _random_order(len(self.source_lengths), random)
+        # Each sort keeps the order of equal lengths: by target length, then by source length, then random.
+        for lengths in (self.source_lengths, self.target_lengths):
+            order = _sorted_by(order, lengths)
+        cuts = np.fromiter(_cuts(self._longer(order), self.batch_tokens), dtype=np.int64)
+        sequence = np.arange(len(cuts))
         if epoch >= self.short_first_epochs:
-            random.shuffle(batches)
-        return batches
+            random.shuffle(sequence)
+        return Batches(order, cuts, sequence)
+
+    def _longer(self, order: Indices) -> Iterator[int]:
+        """The length of the longer side of each pair, EOS included."""
+        for rows in _chunks(order):
+            yield from np.maximum(self.source_lengths[rows], self.target_lengths[rows] + 1).tolist()
 
 
-def _cuts(lengths: NDArray[np.integer], batch_tokens: int) -> list[int]:
-    """Where to cut pairs of `lengths` so that rows × longest ≤ `batch_tokens`; a batch has at least one pair."""
-    cuts: list[int] = []
-    start, longest = 0, 0
-    for index, length in enumerate(lengths.tolist()):
+def _chunks(array: NDArray[np.integer]) -> Iterator[NDArray[np.integer]]:
+    return (array[start : start + _CHUNK] for start in range(0, len(array), _CHUNK))
+
+
+def _random_order(n_rows: int, random: np.random.Generator) -> Indices:
+    """The rows in the order of random numbers: row r is at the place that a random permutation has at r."""
+    number: np.dtype[np.integer] = np.dtype(np.uint32 if n_rows <= 2**32 else np.uint64)
+    places = np.arange(n_rows, dtype=number)
+    random.shuffle(places)
+    order = np.empty_like(places)
+    first = 0
+    for part in _chunks(places):
+        order[part] = np.arange(first, first + len(part))
+        first += len(part)
+    return order
+
+
+def _sorted_by(rows: Indices, lengths: NDArray[np.integer]) -> Indices:
+    """The rows in ascending order of their lengths, equal ones in the order that they have (a counting sort)."""
+    counts = np.zeros(int(lengths.max(initial=0)) + 1, dtype=np.int64)
+    for part in _chunks(lengths):
+        counts += np.bincount(part, minlength=len(counts))
+    next_place = np.cumsum(counts) - counts
+    result = np.empty_like(rows)
+    for part in _chunks(rows):
+        keys = lengths[part]
+        by_length = np.argsort(keys, kind="stable")
+        found, firsts, sizes = np.unique(keys[by_length], return_index=True, return_counts=True)
+        places = np.arange(len(part)) + np.repeat(next_place[found] - firsts, sizes)
+        result[places] = part[by_length]
+        next_place[found] += sizes
+    return result
+
+
+def _cuts(lengths: Iterable[int], batch_tokens: int) -> Iterator[int]:
+    """Where batches of pairs of these lengths end, so that rows × longest ≤ `batch_tokens`; each has at least one."""
+    start, end, longest = 0, 0, 0
+    for length in lengths:
         longest = max(longest, length)
-        if index > start and (index - start + 1) * longest > batch_tokens:
-            cuts.append(index)
-            start, longest = index, length
-    return cuts
+        if end > start and (end - start + 1) * longest > batch_tokens:
+            yield end
+            start, longest = end, length
+        end += 1
+    if end:
+        yield end
 
 
 @dataclass(frozen=True)
@@ -94,7 +163,7 @@ class Loader:
         self._seeds_dropout = settings.dropout_seed == "batch"
         self._sampler = BatchSampler(
             pairs.source_lengths,
-            pairs.target_lengths + 1,
+            pairs.target_lengths,
             settings.batch_tokens,
             settings.seed,
             settings.short_first_epochs,
@@ -124,7 +193,8 @@ class Loader:
 
     def _go_to(self, epoch: int, batch: int) -> None:
         self._epoch, self._batch = epoch, batch
-        self._rows: list[Indices] = self._sampler.batches(epoch)
+        self._rows: Sequence[Indices] = []  # frees the memory of the epoch before
+        self._rows = self._sampler.batches(epoch)
 
     def _next_rows(self) -> Indices:
         # Not as soon as an epoch ends: until the next batch is asked for, the position is the end of that epoch.

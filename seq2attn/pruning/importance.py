@@ -64,7 +64,7 @@ def sample_batches(pairs: EncodedPairs, n_sentences: int, batch_tokens: int, dev
     """Batches of at most `n_sentences` pairs, spread over all of them."""
     count = min(n_sentences, len(pairs))
     rows = np.array([index * len(pairs) // count for index in range(count)], dtype=np.int64)
-    sampler = BatchSampler(pairs.source_lengths[rows], pairs.target_lengths[rows] + 1, batch_tokens, seed=0)
+    sampler = BatchSampler(pairs.source_lengths[rows], pairs.target_lengths[rows], batch_tokens, seed=0)
     return [
         collate([pairs.source(row) for row in chosen], [pairs.target(row) for row in chosen]).to(device)
         for chosen in (rows[places] for places in sampler.batches(0))

@@ -133,7 +133,7 @@ class Validator:
         self.config = config
         pairs, corpus = text.validation, text.corpus
         self.batches = BatchSampler(
-            pairs.source_lengths, pairs.target_lengths + 1, 2 * config.train.batch_tokens, seed=0
+            pairs.source_lengths, pairs.target_lengths, 2 * config.train.batch_tokens, seed=0
         ).batches(0)
         # Spread over the split, because neighbouring sentences of a text are similar.
         count = min(config.train.validation_sentences, len(pairs))
