@@ -27,14 +27,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def available_cores() -> int:
-    """The number of CPU cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
-
-
 def describe_machine(device: torch.device) -> str:
     """The machine in one line: processor or accelerator, threads, versions."""
     if device.type == "cuda":

@@ -9,6 +9,7 @@ Seq2AttnError          exit code 1
 ├── CheckpointError    1   a checkpoint that is damaged or missing
 │   └── MismatchError  2   an intact checkpoint of another model or version
 ├── TrainingError      1   a training run that cannot continue
+├── WorkerError        1   a process that was killed while it did a part of the work
 ├── OtherProcessError  *   an error that another process of the same training reports; its exit code
 └── MissingExtraError  1   an optional package that is not installed
 """
@@ -66,6 +67,10 @@ class MismatchError(CheckpointError):
 
 class TrainingError(Seq2AttnError):
     """A training run that cannot continue."""
+
+
+class WorkerError(Seq2AttnError):
+    """A process that did a part of the work and was killed."""
 
 
 class OtherProcessError(Seq2AttnError):

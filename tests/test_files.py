@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2attn.data.files import read_lines, read_pairs, resolve_files
+from seq2attn.data.files import read_lines, read_pairs
+from seq2attn.data.locations import resolve_files
 from seq2attn.errors import DataError
 
 PAIRS = [("Ein Haus.", "A house."), ("Zwei\u2028Häuser\x85!", "Two\rhouses!"), ("日本", "😀")]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2attn.device import available_cores
+from seq2attn.data.workers import available_cores
 from seq2attn.errors import DiskError, TrainingError
 from seq2attn.experiment.side_by_side import Cores, Interrupted, Training
 from seq2attn.experiment.trainings import choose_jobs, train_all, turn, with_seeds

@@ -30,7 +30,8 @@ def translate(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Translate text line by line, in order."""
-    from seq2attn.data.files import STANDARD_INPUT, read_lines
+    from seq2attn.data.files import read_lines
+    from seq2attn.data.locations import STANDARD_INPUT
     from seq2attn.decoding.translate import Translator
     from seq2attn.device import choose_device
     from seq2attn.errors import disk_errors

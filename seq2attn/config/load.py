@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import reprlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,13 +106,18 @@ def _replace_training(config: Config, settings: Mapping[str, object], origin: st
     return parse_config(tree, origin)
 
 
+def is_address(spec: str) -> bool:
+    """Whether `spec` is an address such as `s3://bucket/folder`, and not a path."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", spec) is not None
+
+
 def _with_absolute_paths(data: DataConfig) -> DataConfig:
     """`data` with absolute paths to the user's files, so that a run finds them from any working folder."""
     absolute: dict[str, str | list[str]] = {}
     for split in ("train", "validation", "test"):
         spec = getattr(data, split)
         if isinstance(spec, str):
-            absolute[split] = str(Path(spec).absolute())
+            absolute[split] = spec if is_address(spec) else str(Path(spec).absolute())
         elif spec is not None:
             absolute[split] = [str(Path(name).absolute()) for name in spec]
     return data.model_copy(update=absolute)

@@ -85,7 +85,8 @@ class DataConfig(Section):
     """A name from `seq2attn data list`. Give this, or the three paths below."""
     train: str | list[str] | None = None
     """Training pairs: a TSV, JSONL or Parquet file, a prefix (`text/train` for `text/train.de` and `text/train.en`),
-    or a list `[source file, target file]`; plain or `.gz`.
+    or a list `[source file, target file]`; plain or `.gz`. Or a folder of such tables, the shards of a large corpus, or
+    an `fsspec` address of one or of a folder (`s3://bucket/train/`).
     """
     validation: str | list[str] | None = None
     """Validation pairs, in the same forms."""
@@ -119,6 +120,19 @@ class DataConfig(Section):
     """Draw this many training pairs as one more held-out split, `confirm`, to look at once when nothing will be changed
     any more. Documents are drawn whole; every language pair of a corpus draws the same ones.
     """
+
+    drop_duplicates: bool = False
+    """Drop training pairs that repeat an earlier one, on both sides, after normalisation."""
+    processes: Count | None = None
+    """Processes that clean and encode the shards of a large corpus; by default one for each core."""
+
+    @model_validator(mode="after")
+    def _whole_pairs(self) -> DataConfig:
+        if self.drop_duplicates and (self.join != 1 or self.confirm is not None):
+            raise ValueError(
+                "drop_duplicates cannot be combined with join or confirm, which need every pair in its place"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,14 @@ import pyarrow as pa
 
 from seq2attn.config.schema import DataConfig, JoinConfig
 from seq2attn.corpora import catalog
+from seq2attn.corpora.shards import Cleaning, clean_shards, read_shard, shards_of
 from seq2attn.corpora.splits import CleanText, Origin, splits_of
 from seq2attn.data.cache import build_once
 from seq2attn.data.cleaning import SplitCounts
 from seq2attn.data.derived import JoinedRow, join_split
-from seq2attn.data.files import resolve_files
-from seq2attn.data.store import OWN, Corpus, Row, data_folder
+from seq2attn.data.locations import files_of, identity
+from seq2attn.data.store import OWN, ROW_SCHEMA, Corpus, data_folder, write_table
+from seq2attn.data.workers import available_cores
 from seq2attn.errors import ConfigError, DataError
 
 # Part of every digest: raise it when the cleaning changes.
@@ -28,9 +29,7 @@ _FORMAT_VERSION = 3
 # Part of every cache key: raise it when the layout of the cache changes.
 _LAYOUT_VERSION = 2
 
-_ROWS_PER_BATCH = 10_000
-_SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
-_JOINED_SCHEMA = _SCHEMA.append(pa.field("members", pa.list_(pa.int32())))
+_JOINED_SCHEMA = ROW_SCHEMA.append(pa.field("members", pa.list_(pa.int32())))
 _CARD = "card.json"
 
 
@@ -50,7 +49,10 @@ def load_corpus(config: DataConfig) -> Corpus:
     build_once(folder, lambda draft: _build(draft, origin, config))
     try:
         card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-        splits = {split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")) for split in splits_of(config)}
+        shards = [read_shard(folder.parent / name) for name in card.get("shards", ())]
+        files = {split: [folder / f"{split}.arrow"] for split in splits_of(config)}
+        files |= {"train": [shard.file for shard in shards]} if shards else {}
+        splits = {split: _open_tables(files[split]) for split in files}
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{folder}: damaged cache; delete the folder and run the command again") from error
     return Corpus(
@@ -60,7 +62,18 @@ def load_corpus(config: DataConfig) -> Corpus:
         splits=splits,
         counts=card["counts"],
         digest=card["digest"],
+        shards=shards,
     )
+
+
+def processes_of(config: DataConfig) -> int:
+    """How many processes clean and encode shards."""
+    return config.processes or available_cores()
+
+
+def _open_tables(files: Sequence[Path]) -> datasets.Dataset:
+    tables = [datasets.Dataset.from_file(str(file)) for file in files]
+    return datasets.concatenate_datasets(tables) if len(tables) > 1 else tables[0]
 
 
 def _find_origin(config: DataConfig) -> Origin:
@@ -113,36 +126,44 @@ def _cleaning_settings(origin: Origin, config: DataConfig) -> dict[str, Any]:
             if getattr(config.join, name) == JoinConfig.model_fields[name].default:
                 del join["join"][name]
     confirm = {} if config.confirm is None else config.model_dump(include={"confirm"})
-    return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join | confirm
+    unique = config.model_dump(include={"drop_duplicates"}) if config.drop_duplicates else {}
+    return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join | confirm | unique
 
 
 def _cache_key(origin: Origin, config: DataConfig) -> str:
     """A digest of everything that affects the cleaned text; a file counts as its path, size and modification time."""
     files = []
     for split in origin.files:
-        for path in resolve_files(origin.files[split], *origin.file_languages):
-            status = path.stat()
-            files.append([split, str(path.resolve()), status.st_size, status.st_mtime_ns])
+        files += [[split, *identity(file)] for file in files_of(origin.files[split], *origin.file_languages)]
     key = json.dumps([_LAYOUT_VERSION, _cleaning_settings(origin, config), origin.swapped, files])
     return hashlib.sha256(key.encode()).hexdigest()[:20]
 
 
 def _build(folder: Path, origin: Origin, config: DataConfig) -> None:
     text = CleanText(origin, config)
-    digest = hashlib.sha256(json.dumps(_cleaning_settings(origin, config)).encode())
+    settings = _cleaning_settings(origin, config)
+    digest = hashlib.sha256(json.dumps(settings).encode())
     splits = splits_of(config)
     counts = {split: SplitCounts() for split in splits}
+    shards = shards_of(origin, config)
+    names: list[str] = []
     for split in splits:
-        kept = text.rows(split, counts[split])
         digest.update(f"{split}\n".encode())
-        if isinstance(config.join, JoinConfig):
+        if split == "train" and shards:
+            cleaning = Cleaning(settings, text.rules_of_training(), cache_folder(config), processes_of(config))
+            folders, counts[split] = clean_shards(shards, cleaning, config.drop_duplicates)
+            digest.update("".join(read_shard(folder).digest for folder in folders).encode())
+            names = [folder.name for folder in folders]
+        elif isinstance(config.join, JoinConfig):
+            kept = text.rows(split, counts[split])
             joined = join_split(kept, config.join, origin.languages, split, training=split == "train")
-            _write_split(folder / f"{split}.arrow", _counted(joined, counts[split]), digest.update, _JOINED_SCHEMA)
+            rows = _counted(joined, counts[split])
+            write_table(folder / f"{split}.arrow", rows, digest.update, _JOINED_SCHEMA)
         else:
-            _write_split(folder / f"{split}.arrow", kept, digest.update)
+            write_table(folder / f"{split}.arrow", text.rows(split, counts[split]), digest.update)
         _check_not_empty(origin, split, counts[split])
-    card = {"digest": digest.hexdigest(), "counts": {split: asdict(counts[split]) for split in splits}}
-    (folder / _CARD).write_text(json.dumps(card, indent=2), encoding="utf-8")
+    card: dict[str, Any] = {"digest": digest.hexdigest(), "counts": {split: asdict(counts[split]) for split in splits}}
+    (folder / _CARD).write_text(json.dumps(card | ({"shards": names} if names else {}), indent=2), encoding="utf-8")
 
 
 def _counted(rows: Iterable[JoinedRow], counts: SplitCounts) -> Iterator[JoinedRow]:
@@ -152,20 +173,6 @@ def _counted(rows: Iterable[JoinedRow], counts: SplitCounts) -> Iterator[JoinedR
         written += 1
         yield row
     counts.joined, counts.kept = written - counts.kept, written
-
-
-def _write_split(
-    path: Path, rows: Iterator[Row | JoinedRow], absorb: Callable[[bytes], object], schema: pa.Schema = _SCHEMA
-) -> None:
-    """Write `rows` as an Arrow stream, one batch in memory at a time, and pass the bytes of the text to `absorb`."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        while batch := list(islice(rows, _ROWS_PER_BATCH)):
-            # Normalised text has neither tabs nor line ends, so different lists of pairs have different bytes.
-            absorb("".join(f"{row[0]}\t{row[1]}\n" for row in batch).encode())
-            columns = [
-                pa.array(column, field.type) for column, field in zip(zip(*batch, strict=True), schema, strict=True)
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def _check_not_empty(origin: Origin, split: str, counts: SplitCounts) -> None:

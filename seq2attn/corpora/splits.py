@@ -75,7 +75,7 @@ class CleanText:
 
     def _clean(self, split: str, counts: SplitCounts) -> Iterator[Row]:
         if split == "train":
-            rows = clean_training(self._read(split), self._rules(), counts)
+            rows = clean_training(self._read(split), self.rules_of_training(), counts)
         else:
             rows = self._remembered(clean_held_out(self._read(split), counts))
         return self._clauses(rows, counts, self._join) if self._join and self._join.clauses else rows
@@ -83,7 +83,7 @@ class CleanText:
     def _clauses(self, rows: Iterable[Row], counts: SplitCounts, join: JoinConfig) -> Iterator[Row]:
         """The clauses of the rows in place of them, each once."""
         seen: set[Pair] = set()
-        count_both = self._rules().count_both
+        count_both = self.rules_of_training().count_both
         for source, target, document in rows:
             parts = divide_pair((source, target), join.max_sentence_words, count_both)
             counts.kept += len(parts) - 1
@@ -105,7 +105,8 @@ class CleanText:
         rows = (row for number, row in enumerate(rows) if number not in self._confirm) if self._confirm else rows
         return rows if self._join or self._config.join == 1 else _with_documents(rows, self._origin)
 
-    def _rules(self) -> TrainingRules:
+    def rules_of_training(self) -> TrainingRules:
+        """Which training pairs are kept; complete once all other splits have been read."""
         return TrainingRules(
             source_language=self._origin.source_language,
             target_language=self._origin.target_language,

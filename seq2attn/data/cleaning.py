@@ -53,6 +53,15 @@ class SplitCounts:
         """Count one dropped pair."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
+    def add(self, other: SplitCounts) -> None:
+        """Add the counts of another part of the split."""
+        self.read += other.read
+        self.kept += other.kept
+        self.clauses += other.clauses
+        self.joined += other.joined
+        for reason, number in other.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + number
+
 
 @dataclass(frozen=True)
 class TrainingRules:

@@ -6,26 +6,31 @@ Text is read as bytes and split at `\\n` only: U+2028, U+0085 and a lone carriag
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seq2attn.data.locations import (
+    File,
+    RemoteFile,
+    find_shards,
+    open_raw,
+    open_text,
+    remote_errors,
+    resolve_files,
+    table_kind,
+)
 from seq2attn.data.store import Row
 from seq2attn.errors import DataError
 
 Pair = tuple[str, str]
 
-STANDARD_INPUT = Path("-")
-
-_FORMS = "a .tsv, .jsonl or .parquet file, a prefix of two text files, or [source file, target file]"
 _BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 4096
 _DOCUMENT = "document"
@@ -39,60 +44,50 @@ def read_pairs(spec: str | list[str], source_language: str, target_language: str
 def read_rows(spec: str | list[str], source_language: str, target_language: str) -> Iterator[Row]:
     """The sentence pairs in the files given by `spec`, in order and unchanged, each with its document.
 
-    `spec` is a path, a prefix or two paths, as in `data.train`. An empty line of a table and a null are empty text.
+    `spec` is a path, a prefix, two paths, a folder of shards or an address, as in `data.train`. An empty line of a
+    table and a null are empty text.
     JSONL and Parquet name documents in a field `document`; the other forms have none.
 
     Raises: DataError naming file and line: at once for a missing file, otherwise when iteration reaches the line.
     """
-    files = resolve_files(spec, source_language, target_language)
-    if len(files) == 2:
-        return _without_documents(_read_two_files(*files))
-    (path,) = files
-    kind = _table_kind(path)
+    languages = (source_language, target_language)
+    if (shards := find_shards(spec, source_language)) is not None:
+        return chain.from_iterable(_read_table(shard, languages) for shard in shards)
+    files = resolve_files(spec, *languages)
+    return _without_documents(_read_two_files(*files)) if len(files) == 2 else _read_table(files[0], languages)
+
+
+def _read_table(file: File, languages: Pair) -> Iterator[Row]:
+    kind = table_kind(file)
     if kind == ".tsv":
-        return _without_documents(_read_tsv(path))
-    if kind == ".jsonl":
-        return _read_json_lines(path, (source_language, target_language))
-    return _read_parquet(path, (source_language, target_language))
+        rows = _without_documents(_read_tsv(file))
+    else:
+        rows = _read_json_lines(file, languages) if kind == ".jsonl" else _read_parquet(file, languages)
+    return rows if isinstance(file, Path) else _read_remote(rows, file)
 
 
-def resolve_files(spec: str | list[str], source_language: str, target_language: str) -> tuple[Path, ...]:
-    """The file (a table) or the two files (source and target lines) given by `spec`.
-
-    If `text/train.de` and `text/train.de.gz` both exist, the plain one is used.
-
-    Raises: DataError if a file is missing, or if the endings of two files show that they are swapped.
-    """
-    if isinstance(spec, list):
-        if len(spec) != 2:
-            raise DataError(f"{spec}: {len(spec)} file name(s); expected {_FORMS}")
-        endings = tuple(Path(name.removesuffix(".gz")).suffix.removeprefix(".") for name in spec)
-        if endings == (target_language, source_language) != endings[::-1]:
-            raise DataError(
-                f"{spec[0]}: given as the source, which is {source_language}, but its name ends in {target_language}; "
-                "swap the two files, or the two languages"
-            )
-        return _existing(spec[0]), _existing(spec[1])
-    if _table_kind(Path(spec)) is not None:
-        return (_existing(spec),)
-    return _existing_side(spec, source_language), _existing_side(spec, target_language)
+def _read_remote(rows: Iterator[Row], file: RemoteFile) -> Iterator[Row]:
+    with remote_errors(file.address):
+        yield from rows
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: File) -> Iterator[str]:
     """The lines of UTF-8 text, without line ends (LF or CRLF) and byte-order mark.
 
-    `path`: a plain file, a `.gz` file, or `-` for standard input.
+    `path`: a plain file, a `.gz` or `.zst` file, or `-` for standard input.
 
     Raises: DataError naming file and line.
     """
     number = 0
     try:
-        with _open(path) as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, start=1):
                 yield decode_line(line.removeprefix(_BOM) if number == 1 else line, f"{path}:{number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}:{number + 1}: truncated or damaged gzip data; copy the file again") from error
     except OSError as error:
+        if path.suffix == ".zst" and error.errno is None:
+            raise DataError(f"{path}:{number + 1}: truncated or damaged zstd data; copy the file again") from error
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
@@ -138,35 +133,6 @@ def as_text(value: object, name: str, place: str) -> str:
     return value
 
 
-def _table_kind(path: Path) -> str | None:
-    """`.tsv` or `.jsonl` (either also with `.gz`) or `.parquet`; None if the name is not that of a table."""
-    kind = Path(path.name.removesuffix(".gz")).suffix
-    # Parquet compresses its own columns; inside gzip it could not be read in parts.
-    return kind if kind in (".tsv", ".jsonl") or path.suffix == ".parquet" else None
-
-
-def _existing(name: str) -> Path:
-    path = Path(name)
-    if not path.is_file():
-        raise DataError(f"{name}: no such file; relative paths start in the current folder")
-    return path
-
-
-def _existing_side(prefix: str, language: str) -> Path:
-    plain, zipped = Path(f"{prefix}.{language}"), Path(f"{prefix}.{language}.gz")
-    if plain.is_file():
-        return plain
-    if zipped.is_file():
-        return zipped
-    raise DataError(f"{prefix}: found neither {plain} nor {zipped}; expected {_FORMS}")
-
-
-def _open(path: Path) -> io.BufferedIOBase:
-    if path == STANDARD_INPUT:
-        return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
 def _read_two_files(source_path: Path, target_path: Path) -> Iterator[Pair]:
     sources, targets = read_lines(source_path), read_lines(target_path)
     for number, (source, target) in enumerate(zip_longest(sources, targets), start=1):
@@ -182,7 +148,7 @@ def _read_two_files(source_path: Path, target_path: Path) -> Iterator[Pair]:
         yield source, target
 
 
-def _read_tsv(path: Path) -> Iterator[Pair]:
+def _read_tsv(path: File) -> Iterator[Pair]:
     """Lines of two fields, without header or quoting."""
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split("\t") if line else ["", ""]
@@ -195,7 +161,7 @@ def _without_documents(pairs: Iterator[Pair]) -> Iterator[Row]:
     return ((source, target, None) for source, target in pairs)
 
 
-def _read_json_lines(path: Path, languages: Pair) -> Iterator[Row]:
+def _read_json_lines(path: File, languages: Pair) -> Iterator[Row]:
     for number, line in enumerate(read_lines(path), start=1):
         where = f"{path}:{number}"
         if not line.strip():
@@ -207,10 +173,10 @@ def _read_json_lines(path: Path, languages: Pair) -> Iterator[Row]:
         yield _pick_row(record, languages, where)
 
 
-def _read_parquet(path: Path, languages: Pair) -> Iterator[Row]:
+def _read_parquet(path: File, languages: Pair) -> Iterator[Row]:
     row = 0
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with open_raw(path) as raw, pq.ParquetFile(path if isinstance(path, Path) else raw, memory_map=True) as file:
             names = file.schema_arrow.names
             columns = [name for name in names if name in ("source", "target", "translation", *languages)]
             if not columns:

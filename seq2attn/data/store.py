@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,9 +30,11 @@ OWN = "own"
 Row = tuple[str, str, str | None]
 """Source, target, and the document that contains both (None if the corpus names no documents)."""
 
+Values = TypeVar("Values", bound=tuple[Any, ...])
+
 _CARD = "card.json"
 _ROWS_PER_BATCH = 10_000
-_SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
+ROW_SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("document", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,16 @@ class RawCorpus:
 
 
 @dataclass(frozen=True)
+class CleanShard:
+    """The cleaned pairs of one shard: an Arrow stream with the columns "source", "target" and "document"."""
+
+    file: Path
+    pairs: int
+    digest: str
+    """SHA-256 of the pairs."""
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Cleaned sentence pairs of one direction of translation."""
 
@@ -81,6 +93,8 @@ class Corpus:
     """For each split the numbers of pairs read, kept, added as clauses, added joined, and dropped by reason."""
     digest: str
     """SHA-256 of the cleaning settings and of every kept pair."""
+    shards: Sequence[CleanShard] = ()
+    """What "train" consists of, if it was cleaned in shards."""
 
 
 def data_folder(configured: str | None) -> Path:
@@ -184,19 +198,33 @@ def _write_splits(splits: Mapping[str, Iterable[Row]], draft: Path) -> dict[str,
     sizes = {}
     for split in SPLITS:
         sizes[split] = 0
-        with pq.ParquetWriter(draft / f"{split}.parquet", _SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(draft / f"{split}.parquet", ROW_SCHEMA, compression="zstd") as writer:
             for rows in _batched(splits[split]):
                 for source, target, _ in rows:
                     digest.update(f"{split}\0{source}\0{target}\n".encode())
                 columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-                writer.write_table(pa.Table.from_arrays(columns, schema=_SCHEMA))
+                writer.write_table(pa.Table.from_arrays(columns, schema=ROW_SCHEMA))
                 sizes[split] += len(rows)
         if not sizes[split]:
             raise FetchError(f"{split}: the source has no pairs here; its layout may have changed")
     return {"pairs": sizes, "digest": digest.hexdigest()}
 
 
-def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def write_table(
+    path: Path, rows: Iterable[Values], absorb: Callable[[bytes], object], schema: pa.Schema = ROW_SCHEMA
+) -> None:
+    """Write `rows` as an Arrow stream, one batch in memory at a time, and pass the bytes of the text to `absorb`."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for batch in _batched(rows):
+            # Normalised text has neither tabs nor line ends, so different lists of pairs have different bytes.
+            absorb("".join(f"{row[0]}\t{row[1]}\n" for row in batch).encode())
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*batch, strict=True), schema, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _batched(rows: Iterable[Values]) -> Iterator[list[Values]]:
     iterator = iter(rows)
     while batch := list(islice(iterator, _ROWS_PER_BATCH)):
         yield batch

@@ -27,6 +27,7 @@ Side = Literal["source", "target"]
 # More text would hardly change the subwords, and SentencePiece holds all of it in memory.
 _TRAINING_PAIRS = 1_000_000
 _READ_ROWS = 10_000
+_SAMPLE_SEED = 1
 
 _ERRORS_OF_SENTENCEPIECE = (RuntimeError, ValueError, OSError)
 _SEVERE_ONLY = 2
@@ -35,29 +36,35 @@ _SEVERE_ONLY = 2
 class Subwords:
     """One vocabulary for both languages (joint), or one for each. Ids 0 to 3 are always PAD, UNK, BOS and EOS."""
 
-    def __init__(self, source_model: bytes, target_model: bytes | None = None) -> None:
+    def __init__(self, source_model: bytes, target_model: bytes | None = None, threads: int = -1) -> None:
         """`source_model`, `target_model`: serialized SentencePiece models; without the second, the first serves both.
+
+        `threads`: of encoding and decoding; -1 for one on each core.
 
         Raises: DataError if a model is damaged or has other special ids.
         """
         self.joint = target_model is None
         self.models = (source_model,) if target_model is None else (source_model, target_model)
         """The serialized models: the source's first, the target's last."""
-        processors = [_load_model(model) for model in self.models]
+        processors = [_load_model(model, threads) for model in self.models]
         self._source, self._target = processors[0], processors[-1]
 
     @classmethod
-    def train(cls, pairs: datasets.Dataset, config: SubwordsConfig) -> Subwords:
+    def train(cls, pairs: datasets.Dataset, config: SubwordsConfig, random_sample: bool = False) -> Subwords:
         """Subwords learned from the training `pairs` (columns "source" and "target"). Deterministic.
+
+        Of more than a million pairs, a million at equal distances; with `random_sample`, one drawn (with a fixed seed)
+        from each of a million equal stretches.
 
         Raises: ConfigError if the text allows no vocabulary of `config.vocab_size`, naming the size it allows;
         DataError if there are no pairs.
         """
         if not len(pairs):
             raise DataError("no training pairs to learn subwords from")
+        sample = _sample(pairs, random_sample)
         if config.joint:
-            return cls(_train_model(pairs, ("source", "target"), config))
-        return cls(_train_model(pairs, ("source",), config), _train_model(pairs, ("target",), config))
+            return cls(_train_model(sample, ("source", "target"), config))
+        return cls(_train_model(sample, ("source",), config), _train_model(sample, ("target",), config))
 
     @classmethod
     def load(cls, folder: Path) -> Subwords:
@@ -131,8 +138,8 @@ def file_names(joint: bool) -> list[str]:
     return ["subwords.model"] if joint else ["subwords.source.model", "subwords.target.model"]
 
 
-def _load_model(model: bytes) -> sentencepiece.SentencePieceProcessor:
-    processor = sentencepiece.SentencePieceProcessor()
+def _load_model(model: bytes, threads: int) -> sentencepiece.SentencePieceProcessor:
+    processor = sentencepiece.SentencePieceProcessor(num_threads=threads)
     try:
         processor.LoadFromSerializedProto(model)
     except _ERRORS_OF_SENTENCEPIECE as error:
@@ -143,9 +150,15 @@ def _load_model(model: bytes) -> sentencepiece.SentencePieceProcessor:
     return processor
 
 
-def _train_model(pairs: datasets.Dataset, columns: Sequence[Side], config: SubwordsConfig) -> bytes:
+def _sample(pairs: datasets.Dataset, random: bool) -> datasets.Dataset:
+    if random and len(pairs) > _TRAINING_PAIRS:
+        ends = np.arange(1, _TRAINING_PAIRS + 1) * len(pairs) // _TRAINING_PAIRS
+        return pairs.select(np.random.default_rng(_SAMPLE_SEED).integers(ends - np.diff(ends, prepend=0), ends))
+    return pairs.select(range(0, len(pairs), -(-len(pairs) // _TRAINING_PAIRS)))
+
+
+def _train_model(sample: datasets.Dataset, columns: Sequence[Side], config: SubwordsConfig) -> bytes:
     """A serialized SentencePiece model of the text in `columns`."""
-    sample = pairs.select(range(0, len(pairs), -(-len(pairs) // _TRAINING_PAIRS)))
     alphabet: set[str] = set()
     for text in _texts(sample, columns):
         alphabet.update(text)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from seq2attn.config.schema import Config
+from seq2attn.data.workers import start_module
 from seq2attn.errors import Seq2AttnError, TrainingError
 from seq2attn.experiment.worker import Assignment, Ended, Message, ProgressReport, Report, report_from_line
 from seq2attn.training.display import Display, Screen
@@ -91,16 +91,11 @@ class _Worker:
         self.threads = threads
         self.display = display
         self.ended: Ended | None = None
-        # As a `-c` program the process imports from where this one does, whatever the current folder contains.
-        program = f"import sys; sys.path[:] = {sys.path!r}; from seq2attn.experiment.worker import main; main()"
-        with _ctrl_c_blocked():
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", program],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-            )
+        self.process = start_module(
+            "seq2attn.experiment.worker",
+            stderr=subprocess.PIPE,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        )
         self._send(Assignment(training.config, training.run, device_name))
 
     def _send(self, assignment: Assignment) -> None:
@@ -148,22 +143,6 @@ class _Worker:
 
 
 _Events = SimpleQueue[tuple[_Worker, Report | None]]
-
-
-@contextmanager
-def _ctrl_c_blocked() -> Iterator[None]:
-    """Within the context, new processes start with SIGINT blocked.
-
-    A terminal sends Ctrl-C to every process. This one asks the others to stop, and a second time would end them.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Crew:

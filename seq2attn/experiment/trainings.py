@@ -10,7 +10,8 @@ import torch
 
 from seq2attn.config.load import replace_seed
 from seq2attn.corpora.load import load_corpus
-from seq2attn.device import available_cores, choose_device
+from seq2attn.data.workers import available_cores
+from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
 from seq2attn.experiment.pictures import Pictures
 from seq2attn.experiment.side_by_side import Cores, Interrupted, Training, train_side_by_side

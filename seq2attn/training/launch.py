@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
-from seq2attn.device import available_cores
+from seq2attn.data.workers import available_cores
 from seq2attn.errors import ConfigError, TrainingError
 from seq2attn.training.process_group import launched_processes
 

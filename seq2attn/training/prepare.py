@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seq2attn.config.schema import Config
-from seq2attn.corpora.load import cache_folder, load_corpus
+from seq2attn.corpora.load import cache_folder, load_corpus, processes_of
 from seq2attn.data.encoded import EncodedPairs, encode_split
 from seq2attn.data.store import Corpus
 from seq2attn.data.subwords import Subwords
@@ -37,8 +37,8 @@ def prepare_text(config: Config, folder: RunFolder, resume: bool, start_from: Pa
         subwords = Subwords.load(start_from)
         subwords.save(folder.path)
     else:
-        subwords = Subwords.train(corpus.splits["train"], config.subwords)
+        subwords = Subwords.train(corpus.splits["train"], config.subwords, random_sample=bool(corpus.shards))
         subwords.save(folder.path)
-    cache = cache_folder(config.data)
-    train, validation = (encode_split(corpus, split, subwords, cache) for split in ("train", "validation"))
+    cache, n_processes = cache_folder(config.data), processes_of(config.data)
+    train, validation = (encode_split(corpus, split, subwords, cache, n_processes) for split in ("train", "validation"))
     return PreparedText(corpus, subwords, train, validation)

@@ -37,7 +37,7 @@ _FREE_ON_RESUME = {
     *(f"train.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "threads")),
     *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints", "max_failed_updates", "histograms")),
     *(f"decode.{key}" for key in ("beam_size", "length_penalty", "batch_tokens")),
-    "data.folder",
+    *("data.folder", "data.processes"),
 }
 
 

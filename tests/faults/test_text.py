@@ -69,7 +69,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str, str]] = {
         "train.tsv.gz",
         "truncated or damaged gzip data; copy the file again",
     ),
-    "a folder": ({"train.tsv.d/x": b""}, "train.tsv.d", "found neither"),
+    "a folder": ({"train.tsv.d/x": b""}, "train.tsv.d", "has no shard"),
 }
 
 
