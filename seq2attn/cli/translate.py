@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import json
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seq2attn.cli.options import Device, DeviceOption
 from seq2attn.cli.output import line_progress
 
+if TYPE_CHECKING:
+    from seq2attn.config.schema import DecodeConfig
+    from seq2attn.decoding.translate import LineFormat, Translator
+    from seq2attn.runs.folder import TrainedRun
+
 
 def translate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    file: Annotated[Path, typer.Argument(help="Text file, one sentence per line; - is standard input.")] = Path("-"),
+    file: Annotated[
+        Path,
+        typer.Argument(help="Text file, one sentence per line; - is standard input. With --out also a folder of them."),
+    ] = Path("-"),
     beam: Annotated[int | None, typer.Option(min=1, help="Beam size.", show_default="the run's")] = None,
     n_best: Annotated[
         int,
@@ -27,20 +36,35 @@ def translate(
         ),
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array per line, with scores.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write to this file, or for a folder to files in this one, once they are complete. "
+            "The same command continues after an interruption.",
+            show_default="standard output",
+        ),
+    ] = None,
+    nproc: Annotated[
+        int | None, typer.Option(min=1, help="With --out: processes that translate, a thread each.", show_default="1")
+    ] = None,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Translate text line by line, in order."""
     from seq2attn.data.files import read_lines
     from seq2attn.data.locations import STANDARD_INPUT
-    from seq2attn.decoding.translate import Translator
-    from seq2attn.device import choose_device
-    from seq2attn.errors import disk_errors
-    from seq2attn.runs.folder import load_run
+    from seq2attn.decoding.translate import LineFormat, Translator
+    from seq2attn.errors import ConfigError, disk_errors
 
-    trained = load_run(run, choose_device(device.value))
-    settings = trained.config.decode
-    if beam is not None:
-        settings = settings.model_copy(update={"beam_size": beam})
+    choice = ModelChoice(run, beam, device.value)
+    form = LineFormat(n_best, as_json)
+    if out is not None:
+        if file == STANDARD_INPUT:
+            raise ConfigError("--out: standard input cannot be read again to continue; give a file or a folder")
+        _translate_to_files(choice, form, file, out, nproc or 1)
+        return
+    if nproc is not None or file.is_dir():
+        raise ConfigError(f"{f'--nproc {nproc}' if nproc else file}: say where the translations go with --out")
+    trained, settings = _load_run(choice)
     translator = Translator(trained.model, trained.subwords, settings)
     at_prompt = file == STANDARD_INPUT and sys.stdin.isatty()
     lines = _prompt(trained.name) if at_prompt else read_lines(file)
@@ -49,16 +73,66 @@ def translate(
     number = 0
     with line_progress() as report_lines, disk_errors(Path("standard output")):
         for number, translations in enumerate(streamed, start=1):
-            if (parts := translations[0].parts) > 1:
-                typer.echo(f"line {number}: too long to translate at once, translated in {parts} parts", err=True)
-            if as_json:
-                typer.echo(json.dumps([translation.as_json() for translation in translations], ensure_ascii=False))
-            else:
-                texts = [translation.text for translation in translations]
-                typer.echo("\n".join(texts + [""] * (n_best - len(texts))))
+            _warn(f"line {number}", translations[0].parts)
+            typer.echo(form.lines(translations))
             report_lines(number)
     if not number and not at_prompt:
         typer.echo("no lines to translate", err=True)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What a process needs to know to translate."""
+
+    run: Path
+    beam: int | None
+    device: str
+
+
+def load_translator(choice: ModelChoice) -> Translator:
+    """The translator of a run, for a process of its own."""
+    from seq2attn.decoding.translate import Translator
+
+    trained, settings = _load_run(choice)
+    return Translator(trained.model, trained.subwords, settings)
+
+
+def _load_run(choice: ModelChoice) -> tuple[TrainedRun, DecodeConfig]:
+    """The run and how it translates; of several GPUs, on the one with the number of this process."""
+    import torch
+
+    from seq2attn.device import choose_device
+    from seq2attn.runs.folder import load_run
+
+    device = choose_device(choice.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    trained = load_run(choice.run, device)
+    settings = trained.config.decode
+    return trained, settings if choice.beam is None else settings.model_copy(update={"beam_size": choice.beam})
+
+
+def _translate_to_files(choice: ModelChoice, form: LineFormat, source: Path, out: Path, nproc: int) -> None:
+    from seq2attn.decoding.whole_files import TranslatorSource, translate_files
+    from seq2attn.errors import disk_errors
+
+    trained, decode = _load_run(choice)
+    settings = {"model": dict(trained.about), "decode": decode.model_dump()}
+    del trained  # each process loads its own
+    translator = TranslatorSource(load_translator, choice)
+    number = 0
+    with line_progress() as report_lines, disk_errors(out):
+        for done in translate_files(source, out, translator, form, settings, nproc):
+            for line, parts in done.split_lines.items():
+                _warn(f"{done.source}:{line}", parts)
+            number += done.n_lines
+            report_lines(number)
+
+
+def _warn(place: str, parts: int) -> None:
+    """Say that a line was too long, if it was translated in several parts."""
+    if parts > 1:
+        typer.echo(f"{place}: too long to translate at once, translated in {parts} parts", err=True)
 
 
 def _prompt(name: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,9 +15,15 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises: OSError; then no partial file is left.
     """
+    write_pieces(path, [content])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """The same for content that comes in pieces."""
     draft = path.with_name(f".{path.name}.partial")
     try:
-        draft.write_bytes(content)
+        with draft.open("wb") as file:
+            file.writelines(pieces)
         sync(draft)
         draft.replace(path)
         sync(path.parent)

@@ -36,7 +36,7 @@ _SEVERE_ONLY = 2
 class Subwords:
     """One vocabulary for both languages (joint), or one for each. Ids 0 to 3 are always PAD, UNK, BOS and EOS."""
 
-    def __init__(self, source_model: bytes, target_model: bytes | None = None, threads: int = -1) -> None:
+    def __init__(self, source_model: bytes, target_model: bytes | None = None, *, threads: int = -1) -> None:
         """`source_model`, `target_model`: serialized SentencePiece models; without the second, the first serves both.
 
         `threads`: of encoding and decoding; -1 for one on each core.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,10 +16,25 @@ from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
 from seq2attn.models.seq2seq import Seq2Seq
 
 # This much input is read ahead and sorted by length: enough for batches with little padding, with a limit on memory.
-_READ_AHEAD = 4096  # lines
+READ_AHEAD = 4096
+"""Lines."""
 _READ_AHEAD_CHARACTERS = 2_000_000
 _EXTRA_LENGTH = 10
 _WORD_BEGINS = "\N{LOWER ONE EIGHTH BLOCK}"  # SentencePiece's sign for a space
+
+
+def chunks_of(sentences: Iterable[str], read_ahead: int = READ_AHEAD) -> Iterator[list[str]]:
+    """The sentences in lists of `read_ahead`, shorter where they are long."""
+    chunk: list[str] = []
+    characters = 0
+    for sentence in sentences:
+        chunk.append(sentence)
+        characters += len(sentence)
+        if len(chunk) == read_ahead or characters > _READ_AHEAD_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,23 @@ class Translation:
         return {name: value for name, value in asdict(self).items() if name != "token_ids"}
 
 
+@dataclass(frozen=True)
+class LineFormat:
+    """How the translations of a sentence are written."""
+
+    n_best: int = 1
+    """Translations of a sentence, each on a line of its own; missing ones are empty."""
+    as_json: bool = False
+    """Write them as a JSON array on one line, with their scores."""
+
+    def lines(self, translations: Sequence[Translation]) -> str:
+        """The translations of one sentence, best first, without the last line end."""
+        if self.as_json:
+            return json.dumps([translation.as_json() for translation in translations], ensure_ascii=False)
+        texts = [translation.text for translation in translations]
+        return "\n".join(texts + [""] * (self.n_best - len(texts)))
+
+
 class Translator:
     """A model with its subwords. Switches the model to evaluation mode."""
 
@@ -63,18 +96,11 @@ class Translator:
         return [best[0] for best in self._translate_chunk(sentences, 1, done)]
 
     def stream(
-        self, sentences: Iterable[str], n_best: int = 1, read_ahead: int = _READ_AHEAD
+        self, sentences: Iterable[str], n_best: int = 1, read_ahead: int = READ_AHEAD
     ) -> Iterator[list[Translation]]:
         """Up to `n_best` translations of each sentence, best first; holds at most `read_ahead` sentences in memory."""
-        chunk: list[str] = []
-        characters = 0
-        for sentence in sentences:
-            chunk.append(sentence)
-            characters += len(sentence)
-            if len(chunk) == read_ahead or characters > _READ_AHEAD_CHARACTERS:
-                yield from self._translate_chunk(chunk, n_best, None)
-                chunk, characters = [], 0
-        yield from self._translate_chunk(chunk, n_best, None)
+        for chunk in chunks_of(sentences, read_ahead):
+            yield from self._translate_chunk(chunk, n_best, None)
 
     def _translate_chunk(
         self, sentences: Sequence[str], n_best: int, done: Callable[[int], object] | None
