@@ -11,6 +11,8 @@ import argparse
 import multiprocessing
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import threading
 import time
@@ -96,19 +98,19 @@ def _anonymous_memory(process: int) -> float:
 
 @contextmanager
 def measured(what: str, pairs: int) -> Iterator[None]:
-    """Print the time of the block, the pairs a second, and the peak of memory."""
+    """Print the time of the block, the pairs a second of the clock and of CPUs, and the peak of memory."""
     memory = OwnMemory()
     watcher = threading.Thread(target=memory.watch)
     watcher.start()
-    started = time.monotonic()
+    started, busy = time.monotonic(), sum(os.times()[:4])
     try:
         yield
     finally:
-        seconds = time.monotonic() - started
+        seconds, busy = time.monotonic() - started, sum(os.times()[:4]) - busy
         memory.is_running = False
         watcher.join()
-    rate = f"{pairs / seconds:>11,.0f} pairs/s"
-    print(f"{what:<26}{seconds:>8.1f} s {rate} {memory.this:>7,.0f} MB here {memory.all:>7,.0f} MB in all", flush=True)
+    rates = f"{seconds:>8.1f} s {busy:>8.1f} s of CPUs {pairs / seconds:>11,.0f} pairs/s {pairs / busy:>11,.0f} per CPU"
+    print(f"{what:<22}{rates} {memory.this:>7,.0f} MB here {memory.all:>7,.0f} MB in all", flush=True)
 
 
 def gigabytes(folder: Path) -> float:
@@ -159,6 +161,7 @@ def main() -> None:
     parser.add_argument("--drop-duplicates", action="store_true")
     parser.add_argument("--folder", type=Path, help="where the new folder is made; default: the system's")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="shards-", dir=options.folder))
     try:
         measure(folder, options)

@@ -43,6 +43,7 @@ PARSED_ONLY = {
     "seq2attn reproduce --preset": "takes an hour or more; run by test_reproduce.py with the preset smoke",
     "seq2attn train configs/natural/": "needs a package index; the configurations are loaded by test_configs.py",
     "seq2attn eval runs/first runs/without --join": "needs text with documents; run by test_joined.py",
+    "seq2attn translate runs/large": "needs a folder of text; run by test_whole_files.py",
     "torchrun ": "run by tests/faults/test_processes.py",
     "seq2attn train configs/multi30k/": "trains for long; the configurations are loaded by test_configs.py",
     "scripts/": "installs; the command behind it is parsed, and run by test_reproduce.py",

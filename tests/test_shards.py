@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -26,7 +27,7 @@ from seq2attn.data.store import Corpus
 from seq2attn.data.subwords import Subwords
 from seq2attn.data.workers import run_jobs
 from seq2attn.errors import ConfigError, DataError, FetchError, WorkerError
-from tests.command_line import call
+from tests.command_line import call, running, spawn
 from tests.square import FAILS, IS_KILLED, square
 from tests.training_samples import FAMILIES
 
@@ -174,6 +175,32 @@ def test_a_new_shard_leaves_the_others_as_they_are(text: Path) -> None:
     assert list(after.shards[:3]) == list(before.shards)
     assert len(after.splits["train"]) == len(before.splits["train"]) + 2
     assert after.digest != before.digest
+
+
+@pytest.mark.slow
+def test_a_killed_training_continues_with_the_shards_that_are_left(text: Path) -> None:
+    rows = [{"source": f"maison {number}", "target": f"{number} houses"} for number in range(40_000)]
+    write_shards(text / "train", rows, size=4000)
+    found = []
+    for name in ("killed", "whole"):
+        data = configure(text, text / "train", folder=str(text / name), processes=2).model_dump()
+        settings = {"data": data, "model": FAMILIES["fixed"] | {"d_model": 8}, "train": {"max_steps": 2}}
+        file = text / f"{name}.yaml"
+        file.write_text(dump_config(parse_config(settings, "test")), encoding="utf-8")
+        command = ("train", file, "--run-dir", text / "runs" / name, "--set", "subwords.vocab_size=300")
+        cache = text / name / "cache"
+        if name == "killed":
+            for pattern in ("shard-*/card.json", "ids-*/ids.arrow"):
+                with running(*command) as process:
+                    while not list(cache.glob(pattern)):
+                        assert process.poll() is None
+                        time.sleep(0.01)
+                    process.kill()
+        done = spawn(*command)
+        assert done.code == 0, done.stderr
+        files = [path for path in cache.glob("*/*") if path.is_file()]
+        found.append({str(path.relative_to(cache)): path.read_bytes() for path in files})
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("size", [50, 120])
