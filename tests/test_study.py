@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError, RunError
+from seq2attn.experiment.side_by_side import Interrupted
 from seq2attn.report.study import claim_sentence, study_blocks, write_study
 from seq2attn.results.study import (
     VERDICTS,
@@ -188,6 +189,20 @@ def test_models_are_trained_once_and_more_seeds_are_added(data_folder: Path, tmp
     assert second.result.setting.startswith("2 at smoke")
     assert [Path(run).name for run in second.result.runs] == ["one", "one-seed2"]
     assert weights.stat().st_mtime_ns == before
+
+
+def test_models_are_trained_with_as_many_jobs_as_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def stop_here(trainings: object, device_name: str, jobs: int | None) -> None:
+        asked.append(jobs)
+        raise Interrupted(2)
+
+    monkeypatch.setattr("seq2attn.studies.study.train_all", stop_here)
+    for jobs in ("3", "auto"):
+        assert call("study", "heads", "--jobs", jobs, "--out", tmp_path).code == 130
+    assert asked == [3, None]
+    assert "--jobs 0: expected" in call("study", "heads", "--jobs", "0", "--out", tmp_path).stderr
 
 
 class Machine(MachineStudy):

@@ -106,6 +106,12 @@ ResampleOption = Annotated[
         show_default="documents where the corpus names them",
     ),
 ]
+JobsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="N", help="Models trained side by side, a process each; auto: one for each core, on a GPU one."
+    ),
+]
 MetricOption = Annotated[
     list[MetricName] | None,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from seq2attn.cli.options import Device, DeviceOption, OverridesOption, parse_jobs
+from seq2attn.cli.options import Device, DeviceOption, JobsOption, OverridesOption, parse_jobs
 from seq2attn.cli.output import print_joined, print_scores, print_verdict, translation_progress
 
 
@@ -26,12 +26,7 @@ def reproduce(
         typer.Option(min=1, help="Train each model with this many consecutive seeds; the curve shows their mean."),
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Output folder.", show_default="results/PRESET")] = None,
-    jobs: Annotated[
-        str,
-        typer.Option(
-            metavar="N", help="Models trained side by side, a process each; auto: one for each core, on a GPU one."
-        ),
-    ] = "auto",
+    jobs: JobsOption = "auto",
     overrides: OverridesOption = None,
     device: DeviceOption = Device.auto,
 ) -> None:

@@ -7,11 +7,11 @@ import sys
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from seq2attn.cli.options import Device, DeviceOption, JsonOption
+from seq2attn.cli.options import Device, DeviceOption, JobsOption, JsonOption, parse_jobs
 from seq2attn.cli.output import named_progress, print_study
 
 if TYPE_CHECKING:
@@ -52,11 +52,21 @@ SeedsOption = Annotated[int, typer.Option(min=1, help="Train each model with thi
 OutOption = Annotated[Path | None, typer.Option(help="Output folder.", show_default="studies/NAME")]
 
 
+class _Chosen(NamedTuple):
+    """What a study measures: runs, or the models that it trains."""
+
+    runs: list[Path] | None = None
+    preset: PresetName | None = None
+    seeds: int = 1
+    jobs: str = "auto"
+
+
 @study_app.command()
 def alignment(
     runs: RunsArgument = None,
     preset: PresetOption = None,
     seeds: SeedsOption = 1,
+    jobs: JobsOption = "auto",
     gold: Annotated[
         Path | None,
         typer.Option(help="Word alignment in Pharaoh format, as in 0-0 1-2, with 0?1 for possible links."),
@@ -92,7 +102,8 @@ def alignment(
         raise ConfigError("--gold: needs runs that translate between its languages; name their folders")
     if runs and corpus is not None:
         raise ConfigError("--corpus: names what the study trains on; runs have their own")
-    _run(AlignmentStudy(files, (corpus or AlignedCorpus.synthetic).value), runs, preset, seeds, as_json, out, device)
+    study = AlignmentStudy(files, (corpus or AlignedCorpus.synthetic).value)
+    _run(study, _Chosen(runs, preset, seeds, jobs), as_json, out, device)
 
 
 def _add_study(name: str, module: str, study: str, summary: str) -> None:
@@ -102,11 +113,12 @@ def _add_study(name: str, module: str, study: str, summary: str) -> None:
         runs: RunsArgument = None,
         preset: PresetOption = None,
         seeds: SeedsOption = 1,
+        jobs: JobsOption = "auto",
         as_json: JsonOption = False,
         out: OutOption = None,
         device: DeviceOption = Device.auto,
     ) -> None:
-        _run(_load(module, study), runs, preset, seeds, as_json, out, device)
+        _run(_load(module, study), _Chosen(runs, preset, seeds, jobs), as_json, out, device)
 
     study_app.command(name, help=summary)(measure)
 
@@ -120,7 +132,7 @@ def _add_machine_study(name: str, module: str, study: str, summary: str) -> None
         out: OutOption = None,
         device: DeviceOption = Device.auto,
     ) -> None:
-        _run(_load(module, study), None, preset, 1, as_json, out, device)
+        _run(_load(module, study), _Chosen(preset=preset), as_json, out, device)
 
     study_app.command(name, help=summary)(measure)
 
@@ -159,22 +171,16 @@ _add_study(
 )
 
 
-def _run(
-    study: Study | MachineStudy,
-    runs: list[Path] | None,
-    preset: PresetName | None,
-    seeds: int,
-    as_json: bool,
-    out: Path | None,
-    device: Device,
-) -> None:
+def _run(study: Study | MachineStudy, chosen: _Chosen, as_json: bool, out: Path | None, device: Device) -> None:
     """Run a study and print its result."""
     from seq2attn.experiment.side_by_side import Interrupted
     from seq2attn.studies.study import StudyRequest, run_study
 
     command = shlex.join(["seq2attn", *sys.argv[1:]])
-    chosen: Preset | None = None if preset is None else "smoke" if preset is PresetName.smoke else "quick"
-    request = StudyRequest(out or Path("studies") / study.name, command, device.value, runs or [], chosen, seeds)
+    runs, preset, seeds, jobs = chosen
+    size: Preset | None = None if preset is None else "smoke" if preset is PresetName.smoke else "quick"
+    folder = out or Path("studies") / study.name
+    request = StudyRequest(folder, command, device.value, runs or [], size, seeds, parse_jobs(jobs))
     try:
         with named_progress("measuring") as progress:
             outcome = run_study(study, request, progress)

@@ -72,6 +72,8 @@ class StudyRequest:
     runs: Sequence[Path] = ()
     preset: Preset | None = None
     n_seeds: int = 1
+    n_jobs: int | None = 1
+    """Models trained side by side; None for as many as the device and its cores allow."""
 
 
 @dataclass(frozen=True)
@@ -125,5 +127,5 @@ def _train(study: Study, preset: Preset, request: StudyRequest) -> list[Path]:
     folder = request.out / "runs"
     first = [Training(folder / name, config.name or name, config) for name, config in study.configs(preset).items()]
     trainings = with_seeds(first, request.n_seeds)
-    train_all(trainings, request.device_name)
+    train_all(trainings, request.device_name, request.n_jobs)
     return [training.run for training in trainings]
