@@ -12,9 +12,10 @@ from seq2attn.config.schema import Config
 from tests.command_line import CONFIGS
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-# The presets compare three models, or one model on different training text, or different position schemes.
+# The presets compare three models, or one model on different training text, with different position schemes, or with
+# different attention in its encoder.
 CURVES = sorted(path.parent for path in CONFIGS.glob("*/rnn_fixed.yaml"))
-PAPER, POSITIONS = CONFIGS / "paper", CONFIGS / "positions"
+PAPER, POSITIONS, ENCODERS = CONFIGS / "paper", CONFIGS / "positions", CONFIGS / "encoders"
 BUDGET = ("max_steps", "max_epochs", "max_minutes")
 
 
@@ -65,7 +66,7 @@ def test_all_models_of_a_preset_get_the_same_text_and_time(preset: Path) -> None
 
 
 def test_every_preset_is_of_a_checked_kind() -> None:
-    assert sorted(path for path in CONFIGS.iterdir() if path.is_dir()) == sorted([*CURVES, PAPER, POSITIONS])
+    assert sorted(path for path in CONFIGS.iterdir() if path.is_dir()) == sorted([*CURVES, PAPER, POSITIONS, ENCODERS])
 
 
 @pytest.mark.parametrize("model", ["rnn_fixed", "rnn_attention", "transformer"])
@@ -89,6 +90,17 @@ def test_the_study_of_positions_differs_only_in_positions_and_has_all() -> None:
         assert config.model.model_dump()["positions"] == scheme
         assert config.data.max_source_words == 30
         assert differences(config.model_dump(), configs["none"].model_dump()) <= {"name", "model.positions"}
+
+
+def test_the_comparison_of_encoders_differs_only_in_self_attention_and_has_all() -> None:
+    configs = {path.stem: load_config(path) for path in ENCODERS.glob("*.yaml")}
+    assert configs.keys() == set(get_args(TransformerConfig.model_fields["self_attention"].annotation))
+    full = configs["full"].model_dump()
+    for kind, config in configs.items():
+        assert isinstance(config.model, TransformerConfig)
+        assert config.model.self_attention == kind
+        assert differences(config.model_dump(), full) <= {"name", "model.self_attention", "model.window"}
+    assert differences(full, load_config(CONFIGS / "quick" / "transformer.yaml").model_dump()) == {"name"}
 
 
 def test_the_page_of_all_keys_is_current() -> None:

@@ -78,6 +78,19 @@ def test_the_study_of_positions_goes_beyond_the_sentence(text: Path, tmp_path: P
     assert (tmp_path / "joined.png").is_file()
 
 
+def test_encoders_are_compared_with_full_attention_at_each_length(text: Path, tmp_path: Path) -> None:
+    lenient = ("data.confirm=100", "data.join.min_word_count=1", "data.join.min_training_word_count=1")
+    lenient = (*lenient, "data.join.max_sentence_words=", "data.join.max_held_out_words=", "data.join.clauses=false")
+    summary = reproduce("encoders", text, tmp_path, *lenient, "data.join.draws=20", "data.join.max_words=200")
+    assert [system["name"] for system in summary["systems"]] == ["Full attention", "Linear attention", "Window of 8"]
+    assert (summary["split"], summary["joined"], summary["claims"]) == ("confirm", True, [])
+    compared = {(row["system"], row["baseline"]) for row in summary["differences"]}
+    assert compared == {(system, "Full attention") for system in ("Linear attention", "Window of 8")}
+    assert len(summary["differences"]) > 4
+    # Without a fixed context no claim needs the other searches.
+    assert not list((tmp_path / "runs").rglob("*penalty*"))
+
+
 def test_captions_are_judged_on_the_confirming_split_with_every_search(text: Path, tmp_path: Path) -> None:
     lenient = ("data.confirm=100", "data.join.min_word_count=1", "data.join.max_sentence_words=", "data.join.draws=20")
     summary = reproduce("captions", text, tmp_path, *lenient, "data.join.max_words=200")

@@ -20,6 +20,7 @@ from seq2attn.experiment.outputs import write_outputs
 from seq2attn.experiment.side_by_side import Training
 from seq2attn.experiment.trainings import train_all, with_seeds
 from seq2attn.experiment.translations import TranslationProgress
+from seq2attn.results.claims import NO_ATTENTION
 
 _PACKAGE = Path(seq2attn.__file__).parent
 # Presets that test beyond the training length also join consecutive sentences, to more than 120 words.
@@ -78,7 +79,7 @@ def reproduce(
     """Run the preset's experiment in `out`; finished runs are reused, unfinished ones resumed.
 
     Scores are those of the split `confirm` if the preset draws one, else of test. If it also joins sentences, the
-    claims are judged with other searches too.
+    claims about a fixed context are judged with other searches too.
 
     Args:
         preset: its name.
@@ -100,7 +101,8 @@ def reproduce(
     names = {training.run: training.model for training in trainings}
     data = trainings[0].config.data
     split = "test" if data.confirm is None else "confirm"
-    searches = data.confirm is not None and isinstance(data.join, JoinConfig)
+    has_fixed_context = any(training.config.model.attention == NO_ATTENTION for training in trainings)
+    searches = has_fixed_context and data.confirm is not None and isinstance(data.join, JoinConfig)
     settings = EvaluationSettings(split, DEFAULT_BINS, "source", None, command, names=names, searches=searches)
     runs = [training.run for training in trainings]
     evaluation = evaluate_runs(runs, settings, choose_device(device_name), progress)
