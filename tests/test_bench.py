@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -76,6 +77,17 @@ def test_more_rounds_are_made_if_time_is_left() -> None:
 
 def test_a_spread_is_the_median_with_lowest_and_highest() -> None:
     assert Spread.of([3.0, 1.0, 2.0, 10.0]) == Spread(2.5, 1.0, 10.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("count", "interval"), [(1, (None, None)), (5, (None, None)), (6, (0, 5)), (8, (0, 7)), (9, (1, 7)), (20, (5, 14))]
+)
+def test_the_interval_of_a_median_ratio_is_that_of_the_tables(
+    count: int, interval: tuple[int | None, int | None]
+) -> None:
+    """The ranks are those of Conover's table for the median; fewer than six values have no interval."""
+    ratio = machine.Ratio.of(float(value) for value in reversed(range(count)))
+    assert (ratio.median, ratio.low, ratio.high, ratio.count) == ((count - 1) / 2, *interval, count)
 
 
 def test_the_text_is_reproducible_and_has_the_documented_lengths() -> None:
@@ -181,8 +193,21 @@ def test_speeds_are_shown_for_every_model_and_kind_of_work() -> None:
         for work in model.works.values():
             assert work.tokens_per_second.count == work.share_of_products.count == 3
             assert 0 < work.share_of_products.lowest <= work.share_of_products.median
+    first, second = bench.models
+    assert {work.relative_to_first for work in first.works.values()} == {machine.Ratio(1.0, None, None, 3)}
+    assert all(work.relative_to_first.median > 0 for work in second.works.values())
+    assert f"parameters   {second.parameters / first.parameters:.3f}" in re.sub(
+        " {3,}", "   ", printed(speed_tables(bench))
+    )
     text = printed(speed_tables(bench))
-    for expected in (*configs, "beam of 3", "matrix products", "of 3 rounds, of 12 for", "tokens/s"):
+    for expected in (
+        *configs,
+        "relative to rnn_fixed",
+        "beam of 3",
+        "matrix products",
+        "of 3 rounds, of 12 for",
+        "tokens/s",
+    ):
         assert expected in text
     read: Mapping[str, object] = json.loads(bench.to_json())
     assert read["setting"]["command"] == "seq2attn bench"

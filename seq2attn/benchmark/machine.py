@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import statistics
 import subprocess
@@ -48,6 +49,36 @@ class Spread:
         """The spread of at least one value."""
         found = list(values)
         return cls(statistics.median(found), min(found), max(found), len(found))
+
+
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of ratios, each of two measurements of one round."""
+
+    median: float
+    low: float | None
+    """95 % interval with `high`; None where there are too few ratios for one."""
+    high: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Ratio:
+        """The median of at least one value, and its interval.
+
+        The interval reaches from the k-th lowest to the k-th highest, with the largest k for which it holds the true
+        median in at least 95 % of cases, whatever the distribution: as each value is above it with probability ½, by
+        the binomial distribution. Fewer than six values have none.
+        """
+        found = sorted(values)
+        count, k, missed = len(found), 0, 2 * 0.5 ** len(found)
+        while missed <= 1 - _CONFIDENCE:
+            k += 1
+            missed += 2 * math.comb(count, k) * 0.5**count
+        low, high = (found[k - 1], found[-k]) if k else (None, None)
+        return cls(statistics.median(found), low, high, count)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from seq2attn.benchmark.machine import (
     Audience,
     MatrixProducts,
+    Ratio,
     Setting,
     Spread,
     Timing,
@@ -55,6 +56,8 @@ class WorkSpeed:
     """By the count of `flops.py`."""
     share_of_products: Spread
     """Of the rate of matrix products in the same round."""
+    relative_to_first: Ratio
+    """Tokens per second, divided by those of the first model in the same round."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def measure_speed(
         pipeline_tokens_per_second={
             what: Spread.of(timing.tokens_per_second for timing in timings[key, what]) for key, what in pipeline
         },
-        models=tuple(_model_speed(name, subject, timings) for name, subject in subjects.items()),
+        models=tuple(_model_speed(name, subject, next(iter(subjects)), timings) for name, subject in subjects.items()),
     )
 
 
@@ -186,9 +189,10 @@ def _time_batches(workload: Workload, settings: TrainConfig) -> Timing:
     return Timing(time.perf_counter() - started, sum(batch.target_tokens for batch in batches))
 
 
-def _model_speed(name: str, subject: Subject, timings: Mapping[_Key, Sequence[Timing]]) -> ModelSpeed:
+def _model_speed(name: str, subject: Subject, first: str, timings: Mapping[_Key, Sequence[Timing]]) -> ModelSpeed:
+    """`first`: the model that the others are compared with."""
     config = subject.config
-    works = {work: _work_speed(timings[work, name], timings[_PRODUCTS, work]) for work in WORKS}
+    works = {work: _work_speed(timings[work, name], timings[_PRODUCTS, work], timings[work, first]) for work in WORKS}
     lengths = [lengths_of(batch) for batch in subject.batches]
     memory = measure_steps(config, lengths, subject.device, repeats=1).peak_bytes
     return ModelSpeed(
@@ -203,11 +207,14 @@ def _model_speed(name: str, subject: Subject, timings: Mapping[_Key, Sequence[Ti
     )
 
 
-def _work_speed(timings: Sequence[Timing], products: Sequence[Timing]) -> WorkSpeed:
+def _work_speed(timings: Sequence[Timing], products: Sequence[Timing], first: Sequence[Timing]) -> WorkSpeed:
     return WorkSpeed(
         Spread.of(timing.tokens_per_second for timing in timings),
         Spread.of(timing.flops_per_second for timing in timings),
         Spread.of(
             timing.flops_per_second / limit.flops_per_second for timing, limit in zip(timings, products, strict=True)
+        ),
+        Ratio.of(
+            timing.tokens_per_second / other.tokens_per_second for timing, other in zip(timings, first, strict=True)
         ),
     )

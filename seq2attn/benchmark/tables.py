@@ -29,6 +29,7 @@ def speed_tables(bench: Bench) -> RenderableType:
     for model in bench.models:
         _add_model(models, model)
         models.add_section()
+    tables = [models, _ratios_table(bench)] if len(bench.models) > 1 else [models]
     around = _table("around the models", "")
     around.add_row("matrix products, float32", f"{_text(bench.products_flops_per_second, 1 / _GIGA)} GFLOP/s")
     for what, spread in bench.pipeline_tokens_per_second.items():
@@ -40,7 +41,26 @@ def speed_tables(bench: Bench) -> RenderableType:
         "products. Tokens are source tokens for encoding and target tokens otherwise, without padding. Share: model "
         "FLOP/s divided by the rate of matrix products in the same round. Memory: peak of a process that only trains."
     )
-    return Group(models, around, _footer(bench.setting, note))
+    if len(bench.models) > 1:
+        note += (
+            " Ratios: tokens/s divided by those of the first model in the same round; their median with its 95 % "
+            "interval, which takes six rounds."
+        )
+    return Group(*tables, around, _footer(bench.setting, note))
+
+
+def _ratios_table(bench: Bench) -> rich.table.Table:
+    """The other models relative to the first: a row for their size, and one for each kind of work."""
+    first, *others = bench.models
+    table = _table(f"relative to {first.name}", "")
+    for model in others:
+        table.add_row(Text(model.name, style="bold"), "")
+        table.add_row("  parameters", f"{model.parameters / first.parameters:.3f}")
+        for work, speed in model.works.items():
+            ratio = speed.relative_to_first
+            interval = "" if ratio.low is None else f" ({ratio.low:.3f}–{ratio.high:.3f})"
+            table.add_row(f"  {work}", f"{ratio.median:.3f}{interval}")
+    return table
 
 
 def growth_table(growth: Growth) -> RenderableType:
