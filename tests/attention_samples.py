@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seq2attn.attention.maps import Exploration, ExploredSystem, Kind, SentenceAttention
+from seq2attn.attention.maps import Drops, Exploration, ExploredSystem, Kind, SentenceAttention
 from seq2attn.attention.words import group_subwords
 
 FRENCH = ["▁le", "▁cha", "t", "▁noir", "▁dor", "t", ",", "</s>"]
@@ -31,6 +31,15 @@ def an_attention(source: list[str], written: list[str], sizes: dict[Kind, tuple[
         raw = np.tril(raw) if kind == "decoder" else raw
         weights[kind] = raw / raw.sum(axis=-1, keepdims=True)
     return SentenceAttention(group_subwords(source), group_subwords(written), group_subwords(read), weights)
+
+
+def some_drops() -> Drops:
+    """Random drops of `ENGLISH` without each word of `FRENCH`, of two layers with three heads."""
+    draw = np.random.default_rng(4)
+    shape = (len(ENGLISH), 5)
+    layers = tuple(draw.normal(size=shape) for _ in range(2))
+    heads = tuple(draw.normal(size=(3, *shape)) for _ in range(2))
+    return Drops(draw.normal(size=shape), layers, heads, draw.normal(size=shape))
 
 
 def a_system(

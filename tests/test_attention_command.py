@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from seq2attn.data.subwords import EOS_ID
+from seq2attn.decoding.translate import Translator
+from seq2attn.device import choose_device
 from seq2attn.experiment.explore import explore
+from seq2attn.runs.folder import load_run
+from seq2attn.studies.effects.measure import measure_sentence
 from tests.command_line import CONFIGS, call, train_tiny
 
 SOURCE = "ta kiso"
@@ -90,9 +95,10 @@ def test_a_models_own_translation_as_target_has_the_same_maps(tiny_run: Path) ->
         (["--layer", "3"], "--layer 3: the cross-attention has 2 layer(s), counted from 1 (Transformer)"),
         (
             ["--kind", "decoder", "--head", "3"],
-            "--head 3: the decoder self-attention has 2 head(s), counted from 1 (Transformer)",
+            "--head 3: layer 2 of the decoder self-attention has no such head; choose from 1, 2 (Transformer)",
         ),
         (["--out", "map.pdf"], "--out map.pdf: expected a file name ending in .png, .svg or .html"),
+        (["--effects"], "--effects: shown by a page alone; add --out NAME.html, or --json"),
         (["--target", " "], "--target: contains no word; give a sentence"),
     ],
 )
@@ -102,12 +108,32 @@ def test_a_mistake_is_a_one_line_error_without_output(options: list[str], messag
     assert done.complaint == f"seq2attn: {message}"
 
 
+def test_effects_are_those_of_the_study(transformer: Path) -> None:
+    done = call("attention", transformer, "--source", SOURCE, "--effects", "--json")
+    assert done.code == 0, done.stderr
+    (system,) = json.loads(done.stdout)["systems"]
+    run = load_run(transformer, choose_device("cpu"))
+    (source,) = run.subwords.encode_source([SOURCE])
+    (best, *_) = Translator(run.model, run.subwords, run.config.decode).search([source])[0]
+    measured = measure_sentence(run.model, run, source, [*best.token_ids, *([EOS_ID] if best.finished else [])])
+    n_words = len(measured.written)
+    np.testing.assert_allclose(system["drops"]["every_look"][:n_words], measured.every_look, atol=1e-3)
+    np.testing.assert_allclose(system["drops"]["left_out"][:n_words], measured.left_out, atol=1e-3)
+    own = {reading.name: reading.own_look for reading in measured.readings}
+    for shown in (shown for shown in system["maps"] if shown["kind"] == "cross"):
+        name = f"layer {shown['layer']} " + ("mean" if shown["head"] is None else f"head {shown['head']}")
+        np.testing.assert_allclose(shown["drops"][:n_words], own[name], atol=1e-3)
+
+
 @pytest.mark.parametrize("option", ["--layer", "--head"])
 def test_an_rnn_has_one_layer_and_one_head(option: str, tiny_run: Path, fixed: Path) -> None:
     assert call("attention", tiny_run, "--source", SOURCE, option, "1").code == 0
     done = call("attention", fixed, tiny_run, "--source", SOURCE, option, "7")
     assert (done.code, done.stdout) == (2, "")
-    has = f"the cross-attention has 1 {option.removeprefix('--')}(s), counted from 1 (RNN, attention"
+    has = {
+        "--layer": "the cross-attention has 1 layer(s), counted from 1 (RNN, attention",
+        "--head": "layer 1 of the cross-attention has no such head; choose from 1 (RNN, attention",
+    }[option]
     assert done.complaint.startswith(f"seq2attn: {option} 7: {has}")
 
 
@@ -115,12 +141,12 @@ def test_the_commands_of_the_document_run(
     tiny_run: Path, fixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (CONFIGS.parent / "docs" / "maps.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```bash\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```bash\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(tiny_run)
     (tmp_path / "runs" / "without").symlink_to(fixed)
     monkeypatch.chdir(tmp_path)
-    for line in block.splitlines():
+    for line in "".join(blocks).splitlines():
         program, *words = shlex.split(line)
         done = call(*words)
         assert (program, done.code) == ("seq2attn", 0), done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from seq2attn.attention.html import write_page
 from seq2attn.attention.maps import Choice, Exploration
 from seq2attn.errors import RunError
-from tests.attention_samples import ARABIC, FRENCH, an_exploration
+from tests.attention_samples import ARABIC, FRENCH, an_exploration, some_drops
 from tests.browser import needs_browser, run_in_page
 
 CROSS = Choice()
@@ -137,3 +139,41 @@ def test_words_that_look_like_markup_are_words(tmp_path: Path) -> None:
     page = a_page(tmp_path, an_exploration(HOSTILE, HOSTILE))
     words = run_in_page(page, WORDS)
     assert words == ["<b>", "</script>", "&", '"', "<!--", "⟨end⟩"]
+
+
+FORBID = """
+const [fixed, transformer] = document.querySelectorAll(".system");
+const word = (column) => transformer.querySelector(`[data-axis=columns] [data-column="${column}"]`);
+const shades = () => [...transformer.querySelectorAll("[data-axis=rows] button")]
+  .map((button) => Number(button.style.getPropertyValue("--weight")));
+const state = () => [shades(), word(1).ariaPressed, transformer.querySelector(".readout").innerText];
+const seen = { tables: [fixed, transformer].map((system) => system.querySelectorAll("table").length) };
+seen.choices = [...transformer.querySelector("[name=effect]").options].map((option) => option.text);
+word(1).click();
+seen.forbidden = state();
+word(1).click();
+seen.allowed = state();
+word(5).click();
+seen.end = [word(5).ariaPressed, transformer.querySelectorAll(".sentence.lost").length];
+return seen;
+"""
+
+
+@needs_browser
+def test_a_source_word_can_be_forbidden_where_effects_were_measured(tmp_path: Path) -> None:
+    fixed, _, transformer = an_exploration().systems
+    drops = some_drops()
+    measured = replace(transformer, attention=replace(transformer.attention, drops=drops))
+    page = a_page(tmp_path, Exploration("le chat noir dort,", (fixed, measured)), Choice("cross", 2, 3))
+    seen = run_in_page(page, FORBID)
+    assert seen["tables"] == [0, 2]
+    assert seen["choices"] == ["this head\u2019s look", "every head\u2019s look", "the word"]
+    shown = data_of(page)["systems"][1]
+    lost = [max(0.0, 1 - math.exp(-row[1])) for row in shown["maps"][shown["shown"]]["drops"]]
+    shades, pressed, readout = seen["forbidden"]
+    assert shades == pytest.approx([share**0.5 for share in lost], abs=1e-3)
+    assert pressed == "true"
+    assert "Without this head\u2019s look at chat: " in readout
+    assert seen["allowed"][1] == "false"
+    # The end of the sentence is never forbidden.
+    assert seen["end"] == [None, 0]

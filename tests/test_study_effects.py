@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from seq2attn.attention.drops import measure_drops
 from seq2attn.data.batch import collate
 from seq2attn.data.subwords import BOS_ID, EOS_ID
 from seq2attn.device import choose_device
@@ -25,7 +26,6 @@ from seq2attn.models.transformer import DecoderLayer, TransformerSeq2Seq
 from seq2attn.runs.folder import TrainedRun, load_run
 from seq2attn.studies.effects import study as effects_study
 from seq2attn.studies.effects.agreement import kendall, ratio
-from seq2attn.studies.effects.drops import measure_drops
 from seq2attn.studies.effects.measure import measure_run, measure_sentence
 from seq2attn.studies.effects.study import EffectsStudy
 from tests.command_line import call, train_tiny

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2attn.attention.words import Tokens, merge_weights
+from seq2attn.attention.words import Tokens, merge_weights, sum_rows
 from seq2attn.errors import RunError
 
+Values = NDArray[np.float64]
 Kind = Literal["cross", "encoder", "decoder"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -32,7 +33,10 @@ _DECIMALS = 4
 
 
 class Choice(NamedTuple):
-    """The attention to show; layers and heads count from 1. No layer: see `resolve`; no head: the mean of the heads."""
+    """The attention to show; layers and heads count from 1, heads as before pruning.
+
+    No layer: see `resolve`; no head: the mean of the heads.
+    """
 
     kind: Kind = "cross"
     layer: int | None = None
@@ -60,6 +64,23 @@ class AttentionMap:
 
 
 @dataclass(frozen=True)
+class Drops:
+    """Drops of the log-probability of each token of a translation, in nats, `(tokens, source words)` each.
+
+    The end of the source is no word.
+    """
+
+    every_look: Values
+    """No attention to the source may look at the word while the token is written."""
+    layers: tuple[Values, ...]
+    """No head of one layer may; for each layer of the decoder."""
+    heads: tuple[Values, ...]
+    """One head may not; for each layer `(heads, tokens, source words)`."""
+    left_out: Values
+    """The word is not in the source at all."""
+
+
+@dataclass(frozen=True)
 class SentenceAttention:
     """All attention weights of one sentence and its translation."""
 
@@ -74,6 +95,10 @@ class SentenceAttention:
 
     A pruned model's layers may differ in their number of heads.
     """
+    numbers: Mapping[Kind, Sequence[Sequence[int]]] = field(default_factory=dict)
+    """Of each layer's heads, of a pruned model: those before pruning. Elsewhere heads count from 1."""
+    drops: Drops | None = None
+    """What looks are worth, where it was measured: of the words, or of the subwords, with which the maps are shown."""
 
     def resolve(self, choice: Choice) -> Choice | None:
         """The choice with its layer filled in; None if the model has no attention of this kind.
@@ -87,11 +112,14 @@ class SentenceAttention:
             return None
         layers = self.weights[choice.kind]
         usual = len(layers) - 1 if len(layers) > 2 else len(layers)
-        _check_number("layer", choice.layer, len(layers), choice.kind)
+        _check_layer(choice.layer, len(layers), choice.kind)
         layer = choice.layer or usual
-        n_heads = len(layers[layer - 1])
-        _check_number("head", choice.head, n_heads, choice.kind)
-        return Choice(choice.kind, layer, 1 if n_heads == 1 else choice.head)
+        numbers = self._numbers(choice.kind, layer)
+        if choice.head is not None and choice.head not in numbers:
+            found = ", ".join(map(str, numbers))
+            where = f"layer {layer} of the {_KIND_NAMES[choice.kind]}"
+            raise RunError(f"--head {choice.head}: {where} has no such head; choose from {found}")
+        return Choice(choice.kind, layer, numbers[0] if len(numbers) == 1 else choice.head)
 
     def map(self, choice: Choice, as_subwords: bool) -> AttentionMap | None:
         """The chosen weights; None if the model has no attention of this kind.
@@ -127,36 +155,63 @@ class SentenceAttention:
             "tokens": {name: side.labels(as_subwords) for name, side in sides.items()},
             "shown": None if chosen is None else listed.index(chosen),
             "maps": [self._map_as_json(shown, as_subwords) for shown in listed],
-        }
+        } | ({} if self.drops is None else {"drops": self._drops_of_all(self.drops, as_subwords)})
 
     def _map_as_json(self, choice: Choice, as_subwords: bool) -> dict[str, Any]:
         found = self._map(choice, as_subwords)
         rows, columns = _AXES[choice.kind]
-        return choice._asdict() | {
+        shown = choice._asdict() | {
             "title": found.title,
             "rows": rows,
             "columns": columns,
             "weights": found.rounded(),
         }
+        if self.drops is None or choice.kind != "cross":
+            return shown
+        return shown | {"drops": self._rounded_drops(self._own_look(self.drops, choice), as_subwords)}
+
+    def _own_look(self, drops: Drops, choice: Choice) -> Values:
+        """The drops where the heads of the map may not look."""
+        assert choice.layer is not None
+        if choice.head is None:
+            return drops.layers[choice.layer - 1]
+        of_head: Values = drops.heads[choice.layer - 1][self._numbers("cross", choice.layer).index(choice.head)]
+        return of_head
+
+    def _drops_of_all(self, drops: Drops, as_subwords: bool) -> dict[str, list[list[float]]]:
+        of_all = {"every_look": drops.every_look, "left_out": drops.left_out}
+        return {name: self._rounded_drops(values, as_subwords) for name, values in of_all.items()}
+
+    def _rounded_drops(self, drops: Values, as_subwords: bool) -> list[list[float]]:
+        """For JSON: the drop of a word is the sum over its subwords."""
+        rounded: list[list[float]] = (drops if as_subwords else sum_rows(drops, self.written)).round(_DECIMALS).tolist()
+        return rounded
 
     def _heads(self, choice: Choice) -> list[int | None]:
-        """The heads of the chosen layer from 1; if there are several, None (their mean) comes first."""
+        """The heads of the chosen layer; if there are several, None (their mean) comes first."""
         assert choice.layer is not None
-        n_heads = len(self.weights[choice.kind][choice.layer - 1])
-        return [1] if n_heads == 1 else [None, *range(1, n_heads + 1)]
+        numbers = self._numbers(choice.kind, choice.layer)
+        return [*numbers] if len(numbers) == 1 else [None, *numbers]
+
+    def _numbers(self, kind: Kind, layer: int) -> Sequence[int]:
+        """Of the heads of a layer."""
+        if kind in self.numbers:
+            return self.numbers[kind][layer - 1]
+        return range(1, len(self.weights[kind][layer - 1]) + 1)
 
     def _map(self, choice: Choice, as_subwords: bool) -> AttentionMap:
         assert choice.layer is not None
         row_axis, column_axis = _AXES[choice.kind]
         rows, columns = getattr(self, row_axis), getattr(self, column_axis)
         heads = self.weights[choice.kind][choice.layer - 1]
-        n_layers, n_heads = len(self.weights[choice.kind]), len(heads)
-        weights = heads.mean(axis=0) if choice.head is None else heads[choice.head - 1]
+        numbers, n_layers = self._numbers(choice.kind, choice.layer), len(self.weights[choice.kind])
+        weights = heads.mean(axis=0) if choice.head is None else heads[numbers.index(choice.head)]
         if not as_subwords:
             weights = merge_weights(weights, rows, columns)
         words = [_KIND_NAMES[choice.kind]]
         words += [f"layer {choice.layer}"] if n_layers > 1 else []
-        words += [f"mean of {n_heads} heads" if choice.head is None else f"head {choice.head}"] if n_heads > 1 else []
+        if list(numbers) != [1]:
+            words.append(f"mean of {len(numbers)} heads" if choice.head is None else f"head {choice.head}")
         return AttentionMap(
             ", ".join(words),
             rows.labels(as_subwords),
@@ -167,9 +222,9 @@ class SentenceAttention:
         )
 
 
-def _check_number(name: str, value: int | None, most: int, kind: Kind) -> None:
-    if value is not None and not 1 <= value <= most:
-        raise RunError(f"--{name} {value}: the {_KIND_NAMES[kind]} has {most} {name}(s), counted from 1")
+def _check_layer(layer: int | None, n_layers: int, kind: Kind) -> None:
+    if layer is not None and not 1 <= layer <= n_layers:
+        raise RunError(f"--layer {layer}: the {_KIND_NAMES[kind]} has {n_layers} layer(s), counted from 1")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ def merge_weights(weights: NDArray[np.float64], rows: Tokens, columns: Tokens) -
     return (members / members.sum(axis=0)).T @ weights @ _membership(columns)
 
 
+def sum_rows(values: NDArray[np.float64], rows: Tokens) -> NDArray[np.float64]:
+    """Sums over the subwords of each row word: `(…, row words, columns)` from `(…, row subwords, columns)`."""
+    return _membership(rows).T @ values
+
+
 def _membership(tokens: Tokens) -> NDArray[np.float64]:
     """`(subwords, words)`: 1 where the subword is part of the word, 0 elsewhere."""
     return np.eye(len(tokens.words))[list(tokens.word_of)]

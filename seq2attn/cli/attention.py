@@ -13,6 +13,7 @@ from seq2attn.cli.options import Device, DeviceOption
 
 if TYPE_CHECKING:
     from seq2attn.attention.maps import Choice, Exploration
+    from seq2attn.experiment.explore import Units
 
 _PICTURES = (".png", ".svg")
 _PAGE = ".html"
@@ -47,6 +48,14 @@ def attention(
     subwords: Annotated[
         bool, typer.Option("--subwords", help="Show subwords instead of merging them into words.")
     ] = False,
+    effects: Annotated[
+        bool,
+        typer.Option(
+            "--effects",
+            help="In a page or JSON, also show what each look is worth: how much less probable each word becomes "
+            "without it.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write a picture (.png, .svg) or an interactive page (.html).")
     ] = None,
@@ -61,8 +70,11 @@ def attention(
 
     if out is not None and out.suffix not in (*_PICTURES, _PAGE):
         raise ConfigError(f"--out {out}: expected a file name ending in {', '.join(_PICTURES)} or {_PAGE}")
+    if effects and not as_json and (out is None or out.suffix != _PAGE):
+        raise ConfigError(f"--effects: shown by a page alone; add --out NAME{_PAGE}, or --json")
     choice = Choice(kind.value, layer, head)
-    exploration = explore(runs, source, target, choose_device(device.value))
+    units: Units | None = None if not effects else "subwords" if subwords else "words"
+    exploration = explore(runs, source, target, choose_device(device.value), units)
     exploration.check(choice)
     if out is not None:
         _write(exploration, choice, subwords, out)

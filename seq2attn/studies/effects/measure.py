@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seq2attn.attention.drops import measure_drops
 from seq2attn.attention.read import read_attention
-from seq2attn.attention.words import Tokens, group_subwords, merge_weights
+from seq2attn.attention.words import group_subwords, merge_weights, sum_rows
 from seq2attn.corpora.load import load_corpus
 from seq2attn.data.subwords import EOS_ID
 from seq2attn.decoding.translate import Translator
@@ -17,7 +18,6 @@ from seq2attn.errors import RunError
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.effects.agreement import BIN_EDGES, EFFECTS, Cell, MeasuredRun, Values, kendall
-from seq2attn.studies.effects.drops import measure_drops
 from seq2attn.studies.sample import spread
 from seq2attn.studies.study import Progress
 
@@ -91,19 +91,13 @@ def measure_sentence(
 
     def of_words(values: Values) -> Values:
         """Sums over the subwords of each written word."""
-        return (_members(rows).T @ values)[..., :n_written, :]
+        return sum_rows(values, rows)[..., :n_written, :]
 
     every_look = of_words(drops.every_look)
     readings = _readings(weights, every_look, [*map(of_words, drops.layers)], [*map(of_words, drops.heads)])
     return MeasuredSentence(
         attention.source.words[:-1], rows.words[:n_written], tuple(readings), every_look, of_words(drops.left_out)
     )
-
-
-def _members(tokens: Tokens) -> Values:
-    """(subwords, words) 1 where the subword is part of the word."""
-    members: Values = np.eye(len(tokens.words))[list(tokens.word_of)]
-    return members
 
 
 def _readings(

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from seq2attn.attention.maps import Drops, Values
 from seq2attn.data.batch import Ids, collate
 from seq2attn.data.subwords import BOS_ID, EOS_ID
 from seq2attn.models.seq2seq import DecoderState, Seq2Seq
-
-Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Drops:
-    """Drops of the log-probability of each token of a translation, in nats, `(tokens, source words)` each."""
-
-    every_look: Values
-    """No attention to the source may look at the word while the token is written."""
-    layers: tuple[Values, ...]
-    """No head of one layer may; for each layer of the decoder."""
-    heads: tuple[Values, ...]
-    """One head may not; for each layer `(heads, tokens, source words)`."""
-    left_out: Values
-    """The word is not in the source at all."""
 
 
 @torch.inference_mode()
