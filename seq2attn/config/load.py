@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import reprlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
 from seq2attn.config.models import MODEL_KINDS
-from seq2attn.config.schema import Config, DataConfig
+from seq2attn.config.schema import Config, DataConfig, is_address
 from seq2attn.errors import ConfigError
 
 _LONGEST_FOUND = 80
@@ -104,11 +103,6 @@ def _replace_training(config: Config, settings: Mapping[str, object], origin: st
     tree = config.model_dump()
     tree["train"] |= settings
     return parse_config(tree, origin)
-
-
-def is_address(spec: str) -> bool:
-    """Whether `spec` is an address such as `s3://bucket/folder`, and not a path."""
-    return re.match(r"[a-z][a-z0-9+.-]*://", spec) is not None
 
 
 def _with_absolute_paths(data: DataConfig) -> DataConfig:

@@ -78,6 +78,11 @@ Join = Annotated[
 ]
 
 
+def is_address(spec: str) -> bool:
+    """Whether `spec` is an address such as `s3://bucket/folder`, and not a path."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", spec) is not None
+
+
 class DataConfig(Section):
     """The text to use, and how it is cleaned."""
 

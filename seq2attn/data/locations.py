@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from seq2attn.config.load import is_address
+from seq2attn.config.schema import is_address
 from seq2attn.errors import DataError, FetchError, Seq2AttnError
 
 STANDARD_INPUT = Path("-")
