@@ -48,7 +48,7 @@ class EncodedPairs:
         """
         files = [_read_batches(path) for path in paths]
         try:
-            known = (None, None) if lengths is None else np.load(lengths, mmap_mode="r")
+            known = (None, None) if lengths is None else np.lib.format.open_memmap(lengths, mode="r")
         except (OSError, ValueError) as error:
             raise _damaged(lengths or paths[0]) from error
         self._sources = _Column([[batch.column("source") for batch in file] for file in files], known[0])
