@@ -16,7 +16,7 @@ from seq2attn.config.schema import DataConfig, JoinConfig
 from seq2attn.corpora import catalog
 from seq2attn.corpora.shards import Cleaning, clean_shards, read_shard, shards_of
 from seq2attn.corpora.splits import CleanText, Origin, splits_of
-from seq2attn.data.cache import build_once
+from seq2attn.data.cache import build_once, keyed_folder
 from seq2attn.data.cleaning import SplitCounts
 from seq2attn.data.derived import JoinedRow, join_split
 from seq2attn.data.locations import files_of, identity
@@ -45,7 +45,7 @@ def load_corpus(config: DataConfig) -> Corpus:
     or broken, or a split is empty after cleaning; FetchError if a catalogue corpus cannot be fetched.
     """
     origin = _find_origin(config)
-    folder = cache_folder(config) / f"corpus-{_cache_key(origin, config)}"
+    folder = _corpus_folder(origin, config)
     build_once(folder, lambda draft: _build(draft, origin, config))
     try:
         card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
@@ -130,13 +130,13 @@ def _cleaning_settings(origin: Origin, config: DataConfig) -> dict[str, Any]:
     return {"format_version": _FORMAT_VERSION} | languages | config.model_dump(include=limits) | join | confirm | unique
 
 
-def _cache_key(origin: Origin, config: DataConfig) -> str:
-    """A digest of everything that affects the cleaned text; a file counts as its path, size and modification time."""
+def _corpus_folder(origin: Origin, config: DataConfig) -> Path:
+    """By everything that affects the cleaned text; a file counts as its path, size and modification time."""
     files = []
     for split in origin.files:
         files += [[split, *identity(file)] for file in files_of(origin.files[split], *origin.file_languages)]
-    key = json.dumps([_LAYOUT_VERSION, _cleaning_settings(origin, config), origin.swapped, files])
-    return hashlib.sha256(key.encode()).hexdigest()[:20]
+    settings = _cleaning_settings(origin, config)
+    return keyed_folder(cache_folder(config), "corpus", _LAYOUT_VERSION, settings, origin.swapped, files)
 
 
 def _build(folder: Path, origin: Origin, config: DataConfig) -> None:

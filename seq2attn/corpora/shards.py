@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from seq2attn.config.schema import DataConfig
 from seq2attn.corpora.splits import Origin
-from seq2attn.data.cache import build_once
+from seq2attn.data.cache import build_once, keyed_folder
 from seq2attn.data.cleaning import SplitCounts, TrainingRules, clean_training
 from seq2attn.data.duplicates import digest_of, first_occurrences
 from seq2attn.data.locations import files_of, find_shards, identity
 from seq2attn.data.store import ROW_SCHEMA, CleanShard, Row, write_table
-from seq2attn.data.workers import reported, run_jobs
+from seq2attn.data.workers import do_all
 
 # Part of every key. Raise it when the layout of the folders or the cleaning changes.
 _FORMAT_VERSION = 1
@@ -103,16 +103,11 @@ def read_shard(folder: Path) -> CleanShard:
 
 def _run(function: Callable[[Job], None], jobs: Sequence[Job], n_processes: int, what: str) -> None:
     """Do the jobs whose folders do not exist yet."""
-    left = [job for job in jobs if not job.folder.is_dir()]
-    n_processes = min(n_processes, len(left))
-    done = run_jobs(function, left, n_processes) if n_processes > 1 else map(function, left)
-    for _ in reported(done, f"{what} shards:", len(left)):
-        pass
+    do_all(function, [job for job in jobs if not job.folder.is_dir()], n_processes, f"{what} shards:")
 
 
 def _folder(cache: Path, *key: object) -> Path:
-    content = json.dumps([_FORMAT_VERSION, *key])
-    return cache / f"shard-{hashlib.sha256(content.encode()).hexdigest()[:20]}"
+    return keyed_folder(cache, "shard", _FORMAT_VERSION, *key)
 
 
 def _clean(job: _CleaningJob) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from seq2attn.errors import DiskError
+
+
+def keyed_folder(cache: Path, kind: str, *key: object) -> Path:
+    """The folder in `cache` for what `key`, made of values of JSON, determines."""
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    return cache / f"{kind}-{digest[:20]}"
 
 
 def write_whole(path: Path, content: bytes) -> None:

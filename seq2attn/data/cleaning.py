@@ -49,9 +49,9 @@ class SplitCounts:
     """Inputs of several sentences and, with `data.join.singles`, repeated single ones."""
     dropped: dict[str, int] = field(default_factory=dict)
 
-    def drop(self, reason: str) -> None:
-        """Count one dropped pair."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def drop(self, reason: str, number: int = 1) -> None:
+        """Count dropped pairs."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + number
 
     def add(self, other: SplitCounts) -> None:
         """Add the counts of another part of the split."""
@@ -60,7 +60,7 @@ class SplitCounts:
         self.clauses += other.clauses
         self.joined += other.joined
         for reason, number in other.dropped.items():
-            self.dropped[reason] = self.dropped.get(reason, 0) + number
+            self.drop(reason, number)
 
 
 @dataclass(frozen=True)

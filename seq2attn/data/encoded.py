@@ -5,8 +5,6 @@ A corpus in shards has a file of ids for each, made in several processes; those 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from seq2attn.data.cache import build_once
+from seq2attn.data.cache import build_once, keyed_folder
 from seq2attn.data.store import CleanShard, Corpus
 from seq2attn.data.subwords import Subwords
-from seq2attn.data.workers import reported, run_jobs
+from seq2attn.data.workers import do_all
 from seq2attn.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ class _Column:
         self._offsets: list[Ids] = [batch.offsets.to_numpy() for batch in batches]
         self._first_rows = [0, *accumulate(sum(map(len, file)) for file in files)]
         self._first_batches = [0, *accumulate(map(len, files))]
-        self.lengths: Ids = self._count() if lengths is None else lengths
+        self.lengths: Ids = np.concatenate(list(map(np.diff, self._offsets))) if lengths is None else lengths
 
     def ids(self, index: int) -> Ids:
         file = bisect_right(self._first_rows, index) - 1
@@ -94,9 +92,6 @@ class _Column:
         batch += self._first_batches[file]
         start, end = self._offsets[batch][row : row + 2]
         return self._values[batch][start:end]
-
-    def _count(self) -> Ids:
-        return np.concatenate([np.diff(offsets) for offsets in self._offsets])
 
 
 def _read_batches(path: Path) -> list[pa.RecordBatch]:
@@ -146,10 +141,7 @@ def _encode_shards(
         for shard, folder in zip(shards, folders, strict=True)
         if not folder.is_dir()
     ]
-    n_processes = min(n_processes, len(jobs))
-    done = run_jobs(_encode_shard, jobs, n_processes) if n_processes > 1 else map(_encode_shard, jobs)
-    for _ in reported(done, "encoded shards:", len(jobs)):
-        pass
+    do_all(_encode_shard, jobs, n_processes, "encoded shards:")
     paths = [folder / _FILE for folder in folders]
     lengths = _folder(cache_folder, *(shard.digest for shard in shards), "lengths", subwords.digest)
     build_once(lengths, lambda draft: _write_lengths(draft / _LENGTHS, paths, sum(shard.pairs for shard in shards)))
@@ -168,8 +160,7 @@ def _encode_shard(job: _EncodingJob) -> None:
 
 
 def _folder(cache_folder: Path, *key: str) -> Path:
-    content = json.dumps([_FORMAT_VERSION, *key])
-    return cache_folder / f"ids-{hashlib.sha256(content.encode()).hexdigest()[:20]}"
+    return keyed_folder(cache_folder, "ids", _FORMAT_VERSION, *key)
 
 
 def _write(path: Path, table: datasets.Dataset, subwords: Subwords, ids: pa.DataType) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -75,14 +75,18 @@ def run_jobs(
         crew.close()
 
 
-def reported(results: Iterable[Result], what: str, total: int) -> Iterator[Result]:
-    """The results. Says on stderr, once a minute, how many of `total` there are."""
+def do_all(function: Callable[[Job], object], jobs: Sequence[Job], n_processes: int, what: str) -> None:
+    """Call `function` for all `jobs`: as `run_jobs`, or in this process where one is enough.
+
+    Says on stderr, once a minute, how many are done, as in "`what` 3 of 10".
+    """
+    n_processes = min(n_processes, len(jobs))
     last_line = time.monotonic()
-    for number, result in enumerate(results, start=1):
-        yield result
+    done = run_jobs(function, jobs, n_processes) if n_processes > 1 else map(function, jobs)
+    for number, _ in enumerate(done, start=1):
         if time.monotonic() - last_line > _SECONDS_BETWEEN_REPORTS:
             last_line = time.monotonic()
-            print(f"seq2attn: {what} {number:,} of {total:,}", file=sys.stderr)
+            print(f"seq2attn: {what} {number:,} of {len(jobs):,}", file=sys.stderr)
 
 
 class _Crew:
