@@ -43,7 +43,7 @@ def pack(weights: Mapping[str, Tensor], precision: Precision) -> PackedWeights:
     stored: dict[int, PackedTensor] = {}  # by address
     for name, tensor in weights.items():
         if tensor.data_ptr() not in stored:
-            of_tensor: Precision = precision if tensor.ndim > 1 else "float32"
+            of_tensor = _precision_of(tensor.ndim, precision)
             stored[tensor.data_ptr()] = PackedTensor(offset=len(written), shape=list(tensor.shape), precision=of_tensor)
             written += _aligned(_as_bytes(tensor.detach().float().cpu().numpy(), of_tensor))
         packed[name] = stored[tensor.data_ptr()]
@@ -55,7 +55,7 @@ def _as_bytes(values: NDArray[np.float32], precision: Precision) -> bytes:
         case "float32":
             return values.astype("<f4").tobytes()
         case "float16":
-            return values.clip(-_LARGEST_HALF, _LARGEST_HALF).astype("<f2").tobytes()
+            return _halves(values).tobytes()
         case "int8":
             levels, scales = quantise(values)
             return _aligned(levels.tobytes()) + scales.astype("<f4").tobytes()
@@ -63,12 +63,23 @@ def _as_bytes(values: NDArray[np.float32], precision: Precision) -> bytes:
 
 def as_stored(values: NDArray[np.float32], precision: Precision) -> NDArray[np.float32]:
     """The `values` of a weight that a page computes with where it is stored in `precision`."""
-    if values.ndim < 2 or precision == "float32":
-        return values
-    if precision == "float16":
-        return values.clip(-_LARGEST_HALF, _LARGEST_HALF).astype(np.float16).astype(np.float32)
-    levels, scales = quantise(values)
-    return levels.astype(np.float32) * scales[:, None]
+    match _precision_of(values.ndim, precision):
+        case "float32":
+            return values
+        case "float16":
+            return _halves(values).astype(np.float32)
+        case "int8":
+            levels, scales = quantise(values)
+            return levels.astype(np.float32) * scales[:, None]
+
+
+def _precision_of(n_dimensions: int, of_matrices: Precision) -> Precision:
+    return of_matrices if n_dimensions > 1 else "float32"
+
+
+def _halves(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """The nearest values in 16 bits, as little-endian numbers."""
+    return values.clip(-_LARGEST_HALF, _LARGEST_HALF).astype("<f2")
 
 
 def quantise(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
