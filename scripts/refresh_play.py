@@ -1,4 +1,4 @@
-"""Write a page of `seq2attn play` anew, with its own models and sentences and the engine and design as they are now."""
+"""Rebuild a page of `seq2attn play` with today's engine and design; its models and sentences stay."""
 
 from __future__ import annotations
 
