@@ -33,6 +33,7 @@ from seq2attn.results.study import (
 )
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.losses import Losses, mean_per_token, target_tokens, text_losses
+from seq2attn.studies.sample import spread
 from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
 
@@ -153,8 +154,9 @@ class _Measured:
 
 def _measure(name: str, run: TrainedRun, n_sentences: int, progress: Progress) -> _Measured:
     corpus = load_corpus(run.config.data)
-    test = corpus.splits["test"].select(range(min(n_sentences, len(corpus.splits["test"]))))
-    sources, targets = list(test["source"]), list(test["target"])
+    test = corpus.splits["test"]
+    pairs = spread(list(zip(test["source"], test["target"], strict=True)), n_sentences)
+    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
     translator = Translator(run.model, run.subwords, run.config.decode)
     bleu = Bleu(tokenizer_for(corpus.target_language))
     chosen = next((row for row, source in enumerate(sources) if len(source.split()) in _EXAMPLE_WORDS), 0)
