@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from seq2attn.runs.folder import load_run
 from seq2attn.studies.alignment import aligners
 from seq2attn.studies.alignment.gold import Gold, GoldFiles, gold_of_files, synthetic_gold
 from seq2attn.studies.alignment.study import AlignmentStudy
+from seq2attn.studies.alignment.views import Checkpoint, training_panel
 from seq2attn.studies.heads.links import HeadCounts, count_heads, over_training
 from tests.command_line import CONFIGS, call, train_tiny, write
 
@@ -113,6 +115,20 @@ def test_checkpoints_are_counted_and_the_final_weights_restored(transformer_run:
     assert list(found) == run.folder.steps()
     assert len(found) >= 2
     assert all((weights_of(run.model)[name] == weight).all() for name, weight in before.items())
+
+
+def test_the_curve_over_training_is_the_mean_over_seeds(tiny_run: Path, gold: Gold) -> None:
+    found = counted(tiny_run, gold.first(4))
+    wrong = replace(
+        found, argmax={read: [each * [1, 0, 0, 1] for each in heads] for read, heads in found.argmax.items()}
+    )
+    one = training_panel([Checkpoint("RNN", 20, found)], 4)
+    two = training_panel([Checkpoint("RNN, seed 1", 20, found), Checkpoint("RNN, seed 2", 20, wrong)], 4)
+    assert "seeds" in two.title
+    assert "seeds" not in one.title
+    assert [series.name for series in two.series] == ["RNN, output", "RNN, input"]
+    for alone, both in zip(one.series, two.series, strict=True):
+        assert [point.y for point in both.points] == [pytest.approx((point.y + 1.0) / 2) for point in alone.points]
 
 
 def test_the_synthetic_gold_standard_is_exact_in_both_directions(gold: Gold) -> None:
