@@ -126,6 +126,21 @@ def test_all_files_are_written_and_say_the_same(tmp_path: Path) -> None:
     assert write_study(result, tmp_path / "again")["vector figure"].read_bytes() == first
 
 
+def test_the_page_shows_every_run_and_leaves_long_tables_to_their_file(tmp_path: Path) -> None:
+    runs = [estimate(0.1, 0.2, 0.3, "first"), estimate(0.2, 0.3, 0.35, "second")]
+    long = StudyTable(
+        "l", "Every head", ("head", "rate"), tuple((f"head {n}", 0.125) for n in range(1200)), in_full=True
+    )
+    result = replace(a_result(), claims=(judge_in_every_run(BELOW, runs),), tables=(long,))
+    paths = write_study(result, tmp_path)
+    page = paths["report"].read_text(encoding="utf-8")
+    assert "| first | 0.200 | 0.100 | 0.300 |\n| second | 0.300 | 0.200 | 0.350 |" in page
+    assert "Every head" in page
+    assert "1,200 rows, in table.md." in page
+    assert "head 7" not in page
+    assert "| head 7 | 0.125 |" in paths["table"].read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("last", [8.0, 1e5])
 def test_logarithmic_axes_have_digits(last: float, tmp_path: Path) -> None:
     points = tuple(Point(2.0**power, last ** (power / 3)) for power in range(4))

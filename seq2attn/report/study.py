@@ -24,7 +24,7 @@ def study_sections(result: StudyResult, figure_address: str = "") -> list[Sectio
     claims = tuple(block for claim in result.claims for block in (Heading(claim.claim.text, 3), *_claim_blocks(claim)))
     picture = (Picture(figure_address, result.question),) if figure_address else ()
     sections = [Section("claims", "Claims", claims), Section("figure", "Figure", picture)]
-    sections += [Section(table.name, table.title, (shown_table(table),)) for table in result.tables]
+    sections += [Section(table.name, table.title, (_table_block(table),)) for table in result.tables]
     notes = tuple(map(Paragraph, result.notes))
     code = (Code(result.command),) if result.command else ()
     facts = [("Runs", ", ".join(result.runs)), ("Machine", result.machine)]
@@ -65,6 +65,14 @@ def _interval(estimate: Estimate) -> str:
 def _claim_blocks(claim: JudgedClaim) -> Iterator[Block]:
     yield Paragraph(claim_sentence(claim))
     yield Paragraph(f"Test, fixed before the run: {claim.claim.test}")
+    if len(claim.estimates) > 1:
+        rows = [(each.run, *map(_cell, (each.value, each.low, each.high))) for each in claim.estimates]
+        yield Table((claim.claim.measured_in, "value", "low", "high"), tuple(rows))
+
+
+def _table_block(table: StudyTable) -> Block:
+    """The table, or where it is."""
+    return Paragraph(f"{len(table.rows):,} rows, in table.md.") if table.in_full else shown_table(table)
 
 
 def shown_table(table: StudyTable) -> Table:

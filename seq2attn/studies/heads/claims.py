@@ -78,6 +78,7 @@ ONE_IS_NOT_ENOUGH = StudyClaim(
     "bootstrap interval over sentences and, with several seeds, trainings: the whole interval above 0.",
     0.0,
     above=True,
+    measured_in="comparison",
 )
 CLAIMS = (
     *(HALF_CAN_GO, CROSS_NOT_ENCODER, CROSS_NOT_CAUSAL, POSITIONAL_HEAD, ALIGNED_HEAD, GRADIENT_RANKS),
