@@ -1,9 +1,14 @@
-"""Write the pages under docs/ that are made from the code: configuration.md, and the tree in architecture.md."""
+"""Write what under docs/ is made from something else
+
+From the code: configuration.md, and the tree in architecture.md. From the published studies: the tables of claims in
+studies.md.
+"""
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,7 @@ from seq2attn.config.schema import Config, DataConfig, DecodeConfig, JoinConfig,
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+STUDIES = ROOT / "docs" / "studies.md"
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "data": DataConfig,
@@ -110,6 +116,29 @@ def _first_line(path: Path) -> str:
     return text.partition("\n")[0].rstrip(".")
 
 
+_CLAIMS = re.compile(r"(<!-- claims of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def studies_page(page: str) -> str:
+    """`page`, with the tables between its marks as the published studies have them."""
+    return _CLAIMS.sub(lambda found: found[1] + claims_table(STUDIES.parent / found[2]) + found[3], page)
+
+
+def claims_table(folder: Path) -> str:
+    """The claims of the study in `folder`, each with its verdict and the estimate that it rests on."""
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    rows = ["| claim | needs | measured | verdict |", "| --- | --- | --- | --- |"]
+    for judged in study["claims"]:
+        claim, worst, number = judged["claim"], judged["worst"], len(judged["estimates"])
+        bounds = "" if worst["low"] is None else f" ({worst['low']:.3g} to {worst['high']:.3g})"
+        runs = f", the least favourable of {number}" if number > 1 else ""
+        measured = f"{worst['value']:.3g}{bounds}{runs}"
+        needs = f"{'>' if claim['above'] else '<'} {claim['margin']:g}"
+        rows.append(f"| {claim['text']} | {needs} | {measured} | {judged['verdict'].replace('_', ' ')} |")
+    return "\n".join(rows) + "\n"
+
+
 if __name__ == "__main__":
     CONFIGURATION.write_text(configuration_page(), encoding="utf-8")
     ARCHITECTURE.write_text(architecture_page(ARCHITECTURE.read_text(encoding="utf-8")), encoding="utf-8")
+    STUDIES.write_text(studies_page(STUDIES.read_text(encoding="utf-8")), encoding="utf-8")
