@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.mathtext import MathTextParser
+from ruamel.yaml import YAML
 
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.models import MODEL_KINDS
@@ -128,6 +129,24 @@ def test_every_command_is_run_by_a_test() -> None:
         if pages.name_of(page) not in RUN:
             lines = [line for line in bash_lines(page) if not line.startswith(tuple(PARSED_ONLY))]
             assert set(lines) <= run, pages.name_of(page)
+
+
+def test_the_kubernetes_job_starts_processes_that_an_update_can_be_dealt_out_to() -> None:
+    service, job = YAML(typ="safe").load_all((ROOT / "docs" / "scaling" / "job.yaml").read_text(encoding="utf-8"))
+    pods = job["spec"]["template"]["spec"]
+    (container,) = pods["containers"]
+    *_, line = container["command"]
+    launcher, _, command = line.partition(" -m ")
+    assert not complaint(command.split()[1:])
+    nodes, processes = (int(re.findall(rf"--{option} (\d+)", launcher)[0]) for option in ("nnodes", "nproc-per-node"))
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == nodes
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == processes
+    assert f"train.accumulate={nodes * processes}" in command
+    host, port = re.findall(r"--rdzv-endpoint (\S+):(\d+)", launcher)[0]
+    assert host == f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+    assert pods["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    assert service["spec"]["ports"][0]["port"] == int(port)
 
 
 def run_page(page: Path, *, cut: dict[str, str] | None = None) -> dict[str, str]:
