@@ -11,7 +11,7 @@ from seq2attn.evaluation.differences import find_differences
 from seq2attn.evaluation.lengths import EVERY_LENGTH, Bins, Lengths
 from seq2attn.evaluation.measure import MeasureSettings, measure_tables
 from seq2attn.evaluation.metrics import Bleu, Statistics
-from seq2attn.evaluation.resampling import Bootstrap, StatisticsTable, expanded_interval
+from seq2attn.evaluation.resampling import Bootstrap, Clusters, StatisticsTable, expanded_interval
 from tests.evaluation_samples import random_statistics
 
 BLEU = Bleu()
@@ -75,6 +75,34 @@ def test_intervals_over_seeds_cover_the_mean_of_all_trainings(n_seeds: int, high
     rate = coverage(truth, 400, lambda rng: draw_seeds(rng, 400, n_seeds, std))
     print(f"{n_seeds} seeds, std {std}: {rate:.1%} covered")
     assert 0.93 <= rate <= highest
+
+
+def draw_documents(rng: np.random.Generator, n_documents: int) -> tuple[Statistics, Clusters]:
+    """One output of documents of 5 to 35 sentences, which are easier or harder together."""
+    clusters = np.repeat(np.arange(n_documents), rng.integers(5, 36, n_documents))
+    ease = rng.normal(0.7, 0.08, n_documents)[clusters] + rng.uniform(-0.15, 0.15, len(clusters))
+    return random_statistics(rng, draw_lengths(rng, len(clusters)), np.clip(ease, 0.05, 0.98)), clusters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_documents", "lowest"), [(15, 0.91), (25, 0.93), (50, 0.93)])
+def test_intervals_over_documents_cover_where_those_over_sentences_do_not(n_documents: int, lowest: float) -> None:
+    """With few documents of unequal size they cover a little less."""
+    rng = np.random.default_rng(0)
+    truth = BLEU.score(draw_documents(rng, 20_000)[0].sum(axis=0))
+    covered = {"documents": 0, "sentences": 0}
+    for number in range(N_SAMPLES):
+        statistics, clusters = draw_documents(rng, n_documents)
+        everything = np.full(len(clusters), True)
+        for unit, units in (("documents", clusters), ("sentences", None)):
+            table = StatisticsTable(BLEU, [statistics[None]], units)
+            resampled = Bootstrap(table, N_RESAMPLES, seed=number).scores(everything)[0]
+            low, high = expanded_interval(resampled, table.n_units(everything))
+            covered[unit] += low <= truth <= high
+    rates = {unit: number / N_SAMPLES for unit, number in covered.items()}
+    print(f"{n_documents} documents: " + ", ".join(f"{rate:.1%} covered by {unit}" for unit, rate in rates.items()))
+    assert lowest <= rates["documents"] <= 0.97
+    assert rates["sentences"] < 0.8
 
 
 @pytest.mark.slow
