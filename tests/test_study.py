@@ -18,6 +18,7 @@ from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config
 from seq2attn.errors import ConfigError, RunError
 from seq2attn.experiment.side_by_side import Interrupted
+from seq2attn.plots.study import study_figure
 from seq2attn.report.study import claim_sentence, study_blocks, write_study
 from seq2attn.results.study import (
     VERDICTS,
@@ -36,6 +37,7 @@ from seq2attn.studies.effects.study import EffectsStudy
 from seq2attn.studies.heads.study import HeadsStudy
 from seq2attn.studies.scaling.study import ScalingStudy
 from seq2attn.studies.study import MachineStudy, Preset, Progress, Study, StudyRequest, run_study
+from seq2attn.style import house_style
 from tests.command_line import RNN_ATTENTION, call, tiny
 
 BELOW = StudyClaim("low", "It is low", "the interval is below 0.5", 0.5, above=False)
@@ -139,6 +141,15 @@ def test_the_page_shows_every_run_and_leaves_long_tables_to_their_file(tmp_path:
     assert "1,200 rows, in table.md." in page
     assert "head 7" not in page
     assert "| head 7 | 0.125 |" in paths["table"].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("number", "places"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 2)), (5, (2, 3))])
+def test_more_than_three_panels_take_two_rows(number: int, places: tuple[int, int]) -> None:
+    with house_style():
+        figure = study_figure(replace(a_result(), panels=a_result().panels[:1] * number))
+    grids = [axes.get_subplotspec().get_gridspec() for axes in figure.axes]
+    assert {(grid.nrows, grid.ncols) for grid in grids} == {places}
+    assert sum(axes.axison for axes in figure.axes) == number
 
 
 @pytest.mark.parametrize("last", [8.0, 1e5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Sequence
+from math import ceil
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from seq2attn.results.study import StudyPanel, StudyResult, StudySeries
 from seq2attn.style import FAINT, GRID, LINE_STYLES, InlineFigure, house_style, save_figure
 
 _PANEL_INCHES, _ROW_INCHES, _LEAST_INCHES = 6.4, 0.3, 3.6
+_MOST_IN_A_ROW = 3
 _TITLE_COLUMNS = 62
 _FEW_VALUES = 10
 """Values of a logarithmic axis that each get a label."""
@@ -31,14 +33,20 @@ def draw_study(result: StudyResult, path_without_suffix: Path) -> tuple[Path, Pa
 
 
 def study_figure(result: StudyResult) -> InlineFigure:
-    """The panels side by side; create and draw the figure inside `house_style()`."""
+    """The panels side by side, four in two rows; create and draw the figure inside `house_style()`."""
     most = max((len(panel.categories) for panel in result.panels), default=0)
     height = max(_LEAST_INCHES, 1.6 + _ROW_INCHES * most)
     number = max(1, len(result.panels))
-    figure = InlineFigure(figsize=(_PANEL_INCHES * number, height), facecolor="white", layout="constrained")
-    figure.suptitle("\n".join(textwrap.wrap(result.question, _TITLE_COLUMNS * number)), fontweight="bold")
-    for axes, panel in zip(figure.subplots(1, number, squeeze=False)[0], result.panels, strict=False):
+    columns = min(number, _MOST_IN_A_ROW) if number != _MOST_IN_A_ROW + 1 else 2
+    rows = ceil(number / columns)
+    figure = InlineFigure(figsize=(_PANEL_INCHES * columns, height * rows), facecolor="white", layout="constrained")
+    figure.suptitle("\n".join(textwrap.wrap(result.question, _TITLE_COLUMNS * columns)), fontweight="bold")
+    places = figure.subplots(rows, columns, squeeze=False).flat
+    # The panels first: `zip` takes one item more of what stands before that which ends.
+    for panel, axes in zip(result.panels, places, strict=False):
         _draw_panel(axes, panel)
+    for axes in places:  # those that are left
+        axes.set_axis_off()
     return figure
 
 
