@@ -30,6 +30,7 @@ from seq2attn.results.study import (
     StudySeries,
     StudyTable,
     judge_in_every_run,
+    over_seeds,
 )
 from seq2attn.runs.folder import TrainedRun
 from seq2attn.studies.distance.study import DistanceStudy
@@ -141,6 +142,21 @@ def test_the_page_shows_every_run_and_leaves_long_tables_to_their_file(tmp_path:
     assert "1,200 rows, in table.md." in page
     assert "head 7" not in page
     assert "| head 7 | 0.125 |" in paths["table"].read_text(encoding="utf-8")
+
+
+def test_curves_that_differ_in_their_seed_become_their_mean() -> None:
+    def curve(name: str, *values: float) -> StudySeries:
+        return StudySeries(name, tuple(Point(x, y, y - 1, y + 1) for x, y in enumerate(values)))
+
+    alone = StudyPanel("Curves", "x", "y", (curve("RNN", 1, 2), curve("Transformer, seed 1", 3)))
+    assert over_seeds(alone) == alone
+    several = [curve("RNN, seed 1, read", 1, 2), curve("RNN, seed 12, read", 3, 4, 5), curve("RNN, seed 1, written", 7)]
+    panel = over_seeds(replace(alone, series=tuple(several)))
+    assert panel.title == "Curves (mean over seeds)"
+    assert panel.series == (
+        StudySeries("RNN, read", (Point(0, 2), Point(1, 3), Point(2, 5))),
+        several[2],
+    )
 
 
 @pytest.mark.parametrize(("number", "places"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 2)), (5, (2, 3))])

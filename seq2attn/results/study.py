@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from statistics import mean
 from typing import Any, Literal, get_args
 
 Verdict = Literal["supported", "not_supported", "inconclusive"]
@@ -124,6 +126,34 @@ class StudyPanel:
     """Names of x = 0, 1, …; the values are then drawn along the horizontal axis."""
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
+
+
+def over_seeds(panel: StudyPanel) -> StudyPanel:
+    """`panel` with one curve, the mean, for the curves of a model whose runs differ in their seed alone.
+
+    At each x it is the mean of the curves that have a point there, without an interval. Other curves stay.
+    """
+    together: dict[str, list[StudySeries]] = {}
+    for series in panel.series:
+        together.setdefault(_SEED.sub("", series.name), []).append(series)
+    if len(together) == len(panel.series):
+        return panel
+    means = tuple(_mean_curve(name, curves) for name, curves in together.items())
+    return replace(panel, title=f"{panel.title} (mean over seeds)", series=means)
+
+
+_SEED = re.compile(r", seed \d+\b")
+"""What `load_runs` adds to the names of runs that differ in nothing else."""
+
+
+def _mean_curve(name: str, curves: Sequence[StudySeries]) -> StudySeries:
+    if len(curves) == 1:
+        return curves[0]
+    values: dict[float, list[float]] = {}
+    for curve in curves:
+        for point in curve.points:
+            values.setdefault(point.x, []).append(point.y)
+    return StudySeries(name, tuple(Point(x, mean(found)) for x, found in sorted(values.items())))
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from statistics import mean
 from typing import NamedTuple
 
 from seq2attn.attention.alignment import READINGS
@@ -15,7 +13,7 @@ from seq2attn.evaluation.word_alignment import (
     precision,
     recall,
 )
-from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value
+from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value, over_seeds
 from seq2attn.studies.heads.links import HeadCounts
 
 
@@ -80,8 +78,6 @@ def rates_panel(systems: Sequence[System]) -> StudyPanel:
     )
 
 
-_SEED = re.compile(r", seed \d+$")
-"""What `load_runs` adds to the names of runs that differ in nothing else."""
 _SERIES: Mapping[str, Callable[[System], bool]] = {
     "where the word is written": lambda system: system.read == "output",
     "where it is read, one step later": lambda system: system.read == "input",
@@ -103,20 +99,11 @@ def training_table(training: Sequence[Checkpoint]) -> StudyTable:
 
 def training_panel(training: Sequence[Checkpoint], n_sentences: int) -> StudyPanel:
     """Error rate of the best head after each checkpoint, a curve for each model and reading; the mean over seeds."""
-    rates: dict[str, dict[int, list[float]]] = {}
+    curves: dict[str, list[Point]] = {}
     for run, step, heads in training:
         for reading in READINGS:
-            curve = rates.setdefault(f"{_SEED.sub('', run)}, {reading}", {})
-            curve.setdefault(step, []).append(float(error_rates(heads.best_of(reading).sum(axis=0))))
-    series = tuple(
-        StudySeries(name, tuple(Point(step, mean(found)) for step, found in curve.items()))
-        for name, curve in rates.items()
-    )
-    title = f"Over training (first {n_sentences} sentences{', mean over seeds' if _has_seeds(training) else ''})"
-    return StudyPanel(title, "updates", "alignment error rate", series)
-
-
-def _has_seeds(training: Sequence[Checkpoint]) -> bool:
-    """Whether several runs are of one model."""
-    runs = {checkpoint.run for checkpoint in training}
-    return len({_SEED.sub("", run) for run in runs}) < len(runs)
+            rate = float(error_rates(heads.best_of(reading).sum(axis=0)))
+            curves.setdefault(f"{run}, {reading}", []).append(Point(step, rate))
+    series = tuple(StudySeries(name, tuple(points)) for name, points in curves.items())
+    title = f"Over training, first {n_sentences} sentences"
+    return over_seeds(StudyPanel(title, "updates", "alignment error rate", series))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value
+from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value, over_seeds
 from seq2attn.studies.distance.claims import LONG, MeasuredRun, at_aligned, middle
 from seq2attn.studies.distance.coreference import Look
 from seq2attn.studies.distance.gradients import FARTHEST, Profile, Values
@@ -86,8 +86,8 @@ def depth_panels(measured: Sequence[MeasuredRun]) -> tuple[StudyPanel, StudyPane
 
 
 def _panel(title: str, series: tuple[StudySeries, ...]) -> StudyPanel:
-    label = "gradient, relative to the mean over source tokens"
-    return StudyPanel(title, "source tokens", label, series, y_scale="log")
+    label = "gradient (mean over source tokens: 1)"
+    return over_seeds(StudyPanel(title, "source tokens", label, series, y_scale="log"))
 
 
 def _points(rows: Values) -> tuple[Point, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value
+from seq2attn.results.study import Point, StudyPanel, StudySeries, StudyTable, Value, over_seeds
 from seq2attn.studies.effects.agreement import BIN_EDGES, EFFECTS, Effect, MeasuredRun, ratio
 
 _MEANINGS: Mapping[Effect, str] = {
@@ -74,7 +74,8 @@ def drops_panel(measured: Sequence[MeasuredRun]) -> StudyPanel:
                     points.append(Point((low + high) / 2, drop.value, drop.low, drop.high))
             series.append(StudySeries(f"{found.run}, {label}", tuple(points)))
     series = [one for one in series if one.points]
-    return StudyPanel("What a look costs", "weight (mean of all heads)", "drop of log-probability, nats", tuple(series))
+    title, x_label, y_label = "What a look costs", "weight (mean of all heads)", "drop of log-probability, nats"
+    return over_seeds(StudyPanel(title, x_label, y_label, tuple(series)))
 
 
 def agreement_panel(measured: Sequence[MeasuredRun]) -> StudyPanel:
