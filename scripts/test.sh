@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check: ruff, mypy and pytest, in a virtual environment that it makes itself.
 #
-#   scripts/test.sh              the default tests: no network, no ../shared, at most 4 minutes on 2 cores
+#   scripts/test.sh              the default tests: no network, no ../shared, about 9 minutes on 2 cores
 #   scripts/test.sh --all        the slow ones too; the last lines count the faults that were injected and survived
 #   scripts/test.sh -k sampler   other arguments go to pytest
 set -euo pipefail
