@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from seq2attn.config.models import MODEL_KINDS, KeptHeads
 from seq2attn.config.schema import Config, DataConfig, DecodeConfig, JoinConfig, SubwordsConfig, TrainConfig
+from seq2attn.report.study import VERDICT_WORDS
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -134,7 +135,7 @@ def claims_table(folder: Path) -> str:
         runs = f", the least favourable of {number}" if number > 1 else ""
         measured = f"{worst['value']:.3g}{bounds}{runs}"
         needs = f"{'>' if claim['above'] else '<'} {claim['margin']:g}"
-        rows.append(f"| {claim['text']} | {needs} | {measured} | {judged['verdict'].replace('_', ' ')} |")
+        rows.append(f"| {claim['text']} | {needs} | {measured} | {VERDICT_WORDS[judged['verdict']]} |")
     return "\n".join(rows) + "\n"
 
 
