@@ -33,12 +33,12 @@ def draw_study(result: StudyResult, path_without_suffix: Path) -> tuple[Path, Pa
 
 
 def study_figure(result: StudyResult) -> InlineFigure:
-    """The panels side by side, four in two rows; create and draw the figure inside `house_style()`."""
+    """The panels in even rows of three at most; create and draw the figure inside `house_style()`."""
     most = max((len(panel.categories) for panel in result.panels), default=0)
     height = max(_LEAST_INCHES, 1.6 + _ROW_INCHES * most)
     number = max(1, len(result.panels))
-    columns = min(number, _MOST_IN_A_ROW) if number != _MOST_IN_A_ROW + 1 else 2
-    rows = ceil(number / columns)
+    rows = ceil(number / _MOST_IN_A_ROW)
+    columns = ceil(number / rows)
     figure = InlineFigure(figsize=(_PANEL_INCHES * columns, height * rows), facecolor="white", layout="constrained")
     figure.suptitle("\n".join(textwrap.wrap(result.question, _TITLE_COLUMNS * columns)), fontweight="bold")
     places = figure.subplots(rows, columns, squeeze=False).flat
