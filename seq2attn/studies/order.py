@@ -155,8 +155,8 @@ class _Measured:
 def _measure(name: str, run: TrainedRun, n_sentences: int, progress: Progress) -> _Measured:
     corpus = load_corpus(run.config.data)
     test = corpus.splits["test"]
-    pairs = spread(list(zip(test["source"], test["target"], strict=True)), n_sentences)
-    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+    test = test.select(spread(range(len(test)), n_sentences))
+    sources, targets = list(test["source"]), list(test["target"])
     translator = Translator(run.model, run.subwords, run.config.decode)
     bleu = Bleu(tokenizer_for(corpus.target_language))
     chosen = next((row for row, source in enumerate(sources) if len(source.split()) in _EXAMPLE_WORDS), 0)
