@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ SETTINGS = TrainConfig(max_steps=1, clip_norm=1e9)
 DROPOUT = 0.3
 STEPS = 50
 STOP = 30
+TIMEOUT = 2
+"""Seconds; a process of this machine answers sooner."""
 NOISE = 1e-3
 """Relative, after 50 float32 updates whose sums have another order; a wrong mask or divisor makes a far larger one."""
 EXPECTED = {
@@ -153,10 +156,31 @@ def share_out() -> tuple[list[str], list[float], bool]:
         return ranks.in_order(upper), ranks.gather(ranks.rank), ranks.anywhere(ranks.rank == ranks.size - 1)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.05)
+
+
+def lose_the_last(answer: Path) -> str:
+    """The error of the first process where the last one prepares text for longer than the timeout, then is silent."""
+    with patch.dict(os.environ, {"SEQ2ATTN_TIMEOUT": str(TIMEOUT)}), join_ranks(CPU) as (ranks, _):
+        with ranks.first_then_others():
+            time.sleep(0 if ranks.writes else 1.5 * TIMEOUT)
+        try:
+            if ranks.writes:
+                ranks.gather(0.0)
+            wait_until(answer.exists)
+        except Seq2AttnError as error:
+            answer.touch()
+            return f"{type(error).__name__}: {error} ({error.exit_code})"
+    return "no error"
+
+
 def do_everything(runs: Path, configs: dict[str, Config]) -> dict[str, Any]:
     """All that several processes do for the tests below; they start once."""
     train_all(runs, configs)
     return {
+        "silence": lose_the_last(runs / "answer"),
         "gradients": joined_gradients(),
         "gradients with too little memory": joined_gradients(most_pairs=2),
         "stop": train_until_stopped(runs / "stopped", configs["additive"], STOP, rank=1),
@@ -225,6 +249,14 @@ def test_an_error_of_the_first_process_ends_all_and_is_reported_once(trained: Tr
         "ConfigError: train.seed: too small (2)",
         "OtherProcessError: train.seed: too small (2)",
     ]
+
+
+def test_a_process_that_does_not_answer_in_time_ends_the_training(trained: Trained) -> None:
+    message = (
+        "TrainingError: process 0 of 2: another process of this training ended or does not answer; continue from the "
+        "last checkpoint with --resume (1)"
+    )
+    assert [result["silence"] for result in trained.results] == [message, "no error"]
 
 
 def test_work_is_dealt_out_and_joined_in_order(trained: Trained) -> None:
