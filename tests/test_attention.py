@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import seq2attn.models.attention as attention_module
 from seq2attn.config.models import RnnConfig
 from seq2attn.models.attention import (
     AdditiveAttention,
@@ -36,6 +37,15 @@ def naive_score(attention: Attention, query: Tensor, key: Tensor) -> float:
         score = float(query @ (attention.key_projection.weight @ key))
         return score / math.sqrt(D_MODEL) if isinstance(attention, ScaledDotAttention) else score
     return sum(a * b for a, b in zip(query.tolist(), key.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("cached_elements", [1, attention_module._CACHED_ELEMENTS])
+def test_additive_attention_without_gradients_is_its_equation(
+    cached_elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_module, "_CACHED_ELEMENTS", cached_elements)
+    with torch.no_grad():
+        test_attention_is_its_equation(AdditiveAttention)
 
 
 @pytest.mark.parametrize("kind", [AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention])

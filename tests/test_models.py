@@ -72,6 +72,20 @@ def test_selected_rows_continue_as_if_alone(model: Seq2Seq) -> None:
     torch.testing.assert_close(selected, expected[rows])
 
 
+@torch.inference_mode()
+def test_hypotheses_that_share_a_memory_continue_as_with_copies_of_it(model: Seq2Seq) -> None:
+    batch = make_batch([5, 3, 7], [4, 4, 4])
+    memory = model.encode(batch.source_ids, batch.source_valid)
+    shared = model.start_beams(memory, 2)
+    copied = Seq2Seq.start_beams(model, memory, 2)
+    for rows in ([1, 0, 2, 2, 5, 4], [4, 4, 0, 1], [0, 0, 3, 2]):
+        tokens = torch.arange(5, 5 + (len(shared.history[0]) if shared.history else 6))
+        expected, copied = model.advance(tokens, copied)
+        logits, shared = model.advance(tokens, shared)
+        torch.testing.assert_close(logits, expected)
+        shared, copied = (state.select(torch.tensor(rows)) for state in (shared, copied))
+
+
 def test_weights_sum_to_one_and_are_zero_on_padding(model: Seq2Seq) -> None:
     batch = make_batch([5, 3], [4, 2])
     maps = model.attention_maps(batch)

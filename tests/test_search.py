@@ -11,7 +11,7 @@ from torch import Tensor
 from seq2attn.config.models import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
-from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
+from seq2attn.decoding.search import Hypothesis, beam_search, best_continuations, greedy_search
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 from tests.conftest import VOCAB_SIZE, make_batch, make_model
 
@@ -73,6 +73,19 @@ def every_translation(
                 total += logits.log_softmax(-1)[0, token].item()
             results.append((list(tokens), total))
     return results
+
+
+@pytest.mark.parametrize("vocab_size", [5, 40, 41, 97, 400])
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_the_best_continuations_are_those_of_all(vocab_size: int, beam_size: int) -> None:
+    random = torch.Generator().manual_seed(vocab_size)
+    totals = torch.randn(3, beam_size, generator=random)
+    log_probabilities = torch.randn(3 * beam_size, vocab_size, generator=random)
+    n = min(2 * beam_size + 1, beam_size * vocab_size)
+    everything = (totals.view(-1, 1) + log_probabilities).view(3, -1)
+    best, places = best_continuations(totals, log_probabilities, 2 * beam_size + 1)
+    assert torch.equal(best, everything.topk(n, dim=-1).values)
+    assert torch.equal(everything.gather(1, places), best)
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])

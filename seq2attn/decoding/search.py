@@ -10,6 +10,11 @@ from torch import Tensor
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
 from seq2attn.models.seq2seq import DecoderState, Memory, Seq2Seq
 
+# As many numbers fit into a processor's cache.
+_CACHED_ELEMENTS = 2**17
+# Tokens whose maximum stands for them at first in `best_continuations`.
+_GROUP = 40
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -26,9 +31,57 @@ class Hypothesis:
 
 
 def next_log_probabilities(logits: Tensor) -> Tensor:
-    """Log-probabilities (rows, vocab_size) of the next token; -inf for PAD and BOS, which no target contains."""
-    logits[:, [PAD_ID, BOS_ID]] = float("-inf")
-    return logits.log_softmax(-1)
+    """`logits` (rows, vocab_size), changed in place to log-probabilities of the next token.
+
+    -inf for PAD and BOS, which no target contains.
+    """
+    for token_id in (PAD_ID, BOS_ID):
+        logits[:, token_id] = float("-inf")
+    # In place, piece by piece within a processor's cache: large new tensors cost more than the arithmetic.
+    for piece in logits.split(max(1, _CACHED_ELEMENTS // logits.shape[1])):
+        piece.copy_(piece.log_softmax(dim=-1))
+    return logits
+
+
+def best_continuations(totals: Tensor, log_probabilities: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The `n` best sums of a hypothesis and its next token, for each sentence, best first, or all if they are fewer.
+
+    Only the `n` groups of tokens with the best maximum are sorted; the maxima cost a fraction of sorting everything.
+
+    Args:
+        totals: (sentences, beam_size) log-probabilities of the hypotheses.
+        log_probabilities: (sentences · beam_size, vocab_size) of their next tokens.
+        n: how many.
+
+    Returns:
+        The sums (sentences, n), and where they are: hypothesis · vocab_size + token.
+    """
+    n_sentences, beam_size = totals.shape
+    vocab_size = log_probabilities.shape[1]
+    maxima = _maxima_of_groups(log_probabilities)
+    n_groups = maxima.shape[1]
+    sums = (maxima.view(n_sentences, beam_size, -1) + totals[:, :, None]).flatten(1)
+    chosen = sums.topk(min(n, sums.shape[1]), dim=-1).indices
+    hypotheses, groups = chosen // n_groups, chosen % n_groups
+    tokens = groups[:, :, None] + torch.arange(0, _GROUP * n_groups, n_groups, device=totals.device)
+    places = (hypotheses * vocab_size)[:, :, None] + tokens.clamp(max=vocab_size - 1)
+    sums = log_probabilities.view(n_sentences, -1).gather(1, places.flatten(1)).view_as(places)
+    sums = (sums + totals.gather(1, hypotheses)[:, :, None]).masked_fill(tokens >= vocab_size, float("-inf"))
+    best, order = sums.flatten(1).topk(min(n, beam_size * vocab_size), dim=-1)
+    return best, places.flatten(1).gather(1, order)
+
+
+def _maxima_of_groups(values: Tensor) -> Tensor:
+    """(rows, n) the maximum of each group of up to `_GROUP` columns of `values`: of column j, j + n, j + 2n, …
+
+    So neighbours are in different groups, which lets a processor compare many groups at once.
+    """
+    width = values.shape[1]
+    n = -(-width // _GROUP)
+    full = width - width % n
+    maxima = values[:, :full].unflatten(1, (-1, n)).amax(dim=1)
+    maxima[:, : width - full] = torch.maximum(maxima[:, : width - full], values[:, full:])
+    return maxima
 
 
 @torch.inference_mode()
@@ -102,9 +155,8 @@ class _Beams:
         self.running = list(range(n_sentences))
         self.device = memory.states.device
         self.slots = torch.arange(beam_size, device=self.device)
-        rows = torch.arange(n_sentences, device=self.device).repeat_interleave(beam_size)
-        self.state = model.start(memory).select(rows)
-        self.tokens = torch.full((len(rows), 1), BOS_ID, device=self.device)
+        self.state = model.start_beams(memory, beam_size)
+        self.tokens = torch.full((n_sentences * beam_size, 1), BOS_ID, device=self.device)
         # All hypotheses of a sentence start equal, and would stay equal if all of them grew.
         self.totals = torch.full((n_sentences, beam_size), float("-inf"), device=self.device)
         self.totals[:, 0] = 0.0
@@ -112,16 +164,14 @@ class _Beams:
     def step(self) -> None:
         """Add a token to every running hypothesis."""
         logits, state = self.model.advance(self.tokens[:, -1], self.state)
-        log_probabilities = next_log_probabilities(logits)
-        vocab_size = log_probabilities.shape[-1]
-        totals = (self.totals.view(-1, 1) + log_probabilities).view(len(self.running), -1)
         # Of twice beam_size candidates at most half end (one for each origin), so enough of them continue.
-        totals, candidates = totals.topk(min(2 * self.beam_size, totals.shape[1]), dim=-1)
+        totals, candidates = best_continuations(self.totals, next_log_probabilities(logits), 2 * self.beam_size)
+        vocab_size = logits.shape[1]
         first_rows = torch.arange(len(self.running), device=self.device)[:, None] * self.beam_size
         origins, tokens = first_rows + candidates // vocab_size, candidates % vocab_size
         ended = tokens == EOS_ID
         self._collect_ended(totals, origins, ended)
-        agreed = self._count_agreed()
+        agreed = 0 if state.position_dim is None else self._count_agreed()
         self.totals, order = totals.masked_fill(ended, float("-inf")).topk(self.beam_size, dim=-1)
         rows = origins.gather(1, order).flatten()
         self.tokens = torch.cat((self.tokens[rows], tokens.gather(1, order).view(-1, 1)), dim=1)

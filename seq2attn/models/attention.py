@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2attn.models.cells import complement_of_tanh, exponentials_of
+from seq2attn.models.cells import complement_of_exponentials, exponentials_of
 from seq2attn.models.positions import NO_RELATIVE_POSITIONS, RelativePositions
 from seq2attn.models.seq2seq import Memory
 
@@ -123,6 +123,10 @@ class Attention(Context):
         return weights @ memory.states, weights
 
 
+# Of (batch, target_len, source_len, d_model), which additive scores sum over the last dimension.
+_CACHED_ELEMENTS = 2**17
+
+
 class AdditiveAttention(Attention):
     """score(s, h) = v · tanh(W s + U h)  (Bahdanau et al. 2015, section 3.1 and appendix A.1.2).
 
@@ -145,11 +149,14 @@ class AdditiveAttention(Attention):
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Context and weights; without gradients from scores that differ from `score` by a constant."""
-        if len(memory.cached) == 1:
+        of_query = None if len(memory.cached) == 1 else exponentials_of(self.query_projection(query))
+        if of_query is None:
             return super().forward(query, memory)
-        keys, exponentials = (tensor[:, None] for tensor in memory.cached)
-        query = self.query_projection(query)[:, :, None, :]
-        scores = complement_of_tanh(query, keys, exponentials) @ (-2 * self.v)
+        of_query, of_keys, factors = of_query[:, :, None], memory.cached[1][:, None], -2 * self.v
+        # As many sentences at once as a processor's cache holds.
+        n = max(1, _CACHED_ELEMENTS // (query.shape[1] * of_keys[0].numel()))
+        pieces = zip(of_query.split(n), of_keys.split(n), strict=True)
+        scores = torch.cat([complement_of_exponentials(*piece) @ factors for piece in pieces])
         weights = attention_weights(scores, memory.visible_to()[:, 0])
         return weights @ memory.states, weights
 

@@ -144,6 +144,11 @@ def exponentials_of(keys: Tensor) -> Tensor | None:
     return torch.exp(2 * keys) if keys.device.type == "cpu" and _fits(keys) else None
 
 
+def complement_of_exponentials(of_query: Tensor, of_keys: Tensor, out: Tensor | None = None) -> Tensor:
+    """w = 1 / (1 + e^2q e^2k), which equals `complement_of_tanh`, of e^2q and e^2k, whose shapes broadcast."""
+    return torch.addcmul(of_query.new_ones(()), of_query, of_keys, out=out).reciprocal_()
+
+
 def complement_of_tanh(query: Tensor, keys: Tensor, exponentials: Tensor | None, out: Tensor | None = None) -> Tensor:
     """w = σ(−2 (q + k)) = (1 − tanh(q + k)) / 2 of `query` and `keys`, whose shapes broadcast.
 
@@ -151,7 +156,7 @@ def complement_of_tanh(query: Tensor, keys: Tensor, exponentials: Tensor | None,
     Given `exponentials` (e^2k), w = 1 / (1 + e^2q e^2k): on a CPU, tanh costs as much as thirty multiplications.
     """
     if exponentials is not None and _fits(query):
-        return torch.mul(exponentials, torch.exp(2 * query), out=out).add_(1).reciprocal_()
+        return complement_of_exponentials(torch.exp(2 * query), exponentials, out)
     return torch.add(keys, query, out=out).mul_(-2).sigmoid_()
 
 

@@ -7,6 +7,8 @@ target ids ──> cells ──> readout <── Context (fixed vector, additive
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -217,6 +219,10 @@ class RnnSeq2Seq(Seq2Seq):
         attentional = (summary.new_zeros(summary.shape[0], 1, summary.shape[1]),) if self.input_feeding else ()
         return DecoderState(memory, (*first.unbind(1), *attentional))
 
+    def start_beams(self, memory: Memory, beam_size: int) -> DecoderState:
+        """First states; the hypotheses of a sentence share its memory."""
+        return self.start(memory).share(beam_size)
+
     def advance(
         self, token_ids: Tensor, state: DecoderState, maps: AttentionMaps | None = None
     ) -> tuple[Tensor, DecoderState]:
@@ -239,16 +245,25 @@ class RnnSeq2Seq(Seq2Seq):
         weights: Tensor | None = None
         if self.context.feeds_cell:
             state_before = recurrent_state[0][:, -1:].expand(-1, embedded.shape[1], -1)
-            context, weights = self.context(state_before, state.memory)
+            context, weights = self._look(state_before, state)
             inputs.append(context)
         if self.input_feeding:
             inputs.append(state.history[-1])
         states, recurrent_state = self.cells(torch.cat(inputs, dim=-1), recurrent_state, masks)
         if not self.context.feeds_cell:
-            context, weights = self.context(states, state.memory)
+            context, weights = self._look(states, state)
         hidden = torch.tanh(self.readout(torch.cat((self.context.for_readout(context, states), states), dim=-1)))
         history = (*recurrent_state, hidden[:, -1:]) if self.input_feeding else recurrent_state
-        return hidden, DecoderState(state.memory, history, state.position + embedded.shape[1]), weights
+        return hidden, replace(state, history=history, position=state.position + embedded.shape[1]), weights
+
+    def _look(self, query: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
+        """Context and attention weights of `query` (rows, length, d_model).
+
+        Hypotheses that share a memory look at it together, as the positions of one target would.
+        """
+        memory = state.memory
+        context, weights = self.context(query.reshape(memory.states.shape[0], -1, query.shape[2]), memory)
+        return context.reshape(query.shape), weights
 
 
 def build_context(config: RnnConfig) -> Context:

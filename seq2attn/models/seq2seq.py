@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -77,10 +78,21 @@ class DecoderState:
     """Number of target tokens fed so far."""
     position_dim: int | None = None
     """The dimension over positions of every tensor of the history; None where it has no such dimension."""
+    beam_size: int = 1
+    """Rows of the history for each row of the memory: the hypotheses of a sentence, which share it, are consecutive."""
+
+    def share(self, beam_size: int) -> DecoderState:
+        """The state of `beam_size` equal hypotheses of each sentence, which share its memory."""
+        history = tuple(tensor.repeat_interleave(beam_size, dim=0) for tensor in self.history)
+        return replace(self, history=history, beam_size=beam_size)
 
     def select(self, rows: Tensor) -> DecoderState:
-        """The state of the hypotheses `rows` (n,), which may be rows of any sentence."""
-        return replace(self.reorder(rows), memory=self.memory.select(rows))
+        """The state of the hypotheses `rows` (n,), which may be rows of any sentence.
+
+        Where hypotheses share a memory, `rows` are `beam_size` of one sentence, `beam_size` of another, …
+        """
+        sentences = rows[:: self.beam_size] // self.beam_size
+        return replace(self.reorder(rows), memory=self.memory.select(sentences))
 
     def reorder(self, rows: Tensor, agreed: int = 0) -> DecoderState:
         """The same as `select` where every row stays within its sentence, without a copy of the memory.
@@ -142,13 +154,21 @@ class Seq2Seq(nn.Module, ABC):
     def start(self, memory: Memory) -> DecoderState:
         """The state before the first target token."""
 
+    def start_beams(self, memory: Memory, beam_size: int) -> DecoderState:
+        """The state before the first token of `beam_size` hypotheses for each sentence, in consecutive rows.
+
+        This one repeats the memory. Where `advance` lets hypotheses share it, return `start(memory).share(beam_size)`.
+        """
+        rows = torch.arange(len(memory.states), device=memory.states.device)
+        return self.start(memory).select(rows.repeat_interleave(beam_size))
+
     @abstractmethod
     def advance(
         self, token_ids: Tensor, state: DecoderState, maps: AttentionMaps | None = None
     ) -> tuple[Tensor, DecoderState]:
         """Logits (batch, vocab_size) of the token after `token_ids` (batch,), and the state after it.
 
-        Appends the attention weights of this one position to `maps` if given.
+        Appends the attention weights of this one position to `maps` if given; not where hypotheses share a memory.
         """
 
     def project(self, hidden: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -110,8 +111,10 @@ class DecoderLayer(nn.Module):
             cache = past.append(cache)
         of_self, of_cross = (None, None) if maps is None else (maps.decoder, maps.cross)
         states = self.around_self.after(states, self.self_attention(inputs, *cache, scope, relative, of_self))
-        inputs = self.around_cross.before(states)
-        states = self.around_cross.after(states, self.cross_attention(inputs, *source, source_scope, maps=of_cross))
+        # Hypotheses that share a source look at it together, as the positions of one target would.
+        inputs = self.around_cross.before(states).reshape(source.keys.shape[0], -1, states.shape[2])
+        looked = self.cross_attention(inputs, *source, source_scope, maps=of_cross).reshape(states.shape)
+        states = self.around_cross.after(states, looked)
         inputs = self.around_feed_forward.before(states)
         return self.around_feed_forward.after(states, self.feed_forward(inputs)), cache
 
@@ -161,6 +164,10 @@ class TransformerSeq2Seq(Seq2Seq):
         """The state without history."""
         return DecoderState(memory, ())
 
+    def start_beams(self, memory: Memory, beam_size: int) -> DecoderState:
+        """The state without history; the hypotheses of a sentence share its memory."""
+        return self.start(memory).share(beam_size)
+
     def advance(
         self, token_ids: Tensor, state: DecoderState, maps: AttentionMaps | None = None
     ) -> tuple[Tensor, DecoderState]:
@@ -185,7 +192,8 @@ class TransformerSeq2Seq(Seq2Seq):
             source_scope = Scope(visible=memory.visible_to(index))
             states, cache = layer(states, scope, relative, past_of_layer, source, source_scope, maps)
             history.extend(cache)
-        after = DecoderState(memory, tuple(history), state.position + target_input.shape[1], position_dim=2)
+        position = state.position + target_input.shape[1]
+        after = replace(state, history=tuple(history), position=position, position_dim=2)
         return self.decoder_norm(states), after
 
 
