@@ -1,4 +1,4 @@
-"""Device and precision, a description of the machine, and peak memory"""
+"""Device, a description of the machine, and peak memory"""
 
 from __future__ import annotations
 
@@ -44,15 +44,6 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def computing_in(precision: str, device: torch.device) -> torch.autocast:
-    """The context of a forward pass in `precision` (of `TrainConfig`); weights, gradients and optimizer stay float32.
-
-    With bfloat16, PyTorch computes matrix products in bfloat16, and sums, softmax and loss in float32. Micikevicius et
-    al. 2018 do so with float16; bfloat16 has the range of float32 and needs no loss scaling.
-    """
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def allow_tf32(device: torch.device) -> None:

@@ -2,37 +2,162 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 
 from seq2attn.config.schema import TrainConfig
-from seq2attn.device import computing_in
+from seq2attn.errors import ConfigError
+from seq2attn.models.products import Linear, autocast, products_in, rounded, weight_gradient
+from seq2attn.runs.folder import RunFolder
+from seq2attn.training import loss, precision
+from seq2attn.training.loss import cross_entropy_sums
+from seq2attn.training.precision import fastest_precision, has_instructions
 from seq2attn.training.schedule import build_optimizer
+from seq2attn.training.train import train
 from seq2attn.training.update import update_weights
 from tests.conftest import MODELS, make_batch, make_model
+from tests.training_samples import FAMILIES, make_config, write_copy_task
 
-BATCH = make_batch([5, 3, 7], [4, 6, 2])
+BATCH = make_batch([5, 3, 7] * 16, [4, 6, 2] * 16)
+CPU = torch.device("cpu")
+EPSILON = 2.0**-8  # of bfloat16: the largest relative error of rounding
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if "deep" not in name])
 def test_updates_in_bfloat16_are_those_of_float32_within_its_rounding(name: str) -> None:
     losses, norms = {}, {}
-    for precision in ("float32", "bfloat16"):
+    for kind in ("float32", "bfloat16"):
         model = make_model(MODELS[name]).float().train()
-        settings = TrainConfig(max_steps=1, precision=precision)
+        settings = TrainConfig(max_steps=1, precision=kind)
         optimizer = build_optimizer(model, settings)
         torch.manual_seed(1)
         update = update_weights(model, optimizer, [BATCH], settings, 1, 0.01)
-        losses[precision], norms[precision] = update.loss, update.norm
+        losses[kind], norms[kind] = update.loss, update.norm
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    # Eight bits of mantissa: products err by 0.4 %.
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
     assert norms["bfloat16"] == pytest.approx(norms["float32"], rel=0.1)
     assert losses["bfloat16"] != losses["float32"]
 
 
-def test_float32_is_left_as_it_is() -> None:
-    a, b = torch.randn(8, 8), torch.randn(8, 8)
-    with computing_in("float32", a.device):
-        assert torch.equal(a @ b, torch.mm(a, b))
-        assert (a @ b).dtype == torch.float32
+@pytest.mark.parametrize("n_rows", [128, 200])
+def test_a_layer_multiplies_rounded_factors_in_both_passes(n_rows: int) -> None:
+    torch.manual_seed(1)
+    layer, inputs = Linear(24, 40), torch.randn(n_rows, 24, requires_grad=True)
+    d_outputs = torch.randn(n_rows, 40)
+    with products_in("bfloat16", CPU):
+        outputs = layer(inputs)
+        outputs.backward(d_outputs)
+        d_weight = weight_gradient(d_outputs, inputs.detach())
+
+    def exactly(tensor: Tensor) -> Tensor:
+        return tensor.detach().bfloat16().double()
+
+    for got, left, right, added in (
+        (outputs, inputs, layer.weight.t(), layer.bias.detach().double()),
+        (inputs.grad, d_outputs, layer.weight, 0.0),
+        (layer.weight.grad, d_outputs.t(), inputs, 0.0),
+        (d_weight, d_outputs.t(), inputs, 0.0),
+    ):
+        assert got is not None
+        expected = exactly(left) @ exactly(right)
+        torch.testing.assert_close(got.double() - added, expected, rtol=EPSILON, atol=1e-5)
+    assert layer.bias.grad is not None
+    torch.testing.assert_close(layer.bias.grad, d_outputs.sum(dim=0))
+
+
+@pytest.mark.parametrize("n_rows", [1, 127])
+def test_few_rows_are_multiplied_in_float32(n_rows: int) -> None:
+    layer, inputs = Linear(8, 8), torch.randn(n_rows, 8)
+    with products_in("bfloat16", CPU):
+        outputs = layer(inputs)
+    assert torch.equal(outputs, layer(inputs))
+
+
+def test_rows_are_padded_to_few_different_numbers() -> None:
+    rows = torch.randn(130, 3)
+    assert rounded(rows).shape == (192, 3)
+    assert torch.equal(rounded(rows)[:130], rows.bfloat16())
+    assert not rounded(rows)[130:].any()
+
+
+def test_the_loss_is_the_same_however_many_pieces_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    results: list[list[Tensor]] = []
+    for piece in (1, 300, 2**21):
+        monkeypatch.setattr(loss, "_PIECE", piece)
+        model = make_model(MODELS["transformer_pre"]).float()
+        with products_in("bfloat16", CPU):
+            sums = cross_entropy_sums(model, model(BATCH), BATCH.target_output, 0.1)
+            sums[0].backward()
+        assert model.output_weight.grad is not None
+        results.append([*(total.detach() for total in sums), model.output_weight.grad])
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_the_context_ends() -> None:
+    layer, inputs = Linear(8, 8), torch.randn(200, 8)
+    expected = layer(inputs)
+    with pytest.raises(ZeroDivisionError), products_in("bfloat16", CPU):
+        raise ZeroDivisionError
+    with products_in("float32", CPU):
+        assert torch.equal(layer(inputs), expected)
+    assert torch.equal(layer(inputs), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "deep" not in name])
+def test_models_run_under_autocast_as_they_do_on_accelerators(name: str) -> None:
+    assert not autocast("bfloat16", CPU)._enabled
+    hidden = {}
+    for enabled in (False, True):
+        model = make_model(MODELS[name]).float().eval()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            hidden[enabled] = model(BATCH).float()
+        hidden[enabled].sum().backward()
+    real = BATCH.target_output != 0
+    torch.testing.assert_close(hidden[True][real], hidden[False][real], rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "seconds", "expected"),
+    [
+        (True, {torch.float32: 2.0, torch.bfloat16: 1.0}, "bfloat16"),
+        (True, {torch.float32: 1.4, torch.bfloat16: 1.0}, "float32"),
+        (False, {torch.float32: 9.0, torch.bfloat16: 1.0}, "float32"),
+    ],
+)
+def test_auto_takes_bfloat16_where_it_is_measured_as_faster(
+    monkeypatch: pytest.MonkeyPatch, instructions: bool, seconds: dict[torch.dtype, float], expected: str
+) -> None:
+    monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
+    monkeypatch.setattr(precision, "_seconds_of_product", seconds.__getitem__)
+    assert fastest_precision(CPU) == expected
+
+
+def test_a_processor_that_is_not_known_has_no_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not has_instructions()
+
+
+def test_a_resumed_run_keeps_what_auto_stood_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(
+        write_copy_task(tmp_path / "text", pairs=180), FAMILIES["fixed"], precision="auto", max_steps=4
+    )
+    folder = RunFolder(tmp_path / "run")
+    for faster in ("bfloat16", "float32"):
+        monkeypatch.setattr(precision, "fastest_precision", lambda _, faster=faster: faster)
+        train(config, folder.path, "cpu", resume=faster == "float32", quiet=True)
+        shutil.rmtree(folder.final)
+    assert folder.read_config().train.precision == "bfloat16"
+
+
+def test_a_resumed_run_cannot_change_its_precision(tmp_path: Path) -> None:
+    text, folder = write_copy_task(tmp_path / "text", pairs=180), RunFolder(tmp_path / "run")
+    train(make_config(text, FAMILIES["fixed"], max_steps=2), folder.path, "cpu", quiet=True)
+    shutil.rmtree(folder.final)
+    other = make_config(text, FAMILIES["fixed"], max_steps=2, precision="bfloat16")
+    with pytest.raises(ConfigError, match=r"train\.precision"):
+        train(other, folder.path, "cpu", resume=True, quiet=True)

@@ -47,12 +47,14 @@ def bench(
     from seq2attn.benchmark.tables import growth_table, speed_tables
     from seq2attn.device import choose_device
     from seq2attn.experiment.reproduce import preset_files
+    from seq2attn.training.precision import kept_kernels, resolve_precision, with_precision
 
-    models = _named(configs or preset_files(_DEFAULT_PRESET), overrides or [])
+    named = _named(configs or preset_files(_DEFAULT_PRESET), overrides or [])
     command = shlex.join(["seq2attn", *sys.argv[1:]])
     chosen = choose_device(device.value)
     result: Bench | Growth
-    with named_progress("measuring") as report_progress:
+    with kept_kernels(chosen), named_progress("measuring") as report_progress:
+        models = {name: with_precision(config, resolve_precision(config, chosen)) for name, config in named.items()}
         audience = _Audience(report_progress)
         if lengths is None:
             result = measure_speed(models, chosen, command, seconds, audience)

@@ -196,9 +196,10 @@ class TrainConfig(Section):
     """AdamW's second decay rate; the first is 0.9."""
     label_smoothing: Fraction = 0.1
     """Fraction of the target's probability that is spread over the vocabulary."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the model's matrix products in training; weights, optimizer, loss and inference stay float32.
-    `bfloat16` is for GPUs that support it.
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Precision of the factors of matrix products in training; sums, weights, optimizer and inference stay float32.
+    `bfloat16` is for GPUs and CPUs with instructions for it; `auto` takes it where it is faster. A run keeps what
+    `auto` stood for when it began.
     """
     clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
     """Largest norm of the gradient; a larger gradient is scaled down to it."""

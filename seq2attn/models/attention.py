@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seq2attn.models.cells import complement_of_exponentials, exponentials_of
 from seq2attn.models.positions import NO_RELATIVE_POSITIONS, RelativePositions
+from seq2attn.models.products import Linear
 from seq2attn.models.seq2seq import Memory
 
 
@@ -94,7 +95,7 @@ class FixedContext(Context):
     def __init__(self, d_model: int, gated: bool = True) -> None:
         """`gated`: with the gate."""
         super().__init__()
-        self.gate = nn.Linear(d_model, d_model) if gated else None
+        self.gate = Linear(d_model, d_model) if gated else None
 
     def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
         """Nothing: there are no keys."""
@@ -137,8 +138,8 @@ class AdditiveAttention(Attention):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.query_projection = nn.Linear(d_model, d_model, bias=False)
-        self.key_projection = nn.Linear(d_model, d_model)
+        self.query_projection = Linear(d_model, d_model, bias=False)
+        self.key_projection = Linear(d_model, d_model)
         self.v = nn.Parameter(torch.empty(d_model).uniform_(-1, 1) / math.sqrt(d_model))
 
     def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
@@ -186,7 +187,7 @@ class GeneralAttention(DotAttention):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.key_projection = nn.Linear(d_model, d_model, bias=False)
+        self.key_projection = Linear(d_model, d_model, bias=False)
 
     def precompute(self, memory: Memory) -> tuple[Tensor, ...]:
         """W h for every source position."""
@@ -237,9 +238,9 @@ class MultiHeadAttention(nn.Module):
         self.n_heads = n_heads if kept is None else len(kept)
         width = self.n_heads * (d_model // n_heads)
         self.scale = 1.0 / math.sqrt(d_model // n_heads) if scaled else 1.0
-        self.query_projection = nn.Linear(d_model, width)
-        self.key_value_projection = nn.Linear(d_model, 2 * width)
-        self.output_projection = nn.Linear(width, d_model)
+        self.query_projection = Linear(d_model, width)
+        self.key_value_projection = Linear(d_model, 2 * width)
+        self.output_projection = Linear(width, d_model)
         self.register_buffer("gate", None)
         self.register_buffer("kept_heads", None if kept is None else torch.tensor(kept) - 1, persistent=False)
 

@@ -8,6 +8,7 @@ target ids ──> cells ──> readout <── Context (fixed vector, additive
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ from seq2attn.models.attention import (
 )
 from seq2attn.models.cells import CELLS
 from seq2attn.models.embedding import Embeddings, VariationalDropout
+from seq2attn.models.products import Linear, uses_bfloat16
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 from seq2attn.models.unrolled import unroll
 
@@ -52,8 +54,18 @@ def recurrent_layer(kind: str, d_input: int, units: int) -> nn.GRU | nn.LSTM:
 def whole_sequence(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> tuple[Tensor, RecurrentState]:
     """States (batch, length, units) of `layer` over `inputs` (batch, length, d_input), and the state after them."""
     first = tuple(part[None].contiguous() for part in before)
-    states, last = layer(inputs, first if len(first) > 1 else first[0])
+    states, last = _run(layer, inputs, first if len(first) > 1 else first[0])
     return states, tuple(part[0] for part in (last if isinstance(last, tuple) else (last,)))
+
+
+def _run(layer: nn.Module, inputs: Tensor, *before: Tensor | tuple[Tensor, ...]) -> Any:
+    """What `layer` returns for `inputs` (batch, length, d_input), in float32; only an LSTM has bfloat16 inside."""
+    if not (isinstance(layer, nn.LSTM) and uses_bfloat16(inputs.shape[0] * inputs.shape[1])):
+        return layer(inputs, *before)
+    # Of PyTorch's recurrent kernels for CPUs, only this one has products in bfloat16.
+    with torch.autocast("cpu", torch.bfloat16):
+        states, last = layer(inputs, *before)
+    return states.float(), tuple(part.float() for part in last)
 
 
 def one_step(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> tuple[Tensor, RecurrentState]:
@@ -125,8 +137,8 @@ class BidirectionalEncoder(nn.Module):
         states = embedded
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
             states = self.dropout(states)
-            from_left, _ = forwards(states)
-            from_right, _ = backwards(take_positions(states, mirror))
+            from_left, _ = _run(forwards, states)
+            from_right, _ = _run(backwards, take_positions(states, mirror))
             states = torch.cat((from_left, take_positions(from_right, mirror)), dim=-1)
         if self.summary == "mean":
             weights = source_valid.to(states.dtype) / lengths[:, None]
@@ -173,8 +185,8 @@ class RnnSeq2Seq(Seq2Seq):
             config.cell, n_inputs * config.d_model, config.d_model, config.n_layers, config.dropout
         )
         self.n_state_parts = 2 if config.cell == "lstm" else 1
-        self.first_state = nn.Linear(config.d_model, self.n_state_parts * config.n_layers * config.d_model)
-        self.readout = nn.Linear(2 * config.d_model, config.d_model)
+        self.first_state = Linear(config.d_model, self.n_state_parts * config.n_layers * config.d_model)
+        self.readout = Linear(2 * config.d_model, config.d_model)
         self.dropout = VariationalDropout(config.dropout)
 
     @property

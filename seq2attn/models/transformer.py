@@ -13,6 +13,7 @@ from seq2attn.models.attention import ALL_KEYS, KeysValues, MultiHeadAttention, 
 from seq2attn.models.efficient import encoder_attention
 from seq2attn.models.embedding import Dropout, Embeddings
 from seq2attn.models.positions import RelativePositions, build_positions
+from seq2attn.models.products import Linear
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 
 
@@ -45,8 +46,8 @@ class FeedForward(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         d_ff = config.d_ff or 4 * config.d_model
-        self.expand = nn.Linear(config.d_model, d_ff)
-        self.contract = nn.Linear(d_ff, config.d_model)
+        self.expand = Linear(config.d_model, d_ff)
+        self.contract = Linear(d_ff, config.d_model)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs of the same shape as `inputs` (batch, length, d_model)."""

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2attn.models.attention import AdditiveAttention, Context, DotAttention
 from seq2attn.models.cells import CELLS, complement_of_tanh, exponentials_of, softmax_backward
+from seq2attn.models.products import linear, weight_gradient
 from seq2attn.models.seq2seq import DecoderState
 
 
@@ -41,7 +41,7 @@ def unroll(
         hidden, cell = history[0], history[1] if kind == "lstm" else None
         w_input, w_recurrent, b_input, b_recurrent = layer.parameters()
         w_words, w_second = w_input.split(width, dim=1)
-        from_words = F.linear(embedded.to(dtype).transpose(0, 1), w_words, b_input)
+        from_words = linear(embedded.to(dtype).transpose(0, 1), w_words, b_input)
         if isinstance(context, AdditiveAttention):
             additive = AdditiveInputs(
                 *(from_words, hidden, cell, states, keys),
@@ -170,10 +170,10 @@ class AdditiveUnrolled(torch.autograd.Function):
             cell=d_cell,
             states=torch.bmm(weights.permute(1, 2, 0), d_contexts.transpose(0, 1)),
             keys=d_tanh * (4 * v),
-            w_query=_weight_gradient(d_queries, hiddens[:-1]),
+            w_query=weight_gradient(d_queries, hiddens[:-1]),
             v=d_v,
-            w_context=_weight_gradient(d_inputs, contexts),
-            w_recurrent=_weight_gradient(d_recurrents, hiddens[:-1]),
+            w_context=weight_gradient(d_inputs, contexts),
+            w_recurrent=weight_gradient(d_recurrents, hiddens[:-1]),
             b_recurrent=d_recurrents.sum(dim=(0, 1)),
         )
         return None, None, *d_all
@@ -285,15 +285,10 @@ class InputFeedingUnrolled(torch.autograd.Function):
             fed=d_fed,
             states=torch.bmm(weights.permute(1, 2, 0), d_contexts.transpose(0, 1)),
             keys=torch.bmm(d_scores.permute(1, 2, 0), saved.hiddens[1:].transpose(0, 1)),
-            w_fed=_weight_gradient(d_inputs, attentional[:-1]),
-            w_recurrent=_weight_gradient(d_recurrents, saved.hiddens[:-1]),
+            w_fed=weight_gradient(d_inputs, attentional[:-1]),
+            w_recurrent=weight_gradient(d_recurrents, saved.hiddens[:-1]),
             b_recurrent=d_recurrents.sum(dim=(0, 1)),
-            w_readout=_weight_gradient(d_readouts, saved.joined),
+            w_readout=weight_gradient(d_readouts, saved.joined),
             b_readout=d_readouts.sum(dim=(0, 1)),
         )
         return None, None, *d_all
-
-
-def _weight_gradient(d_outputs: Tensor, inputs: Tensor) -> Tensor:
-    """The gradient of W in output = W input: d_output ⊗ input, summed over positions and batch."""
-    return d_outputs.flatten(0, 1).t() @ inputs.flatten(0, 1)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import PAD_ID
+from seq2attn.models.products import rounded, uses_bfloat16
 from seq2attn.models.seq2seq import AttentionMaps, Seq2Seq
 
 
@@ -59,24 +60,60 @@ class _FusedCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        log_p = torch.addmm(bias, hidden, weight.t())
-        torch.log_softmax(log_p, dim=-1, out=log_p)
-        real = targets != PAD_ID
-        picked = log_p.gather(1, targets[:, None])[:, 0]
-        spread = log_p.mean(dim=-1) if label_smoothing else 0.0
-        losses = -(1.0 - label_smoothing) * picked - label_smoothing * spread
-        gradient = log_p.exp_()
-        if label_smoothing:
-            gradient.sub_(label_smoothing / weight.shape[0])
-        gradient.scatter_add_(1, targets[:, None], gradient.new_full((len(targets), 1), label_smoothing - 1.0))
-        gradient[~real] = 0.0
-        ctx.save_for_backward(gradient @ weight, gradient.t() @ hidden, gradient.sum(dim=0))
-        unsmoothed = -picked.masked_fill(~real, 0.0).sum()
+        if uses_bfloat16(len(hidden)):
+            sums, gradients = _in_bfloat16(hidden, weight, bias, targets, label_smoothing)
+        else:
+            gradient = torch.addmm(bias, hidden, weight.t())
+            sums = _gradient_in_place(gradient, targets, label_smoothing)
+            gradients = gradient @ weight, gradient.t() @ hidden, gradient.sum(dim=0)
+        ctx.save_for_backward(*gradients)
+        smoothed, unsmoothed = sums
         ctx.mark_non_differentiable(unsmoothed)
-        return losses.masked_fill(~real, 0.0).sum(), unsmoothed
+        return smoothed, unsmoothed
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         scale, _ = upstream
         hidden, weight, bias = ctx.saved_tensors
         return hidden * scale, weight * scale, bias * scale, None, None
+
+
+def _gradient_in_place(logits: Tensor, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    """The two losses of `logits` (tokens, vocab_size), which become the gradient of the first, p − q."""
+    log_p = torch.log_softmax(logits, dim=-1, out=logits)
+    real = targets != PAD_ID
+    picked = log_p.gather(1, targets[:, None])[:, 0]
+    spread = log_p.mean(dim=-1) if label_smoothing else 0.0
+    losses = -(1.0 - label_smoothing) * picked - label_smoothing * spread
+    gradient = log_p.exp_()
+    if label_smoothing:
+        gradient.sub_(label_smoothing / logits.shape[1])
+    gradient.scatter_add_(1, targets[:, None], gradient.new_full((len(targets), 1), label_smoothing - 1.0))
+    gradient[~real] = 0.0
+    return losses.masked_fill(~real, 0.0).sum(), -picked.masked_fill(~real, 0.0).sum()
+
+
+# Elements of a piece of the logits in float32: 8 MB, which the processor's caches hold.
+_PIECE = 2**21
+
+
+def _in_bfloat16(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """Both losses, and the gradients of the first with respect to `hidden`, `weight` and `bias`.
+
+    The three products have factors in bfloat16; softmax and loss are computed in float32, some rows at a time.
+    """
+    rows, factor, d_bias = rounded(hidden), weight.bfloat16(), torch.zeros_like(bias)
+    targets = F.pad(targets, (0, len(rows) - len(targets)), value=PAD_ID)
+    logits = rows @ factor.t()
+    sums = torch.zeros(2)
+    n_rows = max(1, _PIECE // len(factor))
+    buffer = torch.empty(n_rows, len(factor))
+    for piece, of_piece in zip(logits.split(n_rows), targets.split(n_rows), strict=True):
+        gradient = buffer[: len(piece)].copy_(piece).add_(bias)
+        sums += torch.stack(_gradient_in_place(gradient, of_piece, label_smoothing))
+        d_bias += gradient.sum(dim=0)
+        piece.copy_(gradient)
+    smoothed, unsmoothed = sums
+    return (smoothed, unsmoothed), ((logits @ factor)[: len(hidden)].float(), (logits.t() @ rows).float(), d_bias)

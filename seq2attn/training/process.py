@@ -15,6 +15,7 @@ import torch
 
 from seq2attn.config.schema import TrainConfig
 from seq2attn.device import allow_tf32
+from seq2attn.training.precision import kept_kernels
 
 # cuBLAS reads it when the process first uses it, and is deterministic only with it.
 _CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -26,6 +27,7 @@ def training_process(settings: TrainConfig, device: torch.device) -> Iterator[No
     """Threads, determinism, TF32, environment and random state as a training needs them; restored at the end."""
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(kept_kernels(device))
         if settings.threads is not None:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(settings.threads)

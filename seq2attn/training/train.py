@@ -27,6 +27,7 @@ from seq2attn.training.display import Display
 from seq2attn.training.log import Backend, JsonLines, LogFile, TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
 from seq2attn.training.observer import Observer
+from seq2attn.training.precision import resolve_precision, with_precision
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.process import training_process
 from seq2attn.training.process_group import join_ranks, was_restarted
@@ -65,6 +66,7 @@ def train(
     with join_ranks(choose_device(device_name)) as (ranks, device), _locked(folder, ranks):
         config = _with_dropout_seed(config, folder, resume, ranks)
         with training_process(config.train, device), disk_errors(path):
+            config = _with_precision(config, folder, resume, device, ranks)
             resumes = ranks.first(lambda: check_folder(folder, config, resume))
             return _train(config, folder, device, resumes, None if quiet else display, observer, start_from, ranks)
 
@@ -109,6 +111,16 @@ def _with_dropout_seed(config: Config, folder: RunFolder, resume: bool, ranks: R
     if not by_batch:
         return config
     return config.model_copy(update={"train": config.train.model_copy(update={"dropout_seed": "batch"})})
+
+
+def _with_precision(config: Config, folder: RunFolder, resume: bool, device: torch.device, ranks: Ranks) -> Config:
+    """`config` with the precision that `auto` stands for: that of the run to resume, or the faster one here."""
+
+    def choose() -> str:
+        keeps = config.train.precision == "auto" and resume and folder.exists
+        return resolve_precision(folder.read_config() if keeps else config, device)
+
+    return with_precision(config, ranks.first(choose))
 
 
 def open_log(folder: RunFolder, first_step: int, display: Callable[[], Backend] | None) -> TrainingLog:

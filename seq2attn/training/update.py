@@ -10,8 +10,8 @@ import torch
 
 from seq2attn.config.schema import TrainConfig
 from seq2attn.data.batch import Batch
-from seq2attn.device import computing_in
 from seq2attn.errors import TrainingError, is_out_of_memory
+from seq2attn.models.products import autocast, products_in
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.loss import cross_entropy_sums
 from seq2attn.training.ranks import ONE_PROCESS, Ranks
@@ -98,11 +98,12 @@ def _add_gradients(model: Seq2Seq, batches: Sequence[Batch], tokens: int, settin
         for batch in batches:
             if batch.dropout_seed is not None:
                 torch.manual_seed(batch.dropout_seed)
-            with computing_in(settings.precision, device):
-                hidden = model(batch)
-            hidden = hidden.to(model.output_weight.dtype)
-            sums = cross_entropy_sums(model, hidden, batch.target_output, settings.label_smoothing)
-            (sums[0] / tokens).backward()
+            with products_in(settings.precision, device):
+                with autocast(settings.precision, device):
+                    hidden = model(batch)
+                hidden = hidden.to(model.output_weight.dtype)
+                sums = cross_entropy_sums(model, hidden, batch.target_output, settings.label_smoothing)
+                (sums[0] / tokens).backward()
             total += torch.stack(sums).detach() / tokens
         return Losses(*total.tolist())
     except (RuntimeError, MemoryError) as error:
