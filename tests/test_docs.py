@@ -19,6 +19,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 from ruamel.yaml import YAML
 
+from scripts.expected_scaling import expected_scaling, expected_speedup
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.models import MODEL_KINDS
 from seq2attn.corpora import catalog
@@ -147,6 +148,12 @@ def test_the_kubernetes_job_starts_processes_that_an_update_can_be_dealt_out_to(
     assert pods["subdomain"] == service["metadata"]["name"]
     assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
     assert service["spec"]["ports"][0]["port"] == int(port)
+
+
+def test_expected_scaling_is_what_the_stated_model_says() -> None:
+    assert expected_scaling() in (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    # By hand: 2 · 7/8 · 1 GB at 200 GB/s and 14 · 5 µs are 8.82 ms beside 91.18 ms of products.
+    assert expected_speedup(8, 0.09118, 1, 10**9) == pytest.approx(8 * 0.9118)
 
 
 def run_page(page: Path, *, cut: dict[str, str] | None = None) -> dict[str, str]:
