@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -172,3 +173,13 @@ def test_the_documented_work_is_compared() -> None:
     works = ("training", "training, own batches", "beam")
     assert {(pairing.model, pairing.work) for pairing in PAIRINGS} == set(itertools.product(Model, works))
     assert all("JoeyNMT" in pairing.tools for pairing in PAIRINGS)
+    with_lingo = [pairing for pairing in PAIRINGS if "torchlingo" in pairing.tools]
+    assert [(pairing.model, pairing.work) for pairing in with_lingo] == [(Model.transformer, "training")]
+
+
+def test_the_program_says_how_it_is_called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_peers", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("scripts.peers", run_name="__main__")
+    assert ended.value.code == 0
+    assert "--threads" in capsys.readouterr().out

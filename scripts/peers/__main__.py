@@ -16,14 +16,14 @@ from scripts.peers.measure import Environments, measure_model
 from scripts.peers.ratios import Comparison
 from seq2attn.benchmark.machine import Setting
 from seq2attn.benchmark.workload import Workload
-from seq2attn.cli.output import Report, named_progress, results_console
+from seq2attn.cli.output import ReportProgress, named_progress, results_console
 from seq2attn.errors import Seq2AttnError, disk_errors
 
 
 class Audience:
     """Lines and bars on stderr."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: ReportProgress) -> None:
         self.report = report
 
     def say(self, text: str) -> None:
@@ -47,7 +47,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write peers.json into this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Measure training and translation of seq2attn, JoeyNMT, Marian and CTranslate2, in turn."""
+    """Measure training and translation of seq2attn, JoeyNMT, Marian, CTranslate2 and torchlingo, in turn."""
     torch.set_num_threads(threads or torch.get_num_threads())
     effort = Effort(updates, sentences, batch_sentences, seconds, torch.get_num_threads())
     name, text = read_text(made_up)
