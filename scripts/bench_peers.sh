@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Speed compared with JoeyNMT, Marian in Hugging Face transformers, and CTranslate2: all in turn, on the same batches.
+# Speed compared with JoeyNMT, Marian in Hugging Face transformers, CTranslate2 and torchlingo: in turn, on the same
+# batches.
 # Makes an environment for the peers in .peers (another folder: PEERS=/path); the first time this needs a package index.
 #
 #   scripts/bench_peers.sh                             both models, training and translation, about half an hour
@@ -9,7 +10,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/venv.sh" export
 
 export PEERS=${PEERS:-.peers}
-for peer in joeynmt transformers; do
+for peer in joeynmt transformers torchlingo; do
     wanted=scripts/peers/$peer.txt
     folder=$PEERS/$peer
     if ! cmp -s "$wanted" "$folder/installed.txt"; then

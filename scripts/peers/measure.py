@@ -20,7 +20,7 @@ from seq2attn.config.schema import Config
 from seq2attn.export.ctranslate2 import export_ctranslate2
 from seq2attn.runs.folder import RunFolder, TrainedRun
 
-_OWN, _JOEY, _MARIAN = "seq2attn", "JoeyNMT", "Marian"
+_OWN, _JOEY, _MARIAN, _LINGO = "seq2attn", "JoeyNMT", "Marian", "torchlingo"
 _EXPORTED, _CONVERTED = "seq2attn in CTranslate2", "Marian in CTranslate2"
 
 
@@ -42,7 +42,7 @@ PAIRINGS = (
     Pairing(Model.rnn, "training", ((_OWN, _JOEY),)),
     Pairing(Model.rnn, "training, own batches", ((_OWN, _JOEY),)),
     Pairing(Model.rnn, "beam", ((_OWN, _JOEY),)),
-    Pairing(Model.transformer, "training", ((_OWN, _JOEY), (_OWN, _MARIAN))),
+    Pairing(Model.transformer, "training", ((_OWN, _JOEY), (_OWN, _MARIAN), (_OWN, _LINGO))),
     Pairing(Model.transformer, "training, own batches", ((_OWN, _JOEY),)),
     Pairing(Model.transformer, "beam", ((_OWN, _JOEY), (_OWN, _MARIAN), (_OWN, _EXPORTED), (_EXPORTED, _CONVERTED))),
 )
@@ -63,6 +63,11 @@ class Environments:
     def transformers(self) -> Path:
         """With transformers and CTranslate2."""
         return self.folder / "transformers" / "bin" / "python"
+
+    @property
+    def torchlingo(self) -> Path:
+        """With torchlingo."""
+        return self.folder / "torchlingo" / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def measure_model(
         _OWN: DriverCall(Path(sys.executable), "scripts.peers.drive_seq2attn"),
         _JOEY: DriverCall(peers.joeynmt, "scripts.peers.drive_joeynmt"),
         _MARIAN: DriverCall(peers.transformers, "scripts.peers.drive_marian"),
+        _LINGO: DriverCall(peers.torchlingo, "scripts.peers.drive_torchlingo"),
         _EXPORTED: DriverCall(peers.transformers, "scripts.peers.drive_ctranslate2", (str(exported),)),
         _CONVERTED: DriverCall(peers.transformers, "scripts.peers.drive_ctranslate2"),
     }
