@@ -1,16 +1,20 @@
-"""Device, a description of the machine, and peak memory"""
+"""Device, compilers, a description of the machine, and peak memory"""
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 import seq2attn
 from seq2attn.errors import RunError
+
+_COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 def choose_device(name: str) -> torch.device:
@@ -44,6 +48,15 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def missing_for_compilation(device: torch.device) -> str | None:
+    """What `torch.compile` needs for `device` and does not find; None where it has everything."""
+    if not (shutil.which(os.environ.get("CXX", "")) or any(map(shutil.which, _COMPILERS))):
+        return "C++ compiler"
+    if device.type == "cuda" and find_spec("triton") is None:
+        return "package triton"
+    return None
 
 
 def allow_tf32(device: torch.device) -> None:

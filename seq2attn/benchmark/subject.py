@@ -26,7 +26,7 @@ from seq2attn.errors import TrainingError
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.schedule import build_optimizer
-from seq2attn.training.update import update_weights
+from seq2attn.training.update import forward_of, update_weights
 
 Lengths = Sequence[tuple[int, int]]
 """Tokens of source and target of each pair of a batch, EOS included."""
@@ -73,11 +73,11 @@ def measure_steps_here(config: Config, batches: Sequence[Lengths], device: torch
     torch.manual_seed(config.train.seed)
     vocab_size = config.subwords.vocab_size
     model = build_model(config.model, vocab_size, vocab_size, config.subwords.joint).to(device).train()
-    optimizer = build_optimizer(model, config.train)
+    optimizer, forward = build_optimizer(model, config.train), forward_of(model, config.train, device)
     made = [random_batch(lengths, vocab_size) for lengths in batches]
 
     def step(batch: Batch) -> None:
-        update_weights(model, optimizer, [batch.to(device)], config.train, 1, LEARNING_RATE)
+        update_weights(model, optimizer, [batch.to(device)], config.train, 1, LEARNING_RATE, forward=forward)
 
     step(random_batch([(2, 2)], vocab_size))
     before = peak_memory_bytes(device)
@@ -124,7 +124,10 @@ class Subject:
         self.sources = workload.sample_sources(sentences)
         self.source_lengths = [len(ids) for ids in self.subwords.encode_source(self.sources)]
         self.trained = self._build().train()
+        self.forward = forward_of(self.trained, config.train, device)
         self.optimizer = build_optimizer(self.trained, config.train)
+        if self.forward is not self.trained:
+            self._train()  # compiles, which must not count
         self.translating = self._build().eval()
         # A new model would end sentences anywhere. Without EOS, all reach the maximum length.
         self.translating.output_bias.data[EOS_ID] = float("-inf")
@@ -153,7 +156,8 @@ class Subject:
         size = self.config.train.accumulate
         for first in range(0, len(self.batches), size):
             group = [batch.to(self.device) for batch in self.batches[first : first + size]]
-            update_weights(self.trained, self.optimizer, group, self.config.train, 1, LEARNING_RATE)
+            settings = self.config.train
+            update_weights(self.trained, self.optimizer, group, settings, 1, LEARNING_RATE, forward=self.forward)
         synchronize(self.device)
         seconds = time.perf_counter() - started
         flops = training_flops(self.config.model, self.vocab_size, self.sizes)

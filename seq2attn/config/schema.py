@@ -201,6 +201,11 @@ class TrainConfig(Section):
     `bfloat16` is for GPUs and CPUs with instructions for it; `auto` takes it where it is faster. A run keeps what
     `auto` stood for when it began.
     """
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether `torch.compile` joins the small operations of a model in training, those of an RNN except for its loop.
+    It needs a C++ compiler, and about a minute at the start. `auto`: with CUDA, if `max_minutes` leaves time for it (10
+    or more, or unset) and `deterministic` is off.
+    """
     clip_norm: Annotated[float, Field(gt=0.0)] = 1.0
     """Largest norm of the gradient; a larger gradient is scaled down to it."""
     short_first_epochs: Annotated[int, Field(ge=0)] = 0

@@ -57,7 +57,8 @@ class Dropout(nn.Module):
         """`inputs` (any shape), in training with elements set to zero."""
         if not self.training or self.rate == 0.0:
             return inputs
-        if inputs.device.type != "cpu":
+        # The compiler joins dropout with the operations around it.
+        if inputs.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(inputs, self.rate)
         dropped_levels = min(round(self.rate * _LEVELS), _LEVELS - 1)
         kept = _random_bytes(inputs.numel()).view(inputs.shape) >= dropped_levels

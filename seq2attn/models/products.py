@@ -43,8 +43,8 @@ def products_in(precision: str, device: torch.device) -> Iterator[None]:
 
 
 def uses_bfloat16(n_rows: int) -> bool:
-    """Whether products with `n_rows` rows are computed in bfloat16 here."""
-    return _IN_BFLOAT16.get() and n_rows >= _MIN_ROWS
+    """Whether products with `n_rows` rows are computed in bfloat16 here; in compiled code autocast alone does that."""
+    return not torch.compiler.is_compiling() and _IN_BFLOAT16.get() and n_rows >= _MIN_ROWS
 
 
 def rounded(rows: Tensor) -> Tensor:

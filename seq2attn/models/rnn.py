@@ -7,6 +7,7 @@ target ids ──> cells ──> readout <── Context (fixed vector, additive
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -199,10 +200,10 @@ class RnnSeq2Seq(Seq2Seq):
         memory = self.encoder(embedded, source_valid)
         return Memory(memory.states, source_valid, memory.summary, self.context.precompute(memory))
 
-    def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
+    def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None, unroll: Any = unroll) -> Tensor:
         """Hidden states of all target positions, in one pass where the model allows it.
 
-        For a stepwise model with one layer and without `maps`, `unrolled.py` computes the loop below, faster.
+        For a stepwise model with one layer and without `maps`, `unroll` computes the loop below, faster.
         """
         state = self.start(self.encode(batch.source_ids, batch.source_valid))
         embedded = self.dropout(self.embeddings.target(batch.target_input))
@@ -222,6 +223,11 @@ class RnnSeq2Seq(Seq2Seq):
             by_position = [tensor for tensor in weights if tensor is not None]
             maps.cross.extend([torch.cat(by_position, dim=1)[:, None]] if by_position else [])
         return self.dropout(torch.cat(hidden, dim=1))
+
+    def compiled_forward(self) -> Callable[[TeacherForcedBatch], Tensor]:
+        """The same of what surrounds the recurrent layers: compiled, each of their positions would be another graph."""
+        loop = torch.compiler.disable(unroll)
+        return torch.compile(lambda batch: self.forward(batch, unroll=loop), dynamic=True)
 
     def start(self, memory: Memory) -> DecoderState:
         """First states of all layers, tanh(W summary + b); input feeding starts with zeros."""

@@ -7,6 +7,7 @@ Training calls `forward`, which returns the hidden states of all target position
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -149,6 +150,10 @@ class Seq2Seq(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: TeacherForcedBatch, maps: AttentionMaps | None = None) -> Tensor:
         """Hidden states (batch, target_len, d_model), with the true target as input (teacher forcing)."""
+
+    def compiled_forward(self) -> Callable[[TeacherForcedBatch], Tensor]:
+        """`forward` without maps, compiled by `torch.compile` for batches of any size; the model stays as it is."""
+        return torch.compile(self, dynamic=True)
 
     @abstractmethod
     def start(self, memory: Memory) -> DecoderState:

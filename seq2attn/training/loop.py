@@ -31,7 +31,7 @@ from seq2attn.training.prepare import PreparedText
 from seq2attn.training.process import StopRequest
 from seq2attn.training.ranks import ONE_PROCESS, Ranks
 from seq2attn.training.schedule import Spent, Stopwatch, build_optimizer, learning_rate, progress
-from seq2attn.training.update import FailedUpdateError, update_weights
+from seq2attn.training.update import FailedUpdateError, forward_of, update_weights
 from seq2attn.training.validation import RankedStep, ValidationResult, Validator, choose_final_weights, rank
 
 _REPORT_STEPS = 50  # updates between two lines of training metrics
@@ -71,6 +71,7 @@ class Trainer:
         self.folder = folder
         self.device = device
         self.observer = observer
+        self.forward = forward_of(model, config.train, device)
         self.optimizer = build_optimizer(model, config.train)
         self.loader = Loader(text.train, config.train, device, ranks.rank, ranks.size)
         self.validator = Validator(text, config, device, ranks)
@@ -201,7 +202,7 @@ class Trainer:
         failure = None
         try:
             update = update_weights(
-                self.model, self.optimizer, loaded.batches, self.settings, self.step, rate, self.ranks
+                self.model, self.optimizer, loaded.batches, self.settings, self.step, rate, self.ranks, self.forward
             )
         except FailedUpdateError as error:
             saved = self.ranks.first(lambda: self._save_pairs(loaded.pairs))
