@@ -2,7 +2,7 @@
 
 An update's time is that of its batches, one after another, and of one all-reduce that does not overlap with them:
 
-    t = k c + 2 (N - 1) / N · bytes / bandwidth + 2 (N - 1) latency,  speed-up = N k c / (k c) · (k c / t)
+    t = k c + 2 (N - 1) / N · bytes / bandwidth + 2 (N - 1) latency,  speed-up = N k c / t
 
 with N GPUs, k batches of each GPU in an update, and the time c of a batch: its arithmetic over the rate of one GPU.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from seq2attn.config.schema import TrainConfig
 from seq2attn.errors import ConfigError
+from seq2attn.models.build import ONEDNN_CAPACITY
 from seq2attn.models.products import Linear, autocast, products_in, rounded, weight_gradient
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training import loss, precision
 from seq2attn.training.loss import cross_entropy_sums
 from seq2attn.training.precision import fastest_precision, has_instructions
+from seq2attn.training.process import training_process
 from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.train import train
 from seq2attn.training.update import update_weights
@@ -161,3 +164,17 @@ def test_a_resumed_run_cannot_change_its_precision(tmp_path: Path) -> None:
     other = make_config(text, FAMILIES["fixed"], max_steps=2, precision="bfloat16")
     with pytest.raises(ConfigError, match=r"train\.precision"):
         train(other, folder.path, "cpu", resume=True, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "instructions", "expected"),
+    [("float32", True, None), ("auto", False, None), ("auto", True, "1024"), ("bfloat16", False, "1024")],
+)
+def test_only_a_training_in_bfloat16_lets_onednn_keep_many_kernels(
+    monkeypatch: pytest.MonkeyPatch, kind: str, instructions: bool, expected: str | None
+) -> None:
+    monkeypatch.delenv(ONEDNN_CAPACITY, raising=False)
+    monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
+    with training_process(TrainConfig(max_steps=1, precision=kind), CPU):
+        assert os.environ.get(ONEDNN_CAPACITY) == expected
+    assert ONEDNN_CAPACITY not in os.environ

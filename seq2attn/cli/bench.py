@@ -53,7 +53,8 @@ def bench(
     command = shlex.join(["seq2attn", *sys.argv[1:]])
     chosen = choose_device(device.value)
     result: Bench | Growth
-    with kept_kernels(chosen), named_progress("measuring") as report_progress:
+    precisions = [config.train.precision for config in named.values()]
+    with kept_kernels(chosen, *precisions), named_progress("measuring") as report_progress:
         models = {name: with_precision(config, resolve_precision(config, chosen)) for name, config in named.items()}
         audience = _Audience(report_progress)
         if lengths is None:

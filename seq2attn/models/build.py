@@ -12,7 +12,9 @@ from seq2attn.models.rnn import RnnSeq2Seq
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.models.transformer import TransformerSeq2Seq
 
-_ONEDNN_CAPACITY = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+ONEDNN_CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+"""The variable with the number of kernels that oneDNN keeps."""
+_FEW_KERNELS = "16"
 
 
 def build_model(config: ModelConfig, source_vocab_size: int, target_vocab_size: int, joint_subwords: bool) -> Seq2Seq:
@@ -33,11 +35,10 @@ def _limit_kernel_cache() -> None:
     Batches come in that many shapes, and the process would grow to 3 GB; building a kernel again takes no measurable
     time. oneDNN reads the number once, before its first kernel, so the environment is changed only for that moment.
     """
-    name, capacity = _ONEDNN_CAPACITY
-    if name in os.environ or not torch.backends.mkldnn.is_available():
+    if ONEDNN_CAPACITY in os.environ or not torch.backends.mkldnn.is_available():
         return
-    os.environ[name] = capacity
+    os.environ[ONEDNN_CAPACITY] = _FEW_KERNELS
     try:
         torch.ones(1, 1, dtype=torch.float32, device="cpu").to_mkldnn()
     finally:
-        del os.environ[name]
+        del os.environ[ONEDNN_CAPACITY]

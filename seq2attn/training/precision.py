@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from seq2attn.config.schema import Config
+from seq2attn.models.build import ONEDNN_CAPACITY
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -19,9 +20,9 @@ _INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
 _MIN_RATIO = 1.5
 _REPEATS = 3
 
-# A kernel for each shape takes milliseconds to compile; PyTorch keeps so few that a training would compile in every
-# update. oneDNN reads the variable when the process first uses it.
-_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+# A product's kernel takes milliseconds to compile for each shape. With the few that `build_model` lets oneDNN keep,
+# every update would compile; with more than this, LSTM layers, whose kernels hold memory, could fill gigabytes.
+_MANY_KERNELS = "1024"
 
 
 def with_precision(config: Config, precision: str) -> Config:
@@ -43,8 +44,7 @@ def fastest_precision(device: torch.device) -> Precision:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     if device.type != "cpu" or not has_instructions():
         return "float32"
-    with kept_kernels(device):
-        ratio = _seconds_of_product(torch.float32) / _seconds_of_product(torch.bfloat16)
+    ratio = _seconds_of_product(torch.float32) / _seconds_of_product(torch.bfloat16)
     return "bfloat16" if ratio > _MIN_RATIO else "float32"
 
 
@@ -67,14 +67,17 @@ def _seconds_of_product(dtype: torch.dtype) -> float:
 
 
 @contextmanager
-def kept_kernels(device: torch.device) -> Iterator[None]:
-    """Let oneDNN keep the kernels of all shapes, unless the environment says how many."""
-    name, value = _KERNELS
-    if device.type != "cpu" or name in os.environ:
+def kept_kernels(device: torch.device, *precisions: str) -> Iterator[None]:
+    """Let oneDNN keep more kernels where one of `precisions` needs them, unless the environment says how many.
+
+    oneDNN reads the number when the process first uses it.
+    """
+    rounds = "bfloat16" in precisions or ("auto" in precisions and has_instructions())
+    if device.type != "cpu" or not rounds or ONEDNN_CAPACITY in os.environ:
         yield
         return
-    os.environ[name] = value
+    os.environ[ONEDNN_CAPACITY] = _MANY_KERNELS
     try:
         yield
     finally:
-        os.environ.pop(name, None)
+        os.environ.pop(ONEDNN_CAPACITY, None)

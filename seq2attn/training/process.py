@@ -27,7 +27,7 @@ def training_process(settings: TrainConfig, device: torch.device) -> Iterator[No
     """Threads, determinism, TF32, environment and random state as a training needs them; restored at the end."""
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(kept_kernels(device))
+        stack.enter_context(kept_kernels(device, settings.precision))
         if settings.threads is not None:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(settings.threads)
