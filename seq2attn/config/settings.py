@@ -21,6 +21,11 @@ def flat_settings(config: Config) -> dict[str, Any]:
     return flat
 
 
+def with_training(config: Config, **settings: Any) -> Config:
+    """`config` with these settings of `train`, which are valid."""
+    return config.model_copy(update={"train": config.train.model_copy(update=settings)})
+
+
 def hyperparameters(config: Config) -> dict[str, float | str]:
     """Every setting by its dotted key: a number if its default is a number, else a string."""
     table: dict[str, float | str] = {"name": str(config.name)}

@@ -12,6 +12,7 @@ import torch
 
 from seq2attn.config.models import TransformerConfig
 from seq2attn.config.schema import Config
+from seq2attn.config.settings import with_training
 from seq2attn.errors import ConfigError, RunError, disk_errors
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
@@ -120,7 +121,7 @@ def _check_number(n_heads: int | None, config: TransformerConfig) -> None:
 def _with_bleu(config: Config) -> Config:
     """`config` with enough validation sentences for BLEU."""
     number = max(config.train.validation_sentences, _BLEU_SENTENCES)
-    return config.model_copy(update={"train": config.train.model_copy(update={"validation_sentences": number})})
+    return with_training(config, validation_sentences=number)
 
 
 def _removed(

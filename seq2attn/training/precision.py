@@ -25,11 +25,6 @@ _REPEATS = 3
 _MANY_KERNELS = "1024"
 
 
-def with_precision(config: Config, precision: str) -> Config:
-    """`config` with `train.precision` set."""
-    return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
-
-
 def resolve_precision(config: Config, device: torch.device) -> Precision:
     """The precision of `config`, or the one that `auto` stands for."""
     return fastest_precision(device) if config.train.precision == "auto" else config.train.precision

@@ -13,7 +13,7 @@ import torch
 import seq2attn
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config, TrainConfig
-from seq2attn.config.settings import flat_settings
+from seq2attn.config.settings import flat_settings, with_training
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, MismatchError, RunError, disk_errors
 from seq2attn.models.build import build_model
@@ -27,7 +27,7 @@ from seq2attn.training.display import Display
 from seq2attn.training.log import Backend, JsonLines, LogFile, TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
 from seq2attn.training.observer import Observer
-from seq2attn.training.precision import resolve_precision, with_precision
+from seq2attn.training.precision import resolve_precision
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.process import training_process
 from seq2attn.training.process_group import join_ranks, was_restarted
@@ -110,7 +110,7 @@ def _with_dropout_seed(config: Config, folder: RunFolder, resume: bool, ranks: R
     by_batch = ranks.size > 1 or (resume and folder.exists and folder.read_config().train.dropout_seed == "batch")
     if not by_batch:
         return config
-    return config.model_copy(update={"train": config.train.model_copy(update={"dropout_seed": "batch"})})
+    return with_training(config, dropout_seed="batch")
 
 
 def _with_precision(config: Config, folder: RunFolder, resume: bool, device: torch.device, ranks: Ranks) -> Config:
@@ -120,7 +120,7 @@ def _with_precision(config: Config, folder: RunFolder, resume: bool, device: tor
         keeps = config.train.precision == "auto" and resume and folder.exists
         return resolve_precision(folder.read_config() if keeps else config, device)
 
-    return with_precision(config, ranks.first(choose))
+    return with_training(config, precision=ranks.first(choose))
 
 
 def open_log(folder: RunFolder, first_step: int, display: Callable[[], Backend] | None) -> TrainingLog:
