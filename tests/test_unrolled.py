@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seq2attn.config.models import RnnConfig
-from seq2attn.models.cells import CELLS, complement_of_tanh, exponentials_of, softmax_backward
+from seq2attn.models.cells import RECURRENCES, complement_of_tanh, exponentials_of, gru_layer, softmax_backward
 from seq2attn.models.seq2seq import AttentionMaps
 from seq2attn.models.unrolled import AdditiveInputs, AdditiveUnrolled, InputFeedingInputs, InputFeedingUnrolled
 from tests.conftest import make_batch, make_model
@@ -28,7 +28,7 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", RECURRENCES)
 def test_the_backward_of_additive_attention_is_the_derivative(kind: str) -> None:
     gates = GATES[kind] * UNITS
     inputs = AdditiveInputs(
@@ -47,7 +47,7 @@ def test_the_backward_of_additive_attention_is_the_derivative(kind: str) -> None
     assert torch.autograd.gradcheck(lambda *tensors: run(kind, SOURCE_VALID, *tensors), tuple(inputs))
 
 
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", RECURRENCES)
 def test_the_backward_of_input_feeding_is_the_derivative(kind: str) -> None:
     gates = GATES[kind] * UNITS
     inputs = InputFeedingInputs(
@@ -67,7 +67,29 @@ def test_the_backward_of_input_feeding_is_the_derivative(kind: str) -> None:
     assert torch.autograd.gradcheck(lambda *tensors: run(kind, SOURCE_VALID, *tensors), tuple(inputs))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("length", [1, 5])
+def test_a_layer_of_gru_is_pytorch_s(length: int) -> None:
+    layer = torch.nn.GRU(4, UNITS, batch_first=True, dtype=torch.float64)
+    inputs, before = draw(BATCH, length, 4), draw(1, BATCH, UNITS)
+    upstream = torch.randn(BATCH, length, UNITS, dtype=torch.float64)
+    variables = [inputs, before, *layer.parameters()]
+    (states, last), (own_states, own_last) = layer(inputs, before), gru_layer(layer, inputs, before)
+    torch.testing.assert_close(own_states, states)
+    torch.testing.assert_close(own_last, last)
+    expected = torch.autograd.grad((states * upstream).sum() + last.sin().sum(), variables)
+    found = torch.autograd.grad((own_states * upstream).sum() + own_last.sin().sum(), variables)
+    for gradient, its_reference in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, its_reference)
+
+
+def test_a_layer_of_gru_is_float32_under_autocast() -> None:
+    layer, inputs = torch.nn.GRU(4, UNITS, batch_first=True), torch.randn(BATCH, 5, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        states, _ = gru_layer(layer, inputs.bfloat16())
+    torch.testing.assert_close(states, layer(inputs.bfloat16().float())[0])
+
+
+@pytest.mark.parametrize("cell", RECURRENCES)
 @pytest.mark.parametrize(
     "attention",
     [

@@ -24,7 +24,7 @@ from seq2attn.models.attention import (
     GeneralAttention,
     ScaledDotAttention,
 )
-from seq2attn.models.cells import CELLS
+from seq2attn.models.cells import STEPS, gru_layer
 from seq2attn.models.embedding import Embeddings, VariationalDropout
 from seq2attn.models.products import Linear, uses_bfloat16
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
@@ -59,8 +59,10 @@ def whole_sequence(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> 
     return states, tuple(part[0] for part in (last if isinstance(last, tuple) else (last,)))
 
 
-def _run(layer: nn.Module, inputs: Tensor, *before: Tensor | tuple[Tensor, ...]) -> Any:
-    """What `layer` returns for `inputs` (batch, length, d_input), in float32; only an LSTM has bfloat16 inside."""
+def _run(layer: nn.Module, inputs: Tensor, *before: Any) -> Any:
+    """What `layer` returns for `inputs` (batch, length, d_input), in float32."""
+    if isinstance(layer, nn.GRU) and layer.training and inputs.device.type == "cpu":
+        return layer(inputs, *before) if torch.compiler.is_compiling() else gru_layer(layer, inputs, *before)
     if not (isinstance(layer, nn.LSTM) and uses_bfloat16(inputs.shape[0] * inputs.shape[1])):
         return layer(inputs, *before)
     # Of PyTorch's recurrent kernels for CPUs, only this one has products in bfloat16.
@@ -70,15 +72,12 @@ def _run(layer: nn.Module, inputs: Tensor, *before: Tensor | tuple[Tensor, ...])
 
 
 def one_step(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> tuple[Tensor, RecurrentState]:
-    """The same as `whole_sequence` for length 1, without gradients.
-
-    It is faster: the fused kernel prepares its weights again at each call.
-    """
+    """The same for length 1, without gradients; faster, because the fused kernel prepares its weights at each call."""
     w_input, w_recurrent, b_input, b_recurrent = layer.parameters()
-    kind = CELLS["lstm" if isinstance(layer, nn.LSTM) else "gru"]
     hidden, cell = before if len(before) > 1 else (before[0], None)
     from_input, recurrent = F.linear(inputs[:, 0], w_input, b_input), F.linear(hidden, w_recurrent, b_recurrent)
-    hidden, cell, _ = kind.step(from_input, recurrent, hidden, cell)
+    step = STEPS["lstm" if isinstance(layer, nn.LSTM) else "gru"]
+    hidden, cell = step(from_input, recurrent, hidden, cell)
     return hidden[:, None, :], (hidden,) if cell is None else (hidden, cell)
 
 

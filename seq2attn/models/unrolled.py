@@ -6,7 +6,8 @@ positions of a batch, faster, for decoders with one recurrent layer:
 - What does not depend on the decoder's state (the word's part of the cell's input) is one product before the loop.
 - The backward loop computes gradients of states only. The gradient of each weight is one product over all positions
   after the loop, where autograd would add a small product per position.
-- The backward loop recomputes the (batch, source_len, d_model) tensors of additive scores: cheaper than keeping them.
+- What does not depend on the gradients of states is computed of all positions together, before the backward loop.
+- It recomputes the (batch, source_len, d_model) tensors of additive scores: cheaper than keeping them.
 
 Tensors are time-major, (target_len, batch, …), so that a position is contiguous in memory. `d_x` is the gradient of x.
 """
@@ -20,7 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from seq2attn.models.attention import AdditiveAttention, Context, DotAttention
-from seq2attn.models.cells import CELLS, complement_of_tanh, exponentials_of, softmax_backward
+from seq2attn.models.cells import (
+    RECURRENCES,
+    Recurrence,
+    complement_of_tanh,
+    exponentials_of,
+    softmax_backward,
+)
 from seq2attn.models.products import linear, weight_gradient
 from seq2attn.models.seq2seq import DecoderState
 
@@ -85,7 +92,6 @@ class AdditiveInputs(NamedTuple):
 class AdditiveSaved(NamedTuple):
     """What the backward pass of `AdditiveUnrolled` needs: results of all positions, and inputs."""
 
-    hiddens: Tensor  # (1 + target_len, batch, units); the first one is the initial state
     contexts: Tensor  # (target_len, batch, units)
     weights: Tensor  # (target_len, batch, source_len)
     states: Tensor
@@ -93,7 +99,6 @@ class AdditiveSaved(NamedTuple):
     w_query: Tensor
     v: Tensor
     w_context: Tensor
-    w_recurrent: Tensor
 
 
 class AdditiveUnrolled(torch.autograd.Function):
@@ -110,71 +115,63 @@ class AdditiveUnrolled(torch.autograd.Function):
         `kind`: of the cell. `source_valid`: (batch, source_len). `tensors`: `AdditiveInputs`.
         """
         inputs = AdditiveInputs(*tensors)
-        hidden, cell, states, keys, v = inputs.hidden, inputs.cell, inputs.states, inputs.keys, inputs.v
+        hidden, states, keys, v = inputs.hidden, inputs.states, inputs.keys, inputs.v
         target_len, batch, _ = inputs.from_words.shape
-        hiddens = states.new_empty(target_len + 1, batch, hidden.shape[1])
-        contexts = torch.empty_like(hiddens[1:])
+        cells = RECURRENCES[kind](target_len, hidden, inputs.cell, inputs.w_recurrent, inputs.b_recurrent)
+        contexts = torch.empty_like(cells.hiddens[1:])
         weights = states.new_empty(target_len, batch, keys.shape[1])
-        hiddens[0] = hidden
-        saved_by_position: list[tuple[Tensor, ...]] = []
+        by_query, by_context = inputs.w_query.t().contiguous(), inputs.w_context.t().contiguous()
         exponentials, w = exponentials_of(keys), torch.empty_like(keys)
         padding = ~source_valid
         for position in range(target_len):
-            query = (hidden @ inputs.w_query.t())[:, None, :]
+            query = (hidden @ by_query)[:, None, :]
             scores = (complement_of_tanh(query, keys, exponentials, out=w) @ v).mul_(-2)
             torch.softmax(scores.masked_fill_(padding, float("-inf")), dim=-1, out=weights[position])
             torch.bmm(weights[position][:, None, :], states, out=contexts[position][:, None, :])
-            from_input = torch.addmm(inputs.from_words[position], contexts[position], inputs.w_context.t())
-            recurrent = torch.addmm(inputs.b_recurrent, hidden, inputs.w_recurrent.t())
-            hidden, cell, saved = CELLS[kind].step(from_input, recurrent, hidden, cell)
-            hiddens[position + 1] = hidden
-            saved_by_position.append(saved)
-        ctx.kind, ctx.saved_by_position = kind, saved_by_position
-        fixed = (states, keys, inputs.w_query, v, inputs.w_context, inputs.w_recurrent)
-        ctx.save_for_backward(*AdditiveSaved(hiddens, contexts, weights, *fixed))
-        return hiddens[1:].clone(), contexts.clone()
+            from_input = torch.addmm(inputs.from_words[position], contexts[position], by_context)
+            hidden = cells.step(position, from_input)
+        ctx.cells = cells
+        ctx.save_for_backward(*AdditiveSaved(contexts, weights, states, keys, inputs.w_query, v, inputs.w_context))
+        return cells.hiddens[1:].clone(), contexts.clone()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         """No gradients of `kind` and `source_valid`, then those of `AdditiveInputs`."""
         d_hiddens, d_outer_contexts = upstream
-        hiddens, contexts, weights, states, keys, w_query, v, w_context, w_recurrent = AdditiveSaved(*ctx.saved_tensors)
-        target_len, batch, units = d_hiddens.shape
-        d_inputs = d_hiddens.new_empty(target_len, batch, w_context.shape[0])
-        d_recurrents = torch.empty_like(d_inputs)
+        contexts, weights, states, keys, w_query, v, w_context = AdditiveSaved(*ctx.saved_tensors)
+        cells: Recurrence = ctx.cells
+        cells.start_backward()
+        units, hiddens = d_hiddens.shape[2], cells.hiddens
         d_queries, d_contexts = torch.empty_like(d_hiddens), torch.empty_like(d_hiddens)
         d_v, d_tanh, slope = torch.zeros_like(v), torch.zeros_like(keys), torch.empty_like(keys)
-        d_hidden = torch.zeros_like(hiddens[0])
-        d_cell = torch.zeros_like(d_hidden) if ctx.kind == "lstm" else None
+        d_hidden, zeros = d_hiddens[-1], torch.zeros_like(d_hiddens[0])
         exponentials, w = exponentials_of(keys), torch.empty_like(keys)
-        for position in reversed(range(target_len)):
-            saved = ctx.saved_by_position[position]
-            gradients = CELLS[ctx.kind].step_backward(d_hidden + d_hiddens[position], d_cell, saved)
-            d_inputs[position], d_recurrents[position] = gradients.d_input, gradients.d_recurrent
-            d_cell = gradients.d_cell
-            d_contexts[position] = d_context = torch.addmm(d_outer_contexts[position], gradients.d_input, w_context)
+        queries = hiddens[:-1] @ w_query.t()
+        for position in reversed(range(len(d_hiddens))):
+            d_hidden = cells.step_backward(position, d_hidden, d_hiddens[position - 1] if position else zeros)
+            d_contexts[position] = d_context = torch.addmm(
+                d_outer_contexts[position], cells.d_input[position], w_context
+            )
             d_score = softmax_backward(torch.bmm(states, d_context[:, :, None])[:, :, 0], weights[position])
-            query = (hiddens[position] @ w_query.t())[:, None, :]
-            complement_of_tanh(query, keys, exponentials, out=w)
+            complement_of_tanh(queries[position][:, None, :], keys, exponentials, out=w)
             d_v.addmv_(w.view(-1, units).t(), d_score.flatten(), alpha=-2)
             torch.addcmul(w, w, w, value=-1, out=slope)
             d_queries[position] = torch.bmm(d_score[:, None, :], slope)[:, 0]
             d_tanh.addcmul_(slope, d_score[:, :, None])
             d_queries[position] *= 4 * v
-            d_hidden = torch.addmm(d_queries[position] @ w_query, gradients.d_recurrent, w_recurrent)
-            if gradients.d_hidden is not None:
-                d_hidden += gradients.d_hidden
+            d_hidden = torch.addmm(d_hidden, d_queries[position], w_query)
+        d_inputs, d_w_recurrent, d_b_recurrent = cells.gradients()
         d_all = AdditiveInputs(
             from_words=d_inputs,
             hidden=d_hidden,
-            cell=d_cell,
+            cell=cells.d_cell,
             states=torch.bmm(weights.permute(1, 2, 0), d_contexts.transpose(0, 1)),
             keys=d_tanh * (4 * v),
             w_query=weight_gradient(d_queries, hiddens[:-1]),
             v=d_v,
             w_context=weight_gradient(d_inputs, contexts),
-            w_recurrent=weight_gradient(d_recurrents, hiddens[:-1]),
-            b_recurrent=d_recurrents.sum(dim=(0, 1)),
+            w_recurrent=d_w_recurrent,
+            b_recurrent=d_b_recurrent,
         )
         return None, None, *d_all
 
@@ -198,14 +195,12 @@ class InputFeedingInputs(NamedTuple):
 class InputFeedingSaved(NamedTuple):
     """What the backward pass of `InputFeedingUnrolled` needs: results of all positions, and inputs."""
 
-    hiddens: Tensor  # (1 + target_len, batch, units); the first one is the initial state
     attentional: Tensor  # (1 + target_len, batch, units); the first one is `fed`
-    joined: Tensor  # (target_len, batch, 2 · units), [context; hidden state]
+    contexts: Tensor  # (target_len, batch, units)
     weights: Tensor  # (target_len, batch, source_len)
     states: Tensor
     keys: Tensor
     w_fed: Tensor
-    w_recurrent: Tensor
     w_readout: Tensor
 
 
@@ -223,72 +218,65 @@ class InputFeedingUnrolled(torch.autograd.Function):
         `kind`: of the cell. `source_valid`: (batch, source_len). `tensors`: `InputFeedingInputs`.
         """
         inputs = InputFeedingInputs(*tensors)
-        hidden, cell, states, keys = inputs.hidden, inputs.cell, inputs.states, inputs.keys
+        states, keys = inputs.states, inputs.keys
         target_len, batch, _ = inputs.from_words.shape
-        units = hidden.shape[1]
-        hiddens, attentional = (states.new_empty(target_len + 1, batch, units) for _ in range(2))
-        hiddens[0], attentional[0] = hidden, inputs.fed
-        joined = states.new_empty(target_len, batch, 2 * units)
+        cells = RECURRENCES[kind](target_len, inputs.hidden, inputs.cell, inputs.w_recurrent, inputs.b_recurrent)
+        attentional = torch.empty_like(cells.hiddens)
+        attentional[0] = inputs.fed
+        contexts = torch.empty_like(attentional[1:])
         weights = states.new_empty(target_len, batch, keys.shape[1])
-        saved_by_position: list[tuple[Tensor, ...]] = []
-        padding = ~source_valid
+        padding = states.new_zeros(source_valid.shape).masked_fill_(~source_valid, float("-inf"))[:, :, None]
+        by_fed, by_readout = inputs.w_fed.t().contiguous(), inputs.w_readout.t().contiguous()
+        by_context, by_hidden = by_readout.chunk(2)
         for position in range(target_len):
-            from_input = torch.addmm(inputs.from_words[position], attentional[position], inputs.w_fed.t())
-            recurrent = torch.addmm(inputs.b_recurrent, hidden, inputs.w_recurrent.t())
-            hidden, cell, saved = CELLS[kind].step(from_input, recurrent, hidden, cell)
-            hiddens[position + 1] = hidden
-            saved_by_position.append(saved)
-            scores = torch.bmm(keys, hidden[:, :, None])[:, :, 0].masked_fill_(padding, float("-inf"))
+            from_input = torch.addmm(inputs.from_words[position], attentional[position], by_fed)
+            hidden = cells.step(position, from_input)
+            scores = torch.baddbmm(padding, keys, hidden[:, :, None])[:, :, 0]
             torch.softmax(scores, dim=-1, out=weights[position])
-            joined[position, :, :units] = torch.bmm(weights[position][:, None, :], states)[:, 0]
-            joined[position, :, units:] = hidden
-            out = attentional[position + 1]
-            torch.addmm(inputs.b_readout, joined[position], inputs.w_readout.t(), out=out).tanh_()
-        ctx.kind, ctx.saved_by_position = kind, saved_by_position
-        fixed = (states, keys, inputs.w_fed, inputs.w_recurrent, inputs.w_readout)
-        ctx.save_for_backward(*InputFeedingSaved(hiddens, attentional, joined, weights, *fixed))
+            torch.bmm(weights[position][:, None, :], states, out=contexts[position][:, None, :])
+            from_context = torch.addmm(inputs.b_readout, contexts[position], by_context)
+            torch.addmm(from_context, hidden, by_hidden, out=attentional[position + 1]).tanh_()
+        ctx.cells = cells
+        fixed = (states, keys, inputs.w_fed, inputs.w_readout)
+        ctx.save_for_backward(*InputFeedingSaved(attentional, contexts, weights, *fixed))
         return attentional[1:].clone()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         """No gradients of `kind` and `source_valid`, then those of `InputFeedingInputs`."""
         (d_attentional,) = upstream
-        saved = InputFeedingSaved(*ctx.saved_tensors)
-        attentional, weights, states, keys = saved.attentional, saved.weights, saved.states, saved.keys
+        attentional, contexts, weights, states, keys, w_fed, w_readout = InputFeedingSaved(*ctx.saved_tensors)
+        cells: Recurrence = ctx.cells
+        cells.start_backward()
         target_len, batch, units = d_attentional.shape
-        d_inputs = d_attentional.new_empty(target_len, batch, saved.w_fed.shape[0])
-        d_recurrents = torch.empty_like(d_inputs)
-        d_readouts, d_contexts = torch.empty_like(d_attentional), torch.empty_like(d_attentional)
+        # Of all positions the derivative of tanh, until the gradient of its output multiplies it.
+        d_readouts = 1 - attentional[1:] * attentional[1:]
+        d_joined = d_attentional.new_empty(target_len, batch, 2 * units)
+        d_contexts, d_from_readout = d_joined.chunk(2, dim=2)
         d_scores = torch.empty_like(weights)
-        d_hidden, d_fed = (torch.zeros_like(saved.hiddens[0]) for _ in range(2))
-        d_cell = torch.zeros_like(d_hidden) if ctx.kind == "lstm" else None
+        d_hidden, d_fed, zeros = (torch.zeros_like(attentional[0]) for _ in range(3))
         for position in reversed(range(target_len)):
-            out = attentional[position + 1]
-            d_readout = (d_attentional[position] + d_fed) * (1 - out * out)
-            d_readouts[position] = d_readout
-            d_context, d_from_readout = (d_readout @ saved.w_readout).split(units, dim=1)
-            d_contexts[position] = d_context
-            d_score = softmax_backward(torch.bmm(states, d_context[:, :, None])[:, :, 0], weights[position])
-            d_scores[position] = d_score
-            d_hidden = d_hidden + d_from_readout + torch.bmm(d_score[:, None, :], keys)[:, 0]
-            gradients = CELLS[ctx.kind].step_backward(d_hidden, d_cell, ctx.saved_by_position[position])
-            d_inputs[position], d_recurrents[position] = gradients.d_input, gradients.d_recurrent
-            d_cell = gradients.d_cell
-            d_fed = gradients.d_input @ saved.w_fed
-            d_hidden = gradients.d_recurrent @ saved.w_recurrent
-            if gradients.d_hidden is not None:
-                d_hidden += gradients.d_hidden
+            d_readout = d_readouts[position].mul_(d_attentional[position] + d_fed)
+            torch.mm(d_readout, w_readout, out=d_joined[position])
+            d_weights = torch.bmm(states, d_contexts[position][:, :, None])[:, :, 0]
+            d_scores[position] = d_score = softmax_backward(d_weights, weights[position])
+            d_hidden += d_from_readout[position]
+            d_hidden = torch.baddbmm(d_hidden[:, None, :], d_score[:, None, :], keys)[:, 0]
+            d_hidden = cells.step_backward(position, d_hidden, zeros)
+            d_fed = cells.d_input[position] @ w_fed
+        d_inputs, d_w_recurrent, d_b_recurrent = cells.gradients()
+        w_contexts, w_hiddens = (weight_gradient(d_readouts, rows) for rows in (contexts, cells.hiddens[1:]))
         d_all = InputFeedingInputs(
             from_words=d_inputs,
             hidden=d_hidden,
-            cell=d_cell,
+            cell=cells.d_cell,
             fed=d_fed,
             states=torch.bmm(weights.permute(1, 2, 0), d_contexts.transpose(0, 1)),
-            keys=torch.bmm(d_scores.permute(1, 2, 0), saved.hiddens[1:].transpose(0, 1)),
+            keys=torch.bmm(d_scores.permute(1, 2, 0), cells.hiddens[1:].transpose(0, 1)),
             w_fed=weight_gradient(d_inputs, attentional[:-1]),
-            w_recurrent=weight_gradient(d_recurrents, saved.hiddens[:-1]),
-            b_recurrent=d_recurrents.sum(dim=(0, 1)),
-            w_readout=weight_gradient(d_readouts, saved.joined),
+            w_recurrent=d_w_recurrent,
+            b_recurrent=d_b_recurrent,
+            w_readout=torch.cat((w_contexts, w_hiddens), dim=1),
             b_readout=d_readouts.sum(dim=(0, 1)),
         )
         return None, None, *d_all
