@@ -92,7 +92,7 @@ def test_each_beam_size_has_its_own_translations(run: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "expected"),
     [
-        ("decode.length_penalty=0.6", ["greedy search", "length penalty 0", "length penalty 1"]),
+        ("decode.length_penalty=0.6", ["greedy search", "length penalties"]),
         ("decode.beam_size=1", []),
     ],
 )
@@ -104,8 +104,19 @@ def test_a_search_that_is_the_run_s_own_is_not_repeated(run: Path, own: str, exp
         found = search_otherwise(first.runs, first.text, None, searched)
         assert list(searched.progress) == [f"RNN, attention, {name}" for name in names]
     assert list(found) == ["greedy search", "length penalty 0", "length penalty 0.6", "length penalty 1"]
-    for search in set(found) - set(expected):
-        assert found[search] == first.translations
+    assert found["length penalty 0.6"] == first.translations
+    if not expected:
+        assert found["greedy search"] == found["length penalty 0"] == found["length penalty 1"] == first.translations
+
+
+def test_other_searches_make_a_run_s_own_on_the_way(run: Path) -> None:
+    change(run, "decode.beam_size=2", "decode.length_penalty=0.3")
+    first, _ = evaluate(run)
+    shutil.rmtree(run / "translations")
+    search_otherwise(first.runs, first.text, None, lambda *_: None)
+    again, progress = evaluate(run)
+    assert not progress
+    assert again.translations == first.translations
 
 
 def test_other_searches_need_joined_sentences(tiny_run: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from seq2attn.config.models import RnnConfig, TransformerConfig
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID
-from seq2attn.decoding.search import Hypothesis, beam_search, best_continuations, greedy_search
+from seq2attn.decoding.search import Hypothesis, beam_search, beam_searches, best_continuations, greedy_search
 from seq2attn.models.seq2seq import AttentionMaps, DecoderState, Memory, Seq2Seq, TeacherForcedBatch
 from tests.conftest import VOCAB_SIZE, make_batch, make_model
 
@@ -108,6 +108,21 @@ def test_a_wide_beam_is_exhaustive_search(config: RnnConfig | TransformerConfig,
     (found,) = beam_search(model, memory, [max_length], 200, length_penalty, n_best=10)
     assert [hypothesis.token_ids for hypothesis in found] == [ids for _, ids in expected]
     assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected])
+
+
+@pytest.mark.parametrize("n_best", [1, 4])
+@pytest.mark.parametrize("beam_size", [2, 5])
+def test_one_search_finds_the_best_with_each_length_penalty(model: Seq2Seq, beam_size: int, n_best: int) -> None:
+    memory = encode(restless(model, 1.5), make_batch(SOURCE_LENGTHS, [1] * 4))
+    penalties = [1.0, 0.0, 3.0, 0.6]
+    found = beam_searches(model, memory, MAX_LENGTHS, beam_size, penalties, n_best)
+    alone = [beam_search(model, memory, MAX_LENGTHS, beam_size, penalty, n_best) for penalty in penalties]
+    for of_penalty, expected in zip(found, alone, strict=True):
+        for hypotheses, its_expected in zip(of_penalty, expected, strict=True):
+            assert [each.token_ids for each in hypotheses] == [each.token_ids for each in its_expected]
+            assert [each.score for each in hypotheses] == pytest.approx([each.score for each in its_expected])
+            assert [each.finished for each in hypotheses] == [each.finished for each in its_expected]
+    assert found[1] != found[2]
 
 
 def test_a_beam_finds_what_greedy_misses() -> None:

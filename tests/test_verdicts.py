@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,16 +76,22 @@ def evaluation(runs: dict[Path, str]) -> Evaluation:
 def evaluated(runs: dict[Path, str], searches: bool = False) -> Evaluation:
     settings = EvaluationSettings("test", DEFAULT_BINS, "source", None, "seq2attn eval", names=runs, searches=searches)
 
-    def translate(
-        run: TrainedRun, name: str, beam_size: int | None, text: SplitText, progress: object, length_penalty: float = 1
-    ) -> SplitTranslations:
+    def by_penalty(
+        run: TrainedRun, name: str, beam_size: int | None, penalties: Sequence[float | None], text: SplitText, _: object
+    ) -> list[SplitTranslations]:
         """As by `translated`; with a length penalty of 0 every translation is empty."""
         good = translated(run.folder.path.name, text.references)
-        return good if length_penalty != 0 else SplitTranslations(("",) * len(good.texts), ())
+        return [SplitTranslations(("",) * len(good.texts), ()) if penalty == 0 else good for penalty in penalties]
+
+    def translate(
+        run: TrainedRun, name: str, beam_size: int | None, text: SplitText, progress: object
+    ) -> SplitTranslations:
+        return by_penalty(run, name, beam_size, [None], text, progress)[0]
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (evaluate, judge):
             patch.setattr(module, "translations_of", translate)
+        patch.setattr(judge, "translations_by_penalty", by_penalty)
         return evaluate_runs(list(runs), settings, torch.device("cpu"), lambda *_: None)
 
 

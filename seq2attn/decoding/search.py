@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -127,10 +129,43 @@ def beam_search(
     least `beam_size` finished hypotheses and its best running one scores below the `n_best` best of them, or at its
     maximum length, where the running ones are taken unfinished.
     """
-    beams = _Beams(model, memory, max_lengths, max(beam_size, n_best), length_penalty, n_best)
+    return beam_searches(model, memory, max_lengths, beam_size, [length_penalty], n_best)[0]
+
+
+@torch.inference_mode()
+def beam_searches(
+    model: Seq2Seq,
+    memory: Memory,
+    max_lengths: list[int],
+    beam_size: int,
+    length_penalties: Sequence[float],
+    n_best: int = 1,
+) -> list[list[list[Hypothesis]]]:
+    """What `beam_search` returns for each of the length penalties, from one search.
+
+    A penalty decides how finished hypotheses are ranked and when the search ends, not which running ones are kept. So
+    the hypotheses of all penalties are the same up to their ends.
+    """
+    beams = _Beams(model, memory, max_lengths, max(beam_size, n_best), length_penalties, n_best)
     while beams.running:
         beams.step()
-    return [sorted(found, key=lambda hypothesis: -hypothesis.score)[:n_best] for found in beams.found]
+    return beams.best
+
+
+class _Found(NamedTuple):
+    """A hypothesis that ended, before it is ranked."""
+
+    token_ids: list[int]
+    log_probability: float
+    length: int
+    """Counts EOS."""
+    finished: bool
+
+    def score(self, length_penalty: float) -> float:
+        return float(self.log_probability / self.length**length_penalty)
+
+    def scored(self, length_penalty: float) -> Hypothesis:
+        return Hypothesis(self.token_ids, self.log_probability, self.score(length_penalty), self.finished)
 
 
 class _Beams:
@@ -142,16 +177,18 @@ class _Beams:
         memory: Memory,
         max_lengths: list[int],
         beam_size: int,
-        length_penalty: float,
+        length_penalties: Sequence[float],
         n_best: int,
     ) -> None:
         n_sentences = len(max_lengths)
         self.model = model
         self.max_lengths = max_lengths
         self.beam_size = beam_size
-        self.length_penalty = length_penalty
+        self.length_penalties = length_penalties
         self.n_best = n_best
-        self.found: list[list[Hypothesis]] = [[] for _ in max_lengths]
+        self.found: list[list[_Found]] = [[] for _ in max_lengths]
+        self.best: list[list[list[Hypothesis]]] = [[[] for _ in max_lengths] for _ in length_penalties]
+        """For each penalty and sentence; empty while the search for them goes on."""
         self.running = list(range(n_sentences))
         self.device = memory.states.device
         self.slots = torch.arange(beam_size, device=self.device)
@@ -188,20 +225,15 @@ class _Beams:
         """Tokens of a running hypothesis."""
         return self.tokens.shape[1] - 1
 
-    def _score(self, total: float, length: int) -> float:
-        return float(total / length**self.length_penalty)
-
     def _collect_ended(self, totals: Tensor, origins: Tensor, ended: Tensor) -> None:
         """Collect the hypotheses that end at this step and are among the `beam_size` best candidates."""
         counts = ended & (totals > float("-inf"))
         counts[:, self.beam_size :] = False
         length = self._length + 1
         for index, rank in counts.nonzero().tolist():
-            total = totals[index, rank].item()
             token_ids = self.tokens[origins[index, rank], 1:].tolist()
-            self.found[self.running[index]].append(
-                Hypothesis(token_ids, total, self._score(total, length), finished=True)
-            )
+            found = _Found(token_ids, totals[index, rank].item(), length, finished=True)
+            self.found[self.running[index]].append(found)
 
     def _drop_done(self, rows: Tensor, state: DecoderState, agreed: int) -> None:
         """Select the state of the new hypotheses, without those of finished sentences."""
@@ -217,23 +249,29 @@ class _Beams:
         self.tokens, self.totals = self.tokens[flat], self.totals[indices]
 
     def _is_done(self, index: int, best_running: float) -> bool:
+        """Whether the search for a sentence has ended with all penalties; notes the best of each that it ends with."""
         sentence = self.running[index]
-        found = self.found[sentence]
-        if best_running == float("-inf"):
-            return True
-        if self._length >= self.max_lengths[sentence]:
+        at_end = best_running == float("-inf") or self._length >= self.max_lengths[sentence]
+        if at_end:
             self._collect_running(index)
-            return True
-        if len(found) < self.beam_size:
+        found = self.found[sentence]
+        if len(found) < self.beam_size and not at_end:
             return False
-        worst = sorted((hypothesis.score for hypothesis in found), reverse=True)[self.n_best - 1]
-        return self._score(best_running, self._length) <= worst
+        is_done = True
+        for best, penalty in zip(self.best, self.length_penalties, strict=True):
+            if best[sentence]:
+                continue
+            scores = sorted((hypothesis.score(penalty) for hypothesis in found), reverse=True)
+            if at_end or best_running / self._length**penalty <= scores[self.n_best - 1]:
+                ranked = sorted(found, key=lambda hypothesis: -hypothesis.score(penalty))
+                best[sentence] = [hypothesis.scored(penalty) for hypothesis in ranked[: self.n_best]]
+            else:
+                is_done = False
+        return is_done
 
     def _collect_running(self, index: int) -> None:
         """Collect the running hypotheses of a sentence unfinished."""
         for slot, total in enumerate(self.totals[index].tolist()):
             if total > float("-inf"):
                 token_ids = self.tokens[index * self.beam_size + slot, 1:].tolist()
-                self.found[self.running[index]].append(
-                    Hypothesis(token_ids, total, self._score(total, self._length), finished=False)
-                )
+                self.found[self.running[index]].append(_Found(token_ids, total, self._length, finished=False))

@@ -12,7 +12,7 @@ import torch
 from seq2attn.config.schema import DecodeConfig
 from seq2attn.data.batch import pad_sources
 from seq2attn.data.subwords import EOS_ID, Subwords
-from seq2attn.decoding.search import Hypothesis, beam_search, greedy_search
+from seq2attn.decoding.search import Hypothesis, beam_searches, greedy_search
 from seq2attn.models.seq2seq import Seq2Seq
 
 # This much input is read ahead and sorted by length: enough for batches with little padding, with a limit on memory.
@@ -93,35 +93,49 @@ class Translator:
         self, sentences: Sequence[str], done: Callable[[int], object] | None = None
     ) -> list[Translation]:
         """The same with what is known about each translation."""
-        return [best[0] for best in self._translate_chunk(sentences, 1, done)]
+        return self.translate_by_penalty(sentences, [self.config.length_penalty], done)[0]
+
+    def translate_by_penalty(
+        self, sentences: Sequence[str], length_penalties: Sequence[float], done: Callable[[int], object] | None = None
+    ) -> list[list[Translation]]:
+        """The same for each of the length penalties, from one search; with greedy search they are all equal."""
+        found = self._translate_chunk(sentences, 1, done, length_penalties)
+        return [[best[0] for best in of_penalty] for of_penalty in found]
 
     def stream(
         self, sentences: Iterable[str], n_best: int = 1, read_ahead: int = READ_AHEAD
     ) -> Iterator[list[Translation]]:
         """Up to `n_best` translations of each sentence, best first; holds at most `read_ahead` sentences in memory."""
         for chunk in chunks_of(sentences, read_ahead):
-            yield from self._translate_chunk(chunk, n_best, None)
+            yield from self._translate_chunk(chunk, n_best, None, [self.config.length_penalty])[0]
 
     def _translate_chunk(
-        self, sentences: Sequence[str], n_best: int, done: Callable[[int], object] | None
-    ) -> list[list[Translation]]:
+        self,
+        sentences: Sequence[str],
+        n_best: int,
+        done: Callable[[int], object] | None,
+        length_penalties: Sequence[float],
+    ) -> list[list[list[Translation]]]:
+        """For each penalty and sentence the best translations."""
         most = min(self.config.max_source_tokens, self.model.max_target_len or self.config.max_source_tokens)
         parts = [split_ids(ids, most, self._begin_words) for ids in self.subwords.encode_source(sentences)]
         sources = [ids for sentence_parts in parts for ids in sentence_parts]
         sentence_of = [sentence for sentence, sentence_parts in enumerate(parts) for _ in sentence_parts]
         missing = [len(sentence_parts) for sentence_parts in parts]
-        results: list[list[Translation]] = [[] for _ in sources]
+        results: list[list[list[Translation]]] = [[[] for _ in sources] for _ in length_penalties]
         beam_size = max(self.config.beam_size, n_best)
         for rows in self._batches([len(source) * beam_size for source in sources]):
-            found = self.search([sources[row] for row in rows], n_best)
-            for row, hypotheses in zip(rows, found, strict=True):
-                # An empty sentence has an empty translation, whatever the model would write for EOS alone.
-                results[row] = self._texts(hypotheses) if len(sources[row]) > 1 else [_EMPTY]
+            found = self._search([sources[row] for row in rows], n_best, length_penalties)
+            for of_penalty, result in zip(found, results, strict=True):
+                for row, hypotheses in zip(rows, of_penalty, strict=True):
+                    # An empty sentence has an empty translation, whatever the model would write for EOS alone.
+                    result[row] = self._texts(hypotheses) if len(sources[row]) > 1 else [_EMPTY]
+            for row in rows:
                 missing[sentence_of[row]] -= 1
             if done is not None:
                 done(len({sentence_of[row] for row in rows if not missing[sentence_of[row]]}))
-        remaining = iter(results)
-        return [_join([next(remaining) for _ in sentence_parts]) for sentence_parts in parts]
+        remaining = (iter(result) for result in results)
+        return [[_join([next(result) for _ in sentence_parts]) for sentence_parts in parts] for result in remaining]
 
     def _begin_words(self, ids: list[int]) -> list[bool]:
         return [piece.startswith(_WORD_BEGINS) for piece in self.subwords.pieces(ids, "source")]
@@ -138,17 +152,22 @@ class Translator:
             yield order[start : start + size]
             start += size
 
-    @torch.inference_mode()
     def search(self, sources: list[list[int]], n_best: int = 1) -> list[list[Hypothesis]]:
         """Up to `n_best` hypotheses of each encoded source, best first, computed as one batch."""
+        return self._search(sources, n_best, [self.config.length_penalty])[0]
+
+    @torch.inference_mode()
+    def _search(
+        self, sources: list[list[int]], n_best: int, length_penalties: Sequence[float]
+    ) -> list[list[list[Hypothesis]]]:
         source_ids, source_valid = (tensor.to(self.device) for tensor in pad_sources(sources))
         memory = self.model.encode(source_ids, source_valid)
         limits = [int(self.config.max_length_ratio * len(source)) + _EXTRA_LENGTH for source in sources]
         if self.model.max_target_len is not None:
             limits = [min(limit, self.model.max_target_len) for limit in limits]
         if self.config.beam_size == 1 and n_best == 1:
-            return [[hypothesis] for hypothesis in greedy_search(self.model, memory, limits)]
-        return beam_search(self.model, memory, limits, self.config.beam_size, self.config.length_penalty, n_best)
+            return [[[hypothesis] for hypothesis in greedy_search(self.model, memory, limits)]] * len(length_penalties)
+        return beam_searches(self.model, memory, limits, self.config.beam_size, length_penalties, n_best)
 
     def _texts(self, hypotheses: list[Hypothesis]) -> list[Translation]:
         texts = self.subwords.decode_target([hypothesis.token_ids for hypothesis in hypotheses])

@@ -97,8 +97,9 @@ def evaluate_runs(
     clusters = _find_clusters(text, settings.resample)
     if settings.searches and not is_joined(text):
         raise ConfigError("--searches: these sentences are not joined; train the runs with sizes in data.join")
-    translated = {name: translations_of(run, name, settings.beam_size, text, progress) for name, run in runs.items()}
+    # First, because it makes the translations of each run's own search on the way.
     searches = search_otherwise(runs, text, settings.beam_size, progress) if settings.searches else {}
+    translated = {name: translations_of(run, name, settings.beam_size, text, progress) for name, run in runs.items()}
     evaluation = _score(runs, text, clusters, translated, searches, settings, describe_machine(device))
     for run in runs.values():
         if run.has_final_weights:

@@ -11,7 +11,12 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS, length_unit, sentence_leng
 from seq2attn.evaluation.metrics import Bleu, Chrf
 from seq2attn.evaluation.resampling import Clusters
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_of
+from seq2attn.experiment.translations import (
+    SplitText,
+    TranslationProgress,
+    translations_by_penalty,
+    translations_of,
+)
 from seq2attn.results.bottleneck import BottleneckClaim, LengthOutputs, judge
 from seq2attn.results.claims import NO_ATTENTION
 from seq2attn.runs.folder import TrainedRun
@@ -19,13 +24,8 @@ from seq2attn.runs.folder import TrainedRun
 Translations = Mapping[str, Sequence[str]]
 """By the name of the run."""
 
-# Each with its beam size and its length penalty; None: that of the run.
-_SEARCHES: Mapping[str, tuple[int | None, float | None]] = {
-    "greedy search": (1, None),
-    "length penalty 0": (None, 0.0),
-    "length penalty 0.6": (None, 0.6),
-    "length penalty 1": (None, 1.0),
-}
+_GREEDY = "greedy search"
+_PENALTIES: Mapping[str, float] = {"length penalty 0": 0.0, "length penalty 0.6": 0.6, "length penalty 1": 1.0}
 
 
 def is_joined(text: SplitText) -> bool:
@@ -52,20 +52,20 @@ def document_numbers(text: SplitText) -> Clusters:
 
 def search_otherwise(
     runs: Mapping[str, TrainedRun], text: SplitText, beam_size: int | None, progress: TranslationProgress
-) -> dict[str, Translations]:
+) -> Mapping[str, Translations]:
     """The text translated by every run with each search of the claim *not search alone*, by the search's name.
 
-    `beam_size`: of all but greedy search; None: that of each run.
+    A run's own search is made on the way, where it is a beam too. `beam_size`: of all but greedy search; None: that of
+    the run.
     """
-    return {
-        search: {
-            name: translations_of(
-                run, f"{name}, {search}", beam or beam_size, text, progress, length_penalty=penalty
-            ).texts
-            for name, run in runs.items()
-        }
-        for search, (beam, penalty) in _SEARCHES.items()
-    }
+    found: dict[str, dict[str, Sequence[str]]] = {search: {} for search in (_GREEDY, *_PENALTIES)}
+    for name, run in runs.items():
+        found[_GREEDY][name] = translations_of(run, f"{name}, {_GREEDY}", 1, text, progress).texts
+        penalties = (None, *_PENALTIES.values())
+        _, *others = translations_by_penalty(run, f"{name}, length penalties", beam_size, penalties, text, progress)
+        for search, translations in zip(_PENALTIES, others, strict=True):
+            found[search][name] = translations.texts
+    return found
 
 
 def judge_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,12 +41,7 @@ class SplitTranslations:
 
 
 def translations_of(
-    run: TrainedRun,
-    name: str,
-    beam_size: int | None,
-    text: SplitText,
-    progress: TranslationProgress,
-    length_penalty: float | None = None,
+    run: TrainedRun, name: str, beam_size: int | None, text: SplitText, progress: TranslationProgress
 ) -> SplitTranslations:
     """The text translated by `run`, or read from its folder if it was translated with this search before.
 
@@ -56,28 +51,35 @@ def translations_of(
         beam_size: None: that of the run.
         text: to be translated.
         progress: called with the number of translated sentences.
-        length_penalty: None: that of the run.
 
     Raises: DiskError where the translations cannot be saved.
     """
-    search = _search(run.config.decode, beam_size, length_penalty)
-    key = {
-        "weights": run.about["files"],
-        "subwords": run.subwords.digest,
-        "search": search.model_dump(exclude={"batch_tokens"}),
-        "corpus": text.digest,
-    }
-    # The run's own length penalty has no name of its own: each search has one file.
-    penalty = "" if search.length_penalty == run.config.decode.length_penalty else f".penalty{search.length_penalty:g}"
-    kept = run.folder.path / "translations" / f"{text.split}.beam{search.beam_size}{penalty}.json"
-    if (before := _read_kept(kept, key)) is not None:
-        return before
-    translations = _translate(run, search, text, partial(progress, name))
-    record = {**key, "cut_off": translations.cut_off, "translations": translations.texts}
-    with disk_errors(kept.parent):
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(json.dumps(record, ensure_ascii=False, indent=0), encoding="utf-8")
-    return translations
+    return translations_by_penalty(run, name, beam_size, [None], text, progress)[0]
+
+
+def translations_by_penalty(
+    run: TrainedRun,
+    name: str,
+    beam_size: int | None,
+    length_penalties: Sequence[float | None],
+    text: SplitText,
+    progress: TranslationProgress,
+) -> list[SplitTranslations]:
+    """The same for each length penalty, None: that of the run; what is not in the folder yet is one search."""
+    searches = [_search(run.config.decode, beam_size, penalty) for penalty in length_penalties]
+    found: dict[float, SplitTranslations] = {}
+    missing: dict[float, DecodeConfig] = {}
+    for search in searches:
+        if (before := _read_kept(run, search, text)) is None:
+            missing[search.length_penalty] = search
+        else:
+            found[search.length_penalty] = before
+    if missing:
+        translated = _translate(run, searches[0], list(missing), text, partial(progress, name))
+        for search, translations in zip(missing.values(), translated, strict=True):
+            _keep(run, search, text, translations)
+            found[search.length_penalty] = translations
+    return [found[search.length_penalty] for search in searches]
 
 
 def _search(own: DecodeConfig, beam_size: int | None, length_penalty: float | None) -> DecodeConfig:
@@ -89,8 +91,12 @@ def _search(own: DecodeConfig, beam_size: int | None, length_penalty: float | No
 
 
 def _translate(
-    run: TrainedRun, search: DecodeConfig, text: SplitText, progress: Callable[[int, int], object]
-) -> SplitTranslations:
+    run: TrainedRun,
+    search: DecodeConfig,
+    length_penalties: Sequence[float],
+    text: SplitText,
+    progress: Callable[[int, int], object],
+) -> list[SplitTranslations]:
     finished = 0
 
     def count(sentences: int) -> None:
@@ -98,17 +104,48 @@ def _translate(
         finished += sentences
         progress(finished, len(text.sources))
 
-    found = Translator(run.model, run.subwords, search).translate_fully(text.sources, count)
-    cut_off = (row for row, translation in enumerate(found) if not translation.finished)
-    return SplitTranslations(tuple(translation.text for translation in found), tuple(cut_off))
+    translator = Translator(run.model, run.subwords, search)
+    return [
+        SplitTranslations(
+            tuple(translation.text for translation in found),
+            tuple(row for row, translation in enumerate(found) if not translation.finished),
+        )
+        for found in translator.translate_by_penalty(text.sources, length_penalties, count)
+    ]
 
 
-def _read_kept(path: Path, key: Mapping[str, object]) -> SplitTranslations | None:
+def _file(run: TrainedRun, search: DecodeConfig, text: SplitText) -> Path:
+    """Where the translations of a search are: the run's own length penalty has no name of its own."""
+    penalty = "" if search.length_penalty == run.config.decode.length_penalty else f".penalty{search.length_penalty:g}"
+    return run.folder.path / "translations" / f"{text.split}.beam{search.beam_size}{penalty}.json"
+
+
+def _key(run: TrainedRun, search: DecodeConfig, text: SplitText) -> dict[str, object]:
+    """What translations depend on."""
+    return {
+        "weights": run.about["files"],
+        "subwords": run.subwords.digest,
+        "search": search.model_dump(exclude={"batch_tokens"}),
+        "corpus": text.digest,
+    }
+
+
+def _read_kept(run: TrainedRun, search: DecodeConfig, text: SplitText) -> SplitTranslations | None:
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(_file(run, search, text).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(kept, dict):
         return None
     texts, cut_off = kept.pop("translations", ()), kept.pop("cut_off", None)
-    return SplitTranslations(tuple(texts), None if cut_off is None else tuple(cut_off)) if kept == key else None
+    if kept != _key(run, search, text):
+        return None
+    return SplitTranslations(tuple(texts), None if cut_off is None else tuple(cut_off))
+
+
+def _keep(run: TrainedRun, search: DecodeConfig, text: SplitText, translations: SplitTranslations) -> None:
+    path = _file(run, search, text)
+    record = {**_key(run, search, text), "cut_off": translations.cut_off, "translations": translations.texts}
+    with disk_errors(path.parent):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(record, ensure_ascii=False, indent=0), encoding="utf-8")
