@@ -126,6 +126,15 @@ def test_claims_are_inconclusive_if_the_baseline_has_not_learned() -> None:
     assert verdicts(claims, "bottleneck") == ["inconclusive"] * 3
 
 
+def test_nothing_is_concluded_of_models_without_a_right_word() -> None:
+    bleu, chrf = FIXED.bleu.copy(), FIXED.chrf.copy()
+    bleu[..., 2:6], chrf[..., 2::3] = 0.0, 0.0
+    claims = judged(LengthOutputs("fixed", bleu, chrf), LengthOutputs("attention", bleu, chrf))
+    assert set(verdicts(claims, "bottleneck")) == {"inconclusive"}
+    (on_log_scale,) = (row for row in claims if row.scale == "log_bleu")
+    assert on_log_scale.estimate is on_log_scale.low is on_log_scale.high is None
+
+
 def test_the_claim_is_not_supported_if_attention_loses_more() -> None:
     claims = judged(make_up("fixed", linear(0.78, 0.74), seed=1), make_up("attention", linear(0.80, 0.40), seed=2))
     assert verdicts(claims, "bottleneck") == ["not_supported"] * 3

@@ -236,8 +236,9 @@ def _bottleneck(
     claims = []
     for system, scale in product(attending, SCALES):
         (ours, our_falls), (theirs, their_falls) = of_fixed[scale], fall(system, scale)
-        more = our_falls - their_falls
         # A resample in which a score is 0 has no logarithm: it counts against the claim.
+        with np.errstate(invalid="ignore"):
+            more = our_falls - their_falls
         p = (1 + int(np.count_nonzero(~(more > 0)))) / (1 + len(more))
         low, high = judged.bootstrap.interval(more)
         claims.append(
