@@ -89,7 +89,7 @@ def _gradient_in_place(logits: Tensor, targets: Tensor, label_smoothing: float) 
     if label_smoothing:
         gradient.sub_(label_smoothing / logits.shape[1])
     gradient.scatter_add_(1, targets[:, None], gradient.new_full((len(targets), 1), label_smoothing - 1.0))
-    gradient[~real] = 0.0
+    gradient.index_fill_(0, (~real).nonzero()[:, 0], 0.0)  # few rows; a mask would pass over all of them
     return losses.masked_fill(~real, 0.0).sum(), -picked.masked_fill(~real, 0.0).sum()
 
 
