@@ -1,4 +1,4 @@
-"""Device, compilers, a description of the machine, and peak memory"""
+"""Device, compilers, a description of the machine, peak memory, and variables of the environment"""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -96,3 +98,16 @@ def forget_peak_memory(device: torch.device) -> None:
     """Restart the count of `peak_memory_bytes` on CUDA. Elsewhere this does nothing: no process can reset its peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+
+
+@contextmanager
+def environment_default(name: str, value: str) -> Iterator[None]:
+    """The variable `name` of this process's environment with `value`, unless it has another already."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)

@@ -16,19 +16,8 @@ from scripts.peers.measure import Environments, measure_model
 from scripts.peers.ratios import Comparison
 from seq2attn.benchmark.machine import Setting
 from seq2attn.benchmark.workload import Workload
-from seq2attn.cli.output import ReportProgress, named_progress, results_console
+from seq2attn.cli.output import Narrator, named_progress, results_console
 from seq2attn.errors import Seq2AttnError, disk_errors
-
-
-class Audience:
-    """Lines and bars on stderr."""
-
-    def __init__(self, report: ReportProgress) -> None:
-        self.report = report
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        typer.echo(text, err=True)
 
 
 def main(
@@ -54,7 +43,7 @@ def main(
     with TemporaryDirectory() as folder, named_progress("measuring") as report:
         workload = Workload.prepare(text, SUBWORDS, Path(folder))
         measurements = {
-            model: measure_model(model, workload, Environments(peers.resolve()), effort, Audience(report))
+            model: measure_model(model, workload, Environments(peers.resolve()), effort, Narrator(report))
             for model in models or Model
         }
     comparison = Comparison(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2attn.cli.options import Device, DeviceOption, JsonOption, OverridesOption
-from seq2attn.cli.output import ReportProgress, named_progress, results_console
+from seq2attn.cli.output import Narrator, named_progress, results_console
 
 if TYPE_CHECKING:
     from seq2attn.benchmark.growth import Growth
@@ -59,7 +59,7 @@ def bench(
         models = {
             name: with_training(config, precision=resolve_precision(config, chosen)) for name, config in named.items()
         }
-        audience = _Audience(report_progress)
+        audience = Narrator(report_progress)
         if lengths is None:
             result = measure_speed(models, chosen, command, seconds, audience)
             table = speed_tables(result)
@@ -73,16 +73,6 @@ def bench(
         typer.echo(result.to_json(), nl=False)
     else:
         results_console().print(table)
-
-
-class _Audience:
-    """Shows lines and progress bars on stderr."""
-
-    def __init__(self, report: ReportProgress) -> None:
-        self.report = report
-
-    def say(self, text: str) -> None:
-        typer.echo(text, err=True)
 
 
 def _named(files: Sequence[Path], overrides: Sequence[str]) -> dict[str, Config]:

@@ -37,6 +37,17 @@ def translation_progress() -> AbstractContextManager[ReportProgress]:
     return named_progress("translating")
 
 
+class Narrator:
+    """Tells on stderr what a measurement does: lines that stay, and the bars of `named_progress`."""
+
+    def __init__(self, report: ReportProgress) -> None:
+        self.report = report
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        typer.echo(text, err=True)
+
+
 @contextmanager
 def named_progress(activity: str) -> Iterator[ReportProgress]:
     """A bar for each part, labelled `activity: part`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from seq2attn.data.workers import available_cores
+from seq2attn.device import environment_default
 from seq2attn.errors import ConfigError, TrainingError
 from seq2attn.training.process_group import launched_processes
 
@@ -32,7 +32,8 @@ def launch(n_processes: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    with _quiet(), _threads_divided(n_processes), tempfile.TemporaryDirectory() as logs:
+    threads = str(max(1, available_cores() // n_processes))
+    with _quiet(), environment_default(_THREADS, threads), tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
             *(1, 1, n_processes),  # nodes, at least and at most, and processes on each
             run_id=uuid4().hex,
@@ -66,16 +67,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-@contextmanager
-def _threads_divided(n_processes: int) -> Iterator[None]:
-    """Give each process its share of the cores, unless the environment says how many threads to use."""
-    if _THREADS in os.environ:
-        yield
-        return
-    os.environ[_THREADS] = str(max(1, available_cores() // n_processes))
-    try:
-        yield
-    finally:
-        del os.environ[_THREADS]

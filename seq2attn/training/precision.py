@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
 
 from seq2attn.config.schema import Config
+from seq2attn.device import environment_default
 from seq2attn.models.build import ONEDNN_CAPACITY
 
 Precision = Literal["float32", "bfloat16"]
@@ -68,11 +68,6 @@ def kept_kernels(device: torch.device, *precisions: str) -> Iterator[None]:
     oneDNN reads the number when the process first uses it.
     """
     rounds = "bfloat16" in precisions or ("auto" in precisions and has_instructions())
-    if device.type != "cpu" or not rounds or ONEDNN_CAPACITY in os.environ:
+    keeps = environment_default(ONEDNN_CAPACITY, _MANY_KERNELS) if device.type == "cpu" and rounds else nullcontext()
+    with keeps:
         yield
-        return
-    os.environ[ONEDNN_CAPACITY] = _MANY_KERNELS
-    try:
-        yield
-    finally:
-        os.environ.pop(ONEDNN_CAPACITY, None)

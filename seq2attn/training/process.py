@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 
 from seq2attn.config.schema import TrainConfig
-from seq2attn.device import allow_tf32
+from seq2attn.device import allow_tf32, environment_default
 from seq2attn.training.precision import kept_kernels
 
 # cuBLAS reads it when the process first uses it, and is deterministic only with it.
@@ -31,10 +30,8 @@ def training_process(settings: TrainConfig, device: torch.device) -> Iterator[No
         if settings.threads is not None:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(settings.threads)
-        name, value = _CUBLAS_WORKSPACE
-        if settings.deterministic and name not in os.environ:
-            stack.callback(os.environ.pop, name, None)
-            os.environ[name] = value
+        if settings.deterministic:
+            stack.enter_context(environment_default(*_CUBLAS_WORKSPACE))
         before = torch.are_deterministic_algorithms_enabled()
         # Setting what is already set would load torch's compiler, which takes a second.
         if settings.deterministic != before:
