@@ -7,7 +7,6 @@ import os
 import torch
 
 from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
-from seq2attn.device import environment_default
 from seq2attn.models.embedding import Embeddings
 from seq2attn.models.rnn import RnnSeq2Seq
 from seq2attn.models.seq2seq import Seq2Seq
@@ -38,5 +37,8 @@ def _limit_kernel_cache() -> None:
     """
     if ONEDNN_CAPACITY in os.environ or not torch.backends.mkldnn.is_available():
         return
-    with environment_default(ONEDNN_CAPACITY, _FEW_KERNELS):
+    os.environ[ONEDNN_CAPACITY] = _FEW_KERNELS
+    try:
         torch.ones(1, 1, dtype=torch.float32, device="cpu").to_mkldnn()
+    finally:
+        del os.environ[ONEDNN_CAPACITY]
