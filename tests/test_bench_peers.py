@@ -100,10 +100,11 @@ def test_sentences_of_similar_length_are_translated_together(workload: Workload,
         assert batch.tokens == batch.steps * len(batch.sources)
 
 
+@pytest.mark.parametrize("precisions", [[], ["bfloat16"]], ids=str)
 @pytest.mark.parametrize("model", Model)
-def test_our_own_driver_trains_and_translates(workload: Workload, model: Model) -> None:
+def test_our_own_driver_trains_and_translates(workload: Workload, model: Model, precisions: list[str]) -> None:
     given = assign(workload, tiny(model), EFFORT)
-    tool = drive_seq2attn.build(given, ())
+    tool = drive_seq2attn.build(given, precisions)
     assert tool.works["training"]() == sum(batch.tokens for batch in given.training)
     assert tool.works["beam"]() == sum(batch.tokens for batch in given.decoding)
 
@@ -173,6 +174,8 @@ def test_the_documented_work_is_compared() -> None:
     works = ("training", "training, own batches", "beam")
     assert {(pairing.model, pairing.work) for pairing in PAIRINGS} == set(itertools.product(Model, works))
     assert all("JoeyNMT" in pairing.tools for pairing in PAIRINGS)
+    in_bfloat16 = [pairing.work for pairing in PAIRINGS if "seq2attn in bfloat16" in pairing.tools]
+    assert in_bfloat16 == ["training, own batches"] * len(Model)
     with_lingo = [pairing for pairing in PAIRINGS if "torchlingo" in pairing.tools]
     assert [(pairing.model, pairing.work) for pairing in with_lingo] == [(Model.transformer, "training")]
 

@@ -1,7 +1,8 @@
-"""Rounds of seq2attn itself: its update of the weights and its beam search."""
+"""Rounds of seq2attn itself: its update of the weights, in float32 or as its argument says, and its beam search."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -9,11 +10,13 @@ import torch
 import seq2attn
 from scripts.peers.serving import Assignment, Tool, serve
 from seq2attn.config.schema import Config
+from seq2attn.config.settings import with_training
 from seq2attn.data.batch import collate, pad_sources
 from seq2attn.data.subwords import EOS_ID
 from seq2attn.decoding.search import beam_search
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
+from seq2attn.training.precision import kept_kernels
 from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import update_weights
 
@@ -24,10 +27,12 @@ def build_own_model(config: Config, vocab_size: int) -> Seq2Seq:
     return build_model(config.model, vocab_size, vocab_size, config.subwords.joint)
 
 
-def build(assignment: Assignment, _: Sequence[str]) -> Tool:
-    """The tool, with one model that trains and one that translates."""
+def build(assignment: Assignment, precisions: Sequence[str]) -> Tool:
+    """The tool, with one model that trains and one that translates; `precisions`: none, or `train.precision`."""
     torch.set_num_threads(assignment.threads)
     config = Config.model_validate(assignment.config)
+    for precision in precisions:
+        config = with_training(config, precision=precision)
     trained, translating = (build_own_model(config, len(assignment.pieces)) for _ in range(2))
     # No translation ends before its largest length.
     translating.eval().output_bias.data[EOS_ID] = float("-inf")
@@ -55,4 +60,5 @@ def build(assignment: Assignment, _: Sequence[str]) -> Tool:
 
 
 if __name__ == "__main__":
-    serve(build)
+    with kept_kernels(torch.device("cpu"), *sys.argv):
+        serve(build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
 from seq2attn.export.ctranslate2 import export_ctranslate2
 from seq2attn.runs.folder import RunFolder, TrainedRun
+from seq2attn.training.precision import has_instructions
 
 _OWN, _JOEY, _MARIAN, _LINGO = "seq2attn", "JoeyNMT", "Marian", "torchlingo"
 _EXPORTED, _CONVERTED = "seq2attn in CTranslate2", "Marian in CTranslate2"
+_ROUNDED = "seq2attn in bfloat16"
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,17 @@ class Pairing:
         """All that take part, in the order of their turns."""
         return _once(tool for pair in self.pairs for tool in pair)
 
+    def here(self) -> Pairing:
+        """Without training in bfloat16 where this processor does not multiply in it."""
+        return replace(self, pairs=tuple(pair for pair in self.pairs if _ROUNDED not in pair or has_instructions()))
+
 
 PAIRINGS = (
     Pairing(Model.rnn, "training", ((_OWN, _JOEY),)),
-    Pairing(Model.rnn, "training, own batches", ((_OWN, _JOEY),)),
+    Pairing(Model.rnn, "training, own batches", ((_OWN, _JOEY), (_ROUNDED, _JOEY))),
     Pairing(Model.rnn, "beam", ((_OWN, _JOEY),)),
     Pairing(Model.transformer, "training", ((_OWN, _JOEY), (_OWN, _MARIAN), (_OWN, _LINGO))),
-    Pairing(Model.transformer, "training, own batches", ((_OWN, _JOEY),)),
+    Pairing(Model.transformer, "training, own batches", ((_OWN, _JOEY), (_ROUNDED, _JOEY))),
     Pairing(Model.transformer, "beam", ((_OWN, _JOEY), (_OWN, _MARIAN), (_OWN, _EXPORTED), (_EXPORTED, _CONVERTED))),
 )
 
@@ -91,12 +97,13 @@ def measure_model(
     Raises: DriverError where a driver ends on its own.
     """
     config = configure(model)
-    pairings = [pairing for pairing in PAIRINGS if pairing.model == model]
+    pairings = [pairing.here() for pairing in PAIRINGS if pairing.model == model]
     exported = workload.folder / f"exported {model}"
     if any(_EXPORTED in pairing.tools for pairing in pairings):
         export_own(config, workload, exported)
     calls = {
         _OWN: DriverCall(Path(sys.executable), "scripts.peers.drive_seq2attn"),
+        _ROUNDED: DriverCall(Path(sys.executable), "scripts.peers.drive_seq2attn", ("bfloat16",)),
         _JOEY: DriverCall(peers.joeynmt, "scripts.peers.drive_joeynmt"),
         _MARIAN: DriverCall(peers.transformers, "scripts.peers.drive_marian"),
         _LINGO: DriverCall(peers.torchlingo, "scripts.peers.drive_torchlingo"),
