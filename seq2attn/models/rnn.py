@@ -61,8 +61,9 @@ def whole_sequence(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> 
 
 def _run(layer: nn.Module, inputs: Tensor, *before: Any) -> Any:
     """What `layer` returns for `inputs` (batch, length, d_input), in float32."""
-    if isinstance(layer, nn.GRU) and layer.training and inputs.device.type == "cpu":
-        return layer(inputs, *before) if torch.compiler.is_compiling() else gru_layer(layer, inputs, *before)
+    trains_on_cpu = layer.training and inputs.device.type == "cpu" and not torch.compiler.is_compiling()
+    if isinstance(layer, nn.GRU) and trains_on_cpu:
+        return gru_layer(layer, inputs, *before)
     if not (isinstance(layer, nn.LSTM) and uses_bfloat16(inputs.shape[0] * inputs.shape[1])):
         return layer(inputs, *before)
     # Of PyTorch's recurrent kernels for CPUs, only this one has products in bfloat16.
