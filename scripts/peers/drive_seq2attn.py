@@ -60,5 +60,5 @@ def build(assignment: Assignment, precisions: Sequence[str]) -> Tool:
 
 
 if __name__ == "__main__":
-    with kept_kernels(torch.device("cpu"), *sys.argv):
+    with kept_kernels(torch.device("cpu"), *sys.argv[2:]):
         serve(build)

@@ -11,12 +11,7 @@ from seq2attn.evaluation.lengths import DEFAULT_BINS, length_unit, sentence_leng
 from seq2attn.evaluation.metrics import Bleu, Chrf
 from seq2attn.evaluation.resampling import Clusters
 from seq2attn.evaluation.tokenizers import tokenizer_for
-from seq2attn.experiment.translations import (
-    SplitText,
-    TranslationProgress,
-    translations_by_penalty,
-    translations_of,
-)
+from seq2attn.experiment.translations import SplitText, TranslationProgress, translations_by_penalty, translations_of
 from seq2attn.results.bottleneck import BottleneckClaim, LengthOutputs, judge
 from seq2attn.results.claims import NO_ATTENTION
 from seq2attn.runs.folder import TrainedRun

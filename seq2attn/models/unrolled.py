@@ -21,13 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2attn.models.attention import AdditiveAttention, Context, DotAttention
-from seq2attn.models.cells import (
-    RECURRENCES,
-    Recurrence,
-    complement_of_tanh,
-    exponentials_of,
-    softmax_backward,
-)
+from seq2attn.models.cells import RECURRENCES, Recurrence, complement_of_tanh, exponentials_of, softmax_backward
 from seq2attn.models.products import linear, weight_gradient
 from seq2attn.models.seq2seq import DecoderState
 
