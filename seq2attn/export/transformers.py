@@ -20,7 +20,7 @@ from seq2attn.config.models import TransformerConfig
 from seq2attn.data.cache import build_once
 from seq2attn.data.subwords import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Side
 from seq2attn.errors import RunError
-from seq2attn.export.hub_card import hub_card
+from seq2attn.export.hub import hub_card
 from seq2attn.export.shared import output_bias, position_table, query_factor, require_new
 from seq2attn.models.attention import MultiHeadAttention
 from seq2attn.models.transformer import DecoderLayer, EncoderLayer, FeedForward, Residual, TransformerSeq2Seq
