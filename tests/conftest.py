@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -102,3 +103,12 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_run(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run trained for a few seconds on the synthetic corpus; tests must not change it."""
     return train_tiny(tmp_path_factory.mktemp("runs") / "tiny", data_folder)
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    """PyTorch's, for one test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)

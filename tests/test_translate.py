@@ -193,3 +193,16 @@ def test_read_ahead_is_also_limited_by_length(untrained: Seq2Seq, subwords: Subw
     translator.search = lambda sources, n_best=1: [[Hypothesis([], 0.0, 0.0, True)] for _ in sources]  # type: ignore[method-assign]
     next(iter(translator.stream(lines())))
     assert read < 5
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_batches_side_by_side_give_the_same_translations(
+    beam_size: int, untrained: Seq2Seq, subwords: Subwords, four_threads: None
+) -> None:
+    translator = make_translator(untrained, subwords, beam_size=beam_size, batch_tokens=6 * beam_size)
+    counts: list[int] = []
+    side_by_side = translator.translate(WORDS * 2, counts.append)
+    assert len(counts) >= 8
+    assert sum(counts) == len(WORDS * 2)
+    torch.set_num_threads(1)
+    assert translator.translate(WORDS * 2) == side_by_side

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 import torch
 
 import seq2attn
-from scripts.peers.serving import Assignment, Tool, serve
+from scripts.peers.serving import Assignment, DecodingBatch, Tool, serve
 from seq2attn.config.schema import Config
 from seq2attn.config.settings import with_training
 from seq2attn.data.batch import collate, pad_sources
 from seq2attn.data.subwords import EOS_ID
-from seq2attn.decoding.search import beam_search
+from seq2attn.decoding.search import Hypothesis, beam_search
+from seq2attn.decoding.threads import search_batches
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.precision import kept_kernels
 from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import update_weights
+
+CPU = torch.device("cpu")
 
 
 def build_own_model(config: Config, vocab_size: int) -> Seq2Seq:
@@ -45,11 +48,14 @@ def build(assignment: Assignment, precisions: Sequence[str]) -> Tool:
         return sum(batch.tokens for batch in assignment.training)
 
     @torch.inference_mode()
+    def search(batch: DecodingBatch) -> list[list[Hypothesis]]:
+        memory = translating.encode(*pad_sources(batch.sources))
+        limits = [batch.steps] * len(batch.sources)
+        return beam_search(translating, memory, limits, config.decode.beam_size, config.decode.length_penalty)
+
     def translate() -> int:
-        for batch in assignment.decoding:
-            memory = translating.encode(*pad_sources(batch.sources))
-            limits = [batch.steps] * len(batch.sources)
-            found = beam_search(translating, memory, limits, config.decode.beam_size, config.decode.length_penalty)
+        longest_first = assignment.decoding[::-1]  # and as many at once as in `Translator`
+        for batch, found in zip(longest_first, search_batches(search, longest_first, CPU), strict=True):
             assert all(len(best[0].token_ids) == batch.steps for best in found)
         return sum(batch.tokens for batch in assignment.decoding)
 
@@ -60,5 +66,5 @@ def build(assignment: Assignment, precisions: Sequence[str]) -> Tool:
 
 
 if __name__ == "__main__":
-    with kept_kernels(torch.device("cpu"), *sys.argv[2:]):
+    with kept_kernels(CPU, *sys.argv[2:]):
         serve(build)

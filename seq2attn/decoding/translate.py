@@ -13,6 +13,7 @@ from seq2attn.config.schema import DecodeConfig
 from seq2attn.data.batch import pad_sources
 from seq2attn.data.subwords import EOS_ID, Subwords
 from seq2attn.decoding.search import Hypothesis, beam_searches, greedy_search
+from seq2attn.decoding.threads import search_batches
 from seq2attn.models.seq2seq import Seq2Seq
 
 # This much input is read ahead and sorted by length: enough for batches with little padding, with a limit on memory.
@@ -124,8 +125,12 @@ class Translator:
         missing = [len(sentence_parts) for sentence_parts in parts]
         results: list[list[list[Translation]]] = [[[] for _ in sources] for _ in length_penalties]
         beam_size = max(self.config.beam_size, n_best)
-        for rows in self._batches([len(source) * beam_size for source in sources]):
-            found = self._search([sources[row] for row in rows], n_best, length_penalties)
+
+        def search(rows: list[int]) -> list[list[list[Hypothesis]]]:
+            return self._search([sources[row] for row in rows], n_best, length_penalties)
+
+        batches = list(self._batches([len(source) * beam_size for source in sources]))
+        for rows, found in zip(batches, search_batches(search, batches, self.device), strict=True):
             for of_penalty, result in zip(found, results, strict=True):
                 for row, hypotheses in zip(rows, of_penalty, strict=True):
                     # An empty sentence has an empty translation, whatever the model would write for EOS alone.
