@@ -20,7 +20,7 @@ from seq2attn.device import choose_device
 from seq2attn.models.build import build_model
 from seq2attn.models.seq2seq import AttentionMaps
 from seq2attn.results.study import Estimate
-from seq2attn.runs.folder import load_run
+from seq2attn.runs.folder import load_run, untrained
 from seq2attn.studies.losses import distance_from_zero
 from seq2attn.studies.scaling.claims import ScaledRun, judge, pairs
 from seq2attn.studies.scaling.softmax import (
@@ -33,7 +33,6 @@ from seq2attn.studies.scaling.softmax import (
 )
 from seq2attn.studies.scaling.study import ScalingStudy
 from seq2attn.studies.scaling.views import stall
-from seq2attn.studies.untrained import untrained
 from seq2attn.training.loss import sentence_losses
 from seq2attn.training.train import train
 from tests.command_line import call

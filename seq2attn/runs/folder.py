@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -225,6 +225,15 @@ def load_run(path: Path, device: torch.device) -> TrainedRun:
         model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     set_weights(model, load_weights(checkpoint), str(checkpoint))
     return TrainedRun(folder, config, subwords, model.to(device).eval(), about)
+
+
+def untrained(run: TrainedRun) -> TrainedRun:
+    """`run` with the random weights of its seed, with which its training began unless it started from another run."""
+    subwords, device = run.subwords, next(run.model.parameters()).device
+    with torch.random.fork_rng([]):
+        torch.manual_seed(run.config.train.seed)
+        model = build_model(run.config.model, subwords.source_size, subwords.target_size, subwords.joint)
+    return replace(run, model=model.to(device).eval())
 
 
 def load_runs(paths: Sequence[Path], device: torch.device) -> dict[str, TrainedRun]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2attn.config.schema import Config
 from seq2attn.results.study import StudyResult
-from seq2attn.runs.folder import TrainedRun
+from seq2attn.runs.folder import TrainedRun, untrained
 from seq2attn.studies.distance import views
 from seq2attn.studies.distance.claims import CLAIMS, LONG, MeasuredRun, judge
 from seq2attn.studies.distance.coreference import Look, coreference, why_no_pronoun
@@ -22,7 +22,6 @@ from seq2attn.studies.losses import target_tokens, text_batches, text_losses
 from seq2attn.studies.sample import TextPair, corpora_of, text_pairs
 from seq2attn.studies.small_models import small_model
 from seq2attn.studies.study import Preset, Progress, Study
-from seq2attn.studies.untrained import untrained
 
 _SENTENCES = {"smoke": 16, "quick": 100}
 _MOST_WORDS = 45

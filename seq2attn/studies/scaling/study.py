@@ -14,7 +14,7 @@ from typing import NamedTuple
 from seq2attn.config.schema import Config
 from seq2attn.corpora.load import load_corpus
 from seq2attn.results.study import StudyResult
-from seq2attn.runs.folder import TrainedRun
+from seq2attn.runs.folder import TrainedRun, untrained
 from seq2attn.studies.losses import target_tokens, text_batches, text_losses
 from seq2attn.studies.sample import corpora_of
 from seq2attn.studies.scaling import views
@@ -22,7 +22,6 @@ from seq2attn.studies.scaling.claims import CLAIMS, ScaledRun, judge
 from seq2attn.studies.scaling.softmax import measure_softmax
 from seq2attn.studies.small_models import Settings, small_model
 from seq2attn.studies.study import Preset, Progress, Study
-from seq2attn.studies.untrained import untrained
 
 
 class _Plan(NamedTuple):
