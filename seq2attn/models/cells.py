@@ -74,6 +74,11 @@ class Recurrence(ABC):
         self._hidden = self.hiddens.unbind(0)
         self.d_cell: Tensor | None = None
         """(batch, units), the gradient of an LSTM's cell state before the positions so far."""
+        self._allocate(length, hidden, cell)
+
+    @abstractmethod
+    def _allocate(self, length: int, hidden: Tensor, cell: Tensor | None) -> None:
+        """Take memory for what `step` computes."""
 
     @abstractmethod
     def step(self, position: int, from_input: Tensor) -> Tensor:
@@ -105,10 +110,7 @@ class Recurrence(ABC):
 class LstmRecurrence(Recurrence):
     """The steps of `lstm_step`."""
 
-    def __init__(
-        self, length: int, hidden: Tensor, cell: Tensor | None, w_recurrent: Tensor, b_recurrent: Tensor
-    ) -> None:
-        super().__init__(length, hidden, cell, w_recurrent, b_recurrent)
+    def _allocate(self, length: int, hidden: Tensor, cell: Tensor | None) -> None:
         assert cell is not None
         self._gates, self._cells = self._all(length, hidden, 4), self._all(length + 1, hidden)
         self._squashed = self._all(length, hidden)
@@ -162,10 +164,7 @@ class LstmRecurrence(Recurrence):
 class GruRecurrence(Recurrence):
     """The steps of `gru_step`."""
 
-    def __init__(
-        self, length: int, hidden: Tensor, cell: Tensor | None, w_recurrent: Tensor, b_recurrent: Tensor
-    ) -> None:
-        super().__init__(length, hidden, cell, w_recurrent, b_recurrent)
+    def _allocate(self, length: int, hidden: Tensor, cell: Tensor | None) -> None:
         self._recurrent, self._gates = self._all(length, hidden, 3), self._all(length, hidden, 2)
         self._new = self._all(length, hidden)
         self._reset, self._update = (part.unbind(0) for part in self._gates.chunk(2, dim=2))
