@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import torch
 
 from seq2attn.data.workers import available_cores
 from seq2attn.errors import DiskError, TrainingError
+from seq2attn.evaluation.lengths import DEFAULT_BINS
+from seq2attn.experiment.evaluate import Ahead, Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.side_by_side import Cores, Interrupted, Training
 from seq2attn.experiment.trainings import choose_jobs, train_all, turn, with_seeds
 from seq2attn.experiment.worker import (
@@ -239,5 +242,25 @@ def test_reports_arrive_as_they_were_sent(report: Report) -> None:
 
 
 def test_an_assignment_arrives_as_it_was_sent(tmp_path: Path) -> None:
-    sent = Assignment(make_config(tmp_path, FAMILIES["transformer"], max_steps=3), tmp_path / "a run", "cpu")
-    assert Assignment.from_line(sent.to_line()) == sent
+    config = make_config(tmp_path, FAMILIES["transformer"], max_steps=3)
+    for ahead in (None, Ahead("confirm", searches=True)):
+        sent = Assignment(config, tmp_path / "a run", "cpu", ahead)
+        assert Assignment.from_line(sent.to_line()) == sent
+
+
+def test_evaluation_finds_what_trainings_translated(tmp_path: Path) -> None:
+    trainings = two_models(tmp_path / "runs")
+    paths = [training.run for training in trainings]
+    settings = EvaluationSettings("validation", DEFAULT_BINS, "source", None, "seq2attn reproduce")
+    made: list[str] = []
+
+    def evaluate() -> Evaluation:
+        return evaluate_runs(paths, settings, torch.device("cpu"), lambda name, *_: made.append(name))
+
+    train_all(trainings, "cpu", 2, Ahead("validation", searches=False))
+    found = evaluate()
+    assert made == []
+    for path in paths:
+        shutil.rmtree(path / "translations")
+    assert evaluate().translations == found.translations
+    assert len(set(made)) == 2

@@ -29,7 +29,7 @@ from seq2attn.experiment.judge import (
 from seq2attn.experiment.translations import SplitText, SplitTranslations, TranslationProgress, translations_of
 from seq2attn.results.claims import EvaluatedModel, find_claims
 from seq2attn.results.summary import EvaluatedText, Summary, SystemFacts, Training
-from seq2attn.runs.folder import TrainedRun, load_runs
+from seq2attn.runs.folder import TrainedRun, load_run, load_runs
 from seq2attn.runs.model_card import write_card
 from seq2attn.runs.scores import KeptScore, keep_scores
 
@@ -62,6 +62,15 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What a run translates as soon as it is trained; `evaluate_runs` then finds it in the run's folder."""
+
+    split: str
+    searches: bool
+    """As in `EvaluationSettings`."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Scores, and the text behind them."""
 
@@ -79,6 +88,15 @@ class Evaluation:
     def first_runs(self) -> dict[str, str]:
         """For each system the name of its first run, whose translations and attention are shown."""
         return {system: members[0] for system, members in self.models.items()}
+
+
+def translate_ahead(path: Path, ahead: Ahead, device: torch.device, progress: TranslationProgress) -> None:
+    """Translate with the run in `path`, and save the translations in its folder; `progress` gets the split's name."""
+    run = load_run(path, device)
+    text = _split_text(run, ahead.split)
+    if ahead.searches:
+        search_otherwise({ahead.split: run}, text, None, progress)
+    translations_of(run, ahead.split, None, text, progress)
 
 
 def evaluate_runs(
@@ -194,15 +212,7 @@ def _group_seeds(runs: Mapping[str, TrainedRun], names: Mapping[Path, str]) -> d
 
 
 def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
-    texts = []
-    for run in runs.values():
-        corpus = load_corpus(run.config.data)
-        if split not in corpus.splits:
-            raise DataError(
-                f"{run.folder.path}: its corpus has no split {split}; train with data.confirm to draw it from training"
-            )
-        pairs = corpus.splits[split]
-        texts.append(SplitText(corpus, split, tuple(pairs["source"]), tuple(pairs["target"]), corpus.digest))
+    texts = [_split_text(run, split) for run in runs.values()]
     first = next(iter(runs.values()))
     for run, text in zip(runs.values(), texts, strict=True):
         if (text.sources, text.references) != (texts[0].sources, texts[0].references):
@@ -211,6 +221,16 @@ def _common_text(runs: Mapping[str, TrainedRun], split: str) -> SplitText:
                 "only runs on the same text can be evaluated together"
             )
     return texts[0]
+
+
+def _split_text(run: TrainedRun, split: str) -> SplitText:
+    corpus = load_corpus(run.config.data)
+    if split not in corpus.splits:
+        raise DataError(
+            f"{run.folder.path}: its corpus has no split {split}; train with data.confirm to draw it from training"
+        )
+    pairs = corpus.splits[split]
+    return SplitText(corpus, split, tuple(pairs["source"]), tuple(pairs["target"]), corpus.digest)
 
 
 def _scores_of(run: TrainedRun, evaluation: Evaluation, settings: EvaluationSettings) -> list[KeptScore]:

@@ -14,7 +14,7 @@ from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
 from seq2attn.evaluation.joined import JoinedSummary
 from seq2attn.evaluation.lengths import DEFAULT_BINS
-from seq2attn.experiment.evaluate import Evaluation, EvaluationSettings, evaluate_runs
+from seq2attn.experiment.evaluate import Ahead, Evaluation, EvaluationSettings, evaluate_runs
 from seq2attn.experiment.joined import evaluate_joined, write_joined
 from seq2attn.experiment.outputs import write_outputs
 from seq2attn.experiment.side_by_side import Training
@@ -97,12 +97,12 @@ def reproduce(
     """
     started = time.monotonic()
     trainings = _trainings(preset, out / "runs", minutes, overrides, n_seeds)
-    train_all(trainings, device_name, jobs)
     names = {training.run: training.model for training in trainings}
     data = trainings[0].config.data
     split = "test" if data.confirm is None else "confirm"
     has_fixed_context = any(training.config.model.attention == NO_ATTENTION for training in trainings)
     searches = has_fixed_context and data.confirm is not None and isinstance(data.join, JoinConfig)
+    train_all(trainings, device_name, jobs, Ahead(split, searches))
     settings = EvaluationSettings(split, DEFAULT_BINS, "source", None, command, names=names, searches=searches)
     runs = [training.run for training in trainings]
     evaluation = evaluate_runs(runs, settings, choose_device(device_name), progress)

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from seq2attn.config.schema import Config
 from seq2attn.data.workers import start_module
 from seq2attn.errors import Seq2AttnError, TrainingError
+from seq2attn.experiment.evaluate import Ahead
 from seq2attn.experiment.worker import Assignment, Ended, Message, ProgressReport, Report, report_from_line
 from seq2attn.training.display import Display, Screen
 from seq2attn.training.process import StopRequest
@@ -61,15 +62,17 @@ class Cores:
         return max(1, min((self.total - taken) // starting, self.most_threads))
 
 
-def train_side_by_side(trainings: Sequence[Training], device_name: str, n_jobs: int, cores: Cores) -> None:
+def train_side_by_side(
+    trainings: Sequence[Training], device_name: str, n_jobs: int, cores: Cores, ahead: Ahead | None = None
+) -> None:
     """Train with up to `n_jobs` processes at once, started in order. If one fails or is stopped, all others stop.
 
-    What stops saves its state first.
+    What stops saves its state first. `ahead`: what each process translates after its training.
 
     Raises: Interrupted; the error of the first training that failed, with its name.
     """
     with Screen(named=True) as screen, StopRequest() as stop:
-        crew = _Crew(device_name, n_jobs, cores, screen, stop, len(trainings))
+        crew = _Crew(device_name, n_jobs, cores, ahead, screen, stop, len(trainings))
         try:
             crew.train(trainings)
         except KeyboardInterrupt:
@@ -86,7 +89,9 @@ def train_side_by_side(trainings: Sequence[Training], device_name: str, n_jobs: 
 class _Worker:
     """A process that trains one model, and what it has reported about its end."""
 
-    def __init__(self, training: Training, device_name: str, threads: int, display: Display) -> None:
+    def __init__(
+        self, training: Training, device_name: str, threads: int, ahead: Ahead | None, display: Display
+    ) -> None:
         self.training = training
         self.threads = threads
         self.display = display
@@ -96,7 +101,7 @@ class _Worker:
             stderr=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         )
-        self._send(Assignment(training.config, training.run, device_name))
+        self._send(Assignment(training.config, training.run, device_name, ahead))
 
     def _send(self, assignment: Assignment) -> None:
         assert self.process.stdin is not None
@@ -149,11 +154,19 @@ class _Crew:
     """The processes that train now, and how the trainings before them ended."""
 
     def __init__(
-        self, device_name: str, n_jobs: int, cores: Cores, screen: Screen, stop: StopRequest, n_trainings: int
+        self,
+        device_name: str,
+        n_jobs: int,
+        cores: Cores,
+        ahead: Ahead | None,
+        screen: Screen,
+        stop: StopRequest,
+        n_trainings: int,
     ) -> None:
         self.device_name = device_name
         self.n_jobs = n_jobs
         self.cores = cores
+        self.ahead = ahead
         self.screen = screen
         self.stop = stop
         self.n_trainings = n_trainings
@@ -195,7 +208,8 @@ class _Crew:
         taken = sum(worker.threads for worker in self._workers)
         threads = training.config.train.threads or self.cores.threads(taken, starting)
         try:
-            worker = _Worker(training, self.device_name, threads, Display(self.screen, training.name))
+            display = Display(self.screen, training.name)
+            worker = _Worker(training, self.device_name, threads, self.ahead, display)
         except OSError as error:
             reason = f"no process can be started ({error.strerror or error}); train one after another with --jobs 1"
             self._record(training, Ended(error=TrainingError(reason)))

@@ -12,13 +12,15 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from seq2attn import errors
 from seq2attn.config.schema import Config
+from seq2attn.device import choose_device
 from seq2attn.errors import Seq2AttnError, TrainingError, is_out_of_memory
+from seq2attn.experiment.evaluate import Ahead, translate_ahead
 from seq2attn.experiment.pictures import Pictures
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training.log import Backend
@@ -29,22 +31,25 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 
 @dataclass(frozen=True)
 class Assignment:
-    """What to train, where, and on which device. A run in the folder is resumed."""
+    """What to train, where, on which device, and what to translate then. A run in the folder is resumed."""
 
     config: Config
     run: Path
     device_name: str
+    ahead: Ahead | None = None
 
     def to_line(self) -> bytes:
         """For `from_line`."""
+        ahead = None if self.ahead is None else asdict(self.ahead)
         fields = {"config": self.config.model_dump(mode="json"), "run": str(self.run), "device_name": self.device_name}
-        return json.dumps(fields).encode() + b"\n"
+        return json.dumps({**fields, "ahead": ahead}).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Assignment:
         """What `to_line` wrote."""
         fields = json.loads(line)
-        return cls(Config.model_validate(fields["config"]), Path(fields["run"]), fields["device_name"])
+        ahead = None if fields["ahead"] is None else Ahead(**fields["ahead"])
+        return cls(Config.model_validate(fields["config"]), Path(fields["run"]), fields["device_name"], ahead)
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class Reports(Backend):
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._last = -_SECONDS_BETWEEN_REPORTS
+        self._translates = ""
+        self._began = 0.0
 
     def message(self, text: str) -> None:
         """Send a line."""
@@ -114,6 +121,13 @@ class Reports(Backend):
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_REPORTS:
             self._last = time.monotonic()
             self.send(ProgressReport(share, text, seconds_left))
+
+    def translated(self, what: str, sentences: int, total: int) -> None:
+        """Send how far a translation is; see `TranslationProgress`."""
+        if what != self._translates:
+            self._translates, self._began = what, time.monotonic()
+        seconds_left = (time.monotonic() - self._began) * (total / sentences - 1)
+        self.progress(sentences / total, f"translates {what}", seconds_left)
 
     def send(self, report: Report) -> None:
         """Send a report of any kind."""
@@ -147,6 +161,8 @@ def _train(assignment: Assignment, reports: Reports) -> Ended:
             observer=Pictures(),
             display=lambda: reports,
         )
+        if assignment.ahead is not None and result.stopped_by is None:
+            translate_ahead(assignment.run, assignment.ahead, choose_device(assignment.device_name), reports.translated)
     except Seq2AttnError as error:
         return Ended(error=error)
     except (MemoryError, RuntimeError) as error:
