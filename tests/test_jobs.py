@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ from seq2attn.experiment.worker import (
     Message,
     ProgressReport,
     Report,
+    Reports,
     report_from_line,
     report_to_line,
 )
@@ -239,6 +241,15 @@ def test_reports_arrive_as_they_were_sent(report: Report) -> None:
     assert repr(found) == repr(report)
     with pytest.raises(ValueError, match=r"\w"):
         report_from_line(line[: len(line) // 2])
+
+
+def test_how_far_a_translation_is_arrives_once_a_sentence_is_done() -> None:
+    stream = io.BytesIO()
+    reports = Reports(stream)
+    reports.translated("confirm", 0, 8)
+    assert stream.getvalue() == b""
+    reports.translated("confirm", 8, 8)
+    assert report_from_line(stream.getvalue()) == ProgressReport(1.0, "translates confirm", 0.0)
 
 
 def test_an_assignment_arrives_as_it_was_sent(tmp_path: Path) -> None:

@@ -126,8 +126,9 @@ class Reports(Backend):
         """Send how far a translation is; see `TranslationProgress`."""
         if what != self._translates:
             self._translates, self._began = what, time.monotonic()
-        seconds_left = (time.monotonic() - self._began) * (total / sentences - 1)
-        self.progress(sentences / total, f"translates {what}", seconds_left)
+        if sentences:  # none yet where the first batch has only parts of long ones
+            seconds_left = (time.monotonic() - self._began) * (total / sentences - 1)
+            self.progress(sentences / total, f"translates {what}", seconds_left)
 
     def send(self, report: Report) -> None:
         """Send a report of any kind."""
