@@ -1,6 +1,7 @@
 """The same updates, again and again, on a machine that is idle and busy by turns: all weights have the same bits.
 
-`SEQ2ATTN_REPEATS=300 pytest -m slow tests/test_same_bits.py` repeats them as often; the default is short.
+`SEQ2ATTN_REPEATS=300 pytest -m slow tests/test_same_bits.py` repeats them as often; the default is short. Other tests
+compute with one thread, and these with one and two, whatever `OMP_NUM_THREADS` says.
 """
 
 from __future__ import annotations
@@ -35,8 +36,18 @@ BUSY = "import torch; a = torch.randn(700, 700)\nwhile True: a @ a"
 """Uses all cores, as another training would."""
 
 
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    assert torch.get_num_threads() == request.param
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2], indirect=True)
 @pytest.mark.parametrize("kind", ["rnn_attention", "rnn_fixed", "transformer"])
-def test_the_same_updates_have_the_same_bits_whatever_the_load(kind: str) -> None:
+def test_the_same_updates_have_the_same_bits_whatever_the_load(kind: str, threads: int) -> None:
     config = load_config(CONFIGS / f"{kind}.yaml", ["model.dropout=0.1"])
     draw = random.Random(1)
     expected = digests(config)
