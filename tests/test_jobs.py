@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,7 +269,8 @@ def test_evaluation_finds_what_trainings_translated(tmp_path: Path) -> None:
     def evaluate() -> Evaluation:
         return evaluate_runs(paths, settings, torch.device("cpu"), lambda name, *_: made.append(name))
 
-    train_all(trainings, "cpu", 2, Ahead("validation", searches=False))
+    ahead = Ahead("validation", searches=False)
+    train_all([replace(training, ahead=ahead) for training in trainings], "cpu", 2)
     found = evaluate()
     assert made == []
     for path in paths:

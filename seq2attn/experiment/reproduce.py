@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import seq2attn
@@ -102,7 +102,8 @@ def reproduce(
     split = "test" if data.confirm is None else "confirm"
     has_fixed_context = any(training.config.model.attention == NO_ATTENTION for training in trainings)
     searches = has_fixed_context and data.confirm is not None and isinstance(data.join, JoinConfig)
-    train_all(trainings, device_name, jobs, Ahead(split, searches))
+    ahead = Ahead(split, searches)
+    train_all([replace(training, ahead=ahead) for training in trainings], device_name, jobs)
     settings = EvaluationSettings(split, DEFAULT_BINS, "source", None, command, names=names, searches=searches)
     runs = [training.run for training in trainings]
     evaluation = evaluate_runs(runs, settings, choose_device(device_name), progress)

@@ -34,6 +34,8 @@ class Training:
     config: Config
     seeds_before: int = 0
     """How many seeds its model is trained with before this one."""
+    ahead: Ahead | None = None
+    """What its process translates then, where it has one of its own: at the end some cores have nothing to train."""
 
     @property
     def name(self) -> str:
@@ -62,17 +64,15 @@ class Cores:
         return max(1, min((self.total - taken) // starting, self.most_threads))
 
 
-def train_side_by_side(
-    trainings: Sequence[Training], device_name: str, n_jobs: int, cores: Cores, ahead: Ahead | None = None
-) -> None:
+def train_side_by_side(trainings: Sequence[Training], device_name: str, n_jobs: int, cores: Cores) -> None:
     """Train with up to `n_jobs` processes at once, started in order. If one fails or is stopped, all others stop.
 
-    What stops saves its state first. `ahead`: what each process translates after its training.
+    What stops saves its state first.
 
     Raises: Interrupted; the error of the first training that failed, with its name.
     """
     with Screen(named=True) as screen, StopRequest() as stop:
-        crew = _Crew(device_name, n_jobs, cores, ahead, screen, stop, len(trainings))
+        crew = _Crew(device_name, n_jobs, cores, screen, stop, len(trainings))
         try:
             crew.train(trainings)
         except KeyboardInterrupt:
@@ -89,9 +89,7 @@ def train_side_by_side(
 class _Worker:
     """A process that trains one model, and what it has reported about its end."""
 
-    def __init__(
-        self, training: Training, device_name: str, threads: int, ahead: Ahead | None, display: Display
-    ) -> None:
+    def __init__(self, training: Training, device_name: str, threads: int, display: Display) -> None:
         self.training = training
         self.threads = threads
         self.display = display
@@ -101,7 +99,7 @@ class _Worker:
             stderr=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         )
-        self._send(Assignment(training.config, training.run, device_name, ahead))
+        self._send(Assignment(training.config, training.run, device_name, training.ahead))
 
     def _send(self, assignment: Assignment) -> None:
         assert self.process.stdin is not None
@@ -154,19 +152,11 @@ class _Crew:
     """The processes that train now, and how the trainings before them ended."""
 
     def __init__(
-        self,
-        device_name: str,
-        n_jobs: int,
-        cores: Cores,
-        ahead: Ahead | None,
-        screen: Screen,
-        stop: StopRequest,
-        n_trainings: int,
+        self, device_name: str, n_jobs: int, cores: Cores, screen: Screen, stop: StopRequest, n_trainings: int
     ) -> None:
         self.device_name = device_name
         self.n_jobs = n_jobs
         self.cores = cores
-        self.ahead = ahead
         self.screen = screen
         self.stop = stop
         self.n_trainings = n_trainings
@@ -208,8 +198,7 @@ class _Crew:
         taken = sum(worker.threads for worker in self._workers)
         threads = training.config.train.threads or self.cores.threads(taken, starting)
         try:
-            display = Display(self.screen, training.name)
-            worker = _Worker(training, self.device_name, threads, self.ahead, display)
+            worker = _Worker(training, self.device_name, threads, Display(self.screen, training.name))
         except OSError as error:
             reason = f"no process can be started ({error.strerror or error}); train one after another with --jobs 1"
             self._record(training, Ended(error=TrainingError(reason)))

@@ -13,7 +13,6 @@ from seq2attn.corpora.load import load_corpus
 from seq2attn.data.workers import available_cores
 from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
-from seq2attn.experiment.evaluate import Ahead
 from seq2attn.experiment.pictures import Pictures
 from seq2attn.experiment.side_by_side import Cores, Interrupted, Training, train_side_by_side
 from seq2attn.models.build import build_model
@@ -26,13 +25,11 @@ def with_seeds(first: Sequence[Training], n_seeds: int) -> list[Training]:
     return [*first, *(_of_next_seed(training, more) for more in range(1, n_seeds) for training in first)]
 
 
-def train_all(
-    trainings: Sequence[Training], device_name: str, jobs: int | None = 1, ahead: Ahead | None = None
-) -> None:
+def train_all(trainings: Sequence[Training], device_name: str, jobs: int | None = 1) -> None:
     """Train what is not finished yet; side by side, of each seed the model with the most weights first.
 
     `jobs`: trainings side by side, a process each; None for as many as the device and its cores allow. With one, this
-    process trains. Otherwise each process translates `ahead`, because at the end some cores have nothing to train.
+    process trains, and translates nothing.
 
     Raises: ConfigError where a folder holds a run with other settings, before anything starts; Interrupted; the errors
     of training.
@@ -43,7 +40,7 @@ def train_all(
     n_jobs = choose_jobs(left, device, cores.total) if jobs is None else jobs
     if min(n_jobs, len(left)) > 1:
         _prepare_corpora(left)
-        train_side_by_side(sorted(left, key=turn), device_name, n_jobs, cores, ahead)
+        train_side_by_side(sorted(left, key=turn), device_name, n_jobs, cores)
         return
     for training in left:
         _train_here(training, device_name)
