@@ -106,9 +106,10 @@ def tiny_run(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def four_threads() -> Iterator[None]:
-    """PyTorch's, for one test."""
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The number of PyTorch's threads for one test, its (indirect) parameter."""
     before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
+    torch.set_num_threads(request.param)
+    assert torch.get_num_threads() == request.param
+    yield request.param
     torch.set_num_threads(before)

@@ -36,15 +36,6 @@ BUSY = "import torch; a = torch.randn(700, 700)\nwhile True: a @ a"
 """Uses all cores, as another training would."""
 
 
-@pytest.fixture
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    assert torch.get_num_threads() == request.param
-    yield request.param
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("threads", [1, 2], indirect=True)
 @pytest.mark.parametrize("kind", ["rnn_attention", "rnn_fixed", "transformer"])
 def test_the_same_updates_have_the_same_bits_whatever_the_load(kind: str, threads: int) -> None:

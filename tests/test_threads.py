@@ -25,11 +25,9 @@ def threads_of_a_new_thread() -> int:
         pytest.param(4, 7, CPU, id="few-batches"),
         pytest.param(4, 9, torch.device("cuda"), id="gpu"),
     ],
+    indirect=["threads"],
 )
-def test_otherwise_one_batch_after_the_other_has_all_threads(
-    threads: int, batches: int, device: torch.device, four_threads: None
-) -> None:
-    torch.set_num_threads(threads)
+def test_otherwise_one_batch_after_the_other_has_all_threads(threads: int, batches: int, device: torch.device) -> None:
     begun: list[int] = []
 
     def search(batch: int) -> tuple[int, int]:
@@ -42,11 +40,10 @@ def test_otherwise_one_batch_after_the_other_has_all_threads(
     assert list(found) == [(threads, threading.get_ident())] * (batches - 1)
 
 
-@pytest.mark.parametrize(("threads", "at_once", "threads_each"), [(2, 2, 1), (3, 3, 1), (4, 4, 1), (8, 4, 2)])
-def test_batches_run_side_by_side_and_divide_the_threads(
-    threads: int, at_once: int, threads_each: int, four_threads: None
-) -> None:
-    torch.set_num_threads(threads)
+@pytest.mark.parametrize(
+    ("threads", "at_once", "threads_each"), [(2, 2, 1), (3, 3, 1), (4, 4, 1), (8, 4, 2)], indirect=["threads"]
+)
+def test_batches_run_side_by_side_and_divide_the_threads(threads: int, at_once: int, threads_each: int) -> None:
     together = threading.Barrier(at_once, timeout=30)  # Passes only when so many have begun.
 
     def search(batch: int) -> tuple[int, int]:
@@ -58,7 +55,8 @@ def test_batches_run_side_by_side_and_divide_the_threads(
     assert torch.get_num_threads() == threads_of_a_new_thread() == threads
 
 
-def test_an_error_ends_the_search_and_gives_the_threads_back(four_threads: None) -> None:
+@pytest.mark.parametrize("threads", [4], indirect=True)
+def test_an_error_ends_the_search_and_gives_the_threads_back(threads: int) -> None:
     begun: list[int] = []
 
     def search(batch: int) -> int:

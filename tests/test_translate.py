@@ -195,9 +195,10 @@ def test_read_ahead_is_also_limited_by_length(untrained: Seq2Seq, subwords: Subw
     assert read < 5
 
 
+@pytest.mark.parametrize("threads", [4], indirect=True)
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_batches_side_by_side_give_the_same_translations(
-    beam_size: int, untrained: Seq2Seq, subwords: Subwords, four_threads: None
+    beam_size: int, threads: int, untrained: Seq2Seq, subwords: Subwords
 ) -> None:
     translator = make_translator(untrained, subwords, beam_size=beam_size, batch_tokens=6 * beam_size)
     counts: list[int] = []
