@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import seq2attn
 from seq2attn.config.schema import TrainConfig
 from seq2attn.errors import ConfigError
+from seq2attn.experiment.side_by_side import Training
+from seq2attn.experiment.trainings import train_all
 from seq2attn.models.build import ONEDNN_CAPACITY
 from seq2attn.models.products import Linear, autocast, products_in, rounded, weight_gradient
 from seq2attn.runs.folder import RunFolder
@@ -155,6 +158,24 @@ def test_a_resumed_run_keeps_what_auto_stood_for(tmp_path: Path, monkeypatch: py
         train(config, folder.path, "cpu", resume=faster == "float32", quiet=True)
         shutil.rmtree(folder.final)
     assert folder.read_config().train.precision == "bfloat16"
+
+
+def test_a_run_of_auto_is_continued_and_then_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, folder = write_copy_task(tmp_path / "text", pairs=180), RunFolder(tmp_path / "run")
+    config = make_config(text, FAMILIES["fixed"], precision="auto", max_steps=4)
+    monkeypatch.setattr(precision, "fastest_precision", lambda _: "bfloat16")
+    train(config, folder.path, "cpu", quiet=True)
+    monkeypatch.setattr(precision, "fastest_precision", lambda _: "float32")
+    shutil.rmtree(folder.final)
+    train_all([Training(folder.path, "fixed", config)], "cpu")
+    written = folder.final.stat().st_mtime_ns
+    train_all([Training(folder.path, "fixed", config)], "cpu")
+    assert seq2attn.train(config, folder.path, "cpu", reuse=True).finished
+    assert folder.final.stat().st_mtime_ns == written
+    assert folder.read_config().train.precision == "bfloat16"
+    float32 = make_config(text, FAMILIES["fixed"], precision="float32", max_steps=4)
+    with pytest.raises(ConfigError, match="other settings"):
+        train_all([Training(folder.path, "fixed", float32)], "cpu")
 
 
 def test_a_resumed_run_cannot_change_its_precision(tmp_path: Path) -> None:

@@ -26,6 +26,11 @@ def with_training(config: Config, **settings: Any) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update=settings)})
 
 
+def as_in_run(config: Config, of_run: Config) -> Config:
+    """`config` for a run that began with `of_run`: `train.precision: auto` is what it stood for there."""
+    return with_training(config, precision=of_run.train.precision) if config.train.precision == "auto" else config
+
+
 def hyperparameters(config: Config) -> dict[str, float | str]:
     """Every setting by its dotted key: a number if its default is a number, else a string."""
     table: dict[str, float | str] = {"name": str(config.name)}

@@ -13,7 +13,7 @@ import torch
 import seq2attn
 from seq2attn.config.load import load_config
 from seq2attn.config.schema import Config, TrainConfig
-from seq2attn.config.settings import flat_settings, with_training
+from seq2attn.config.settings import as_in_run, flat_settings, with_training
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, MismatchError, RunError, disk_errors
 from seq2attn.models.build import build_model
@@ -117,8 +117,8 @@ def _with_precision(config: Config, folder: RunFolder, resume: bool, device: tor
     """`config` with the precision that `auto` stands for: that of the run to resume, or the faster one here."""
 
     def choose() -> str:
-        keeps = config.train.precision == "auto" and resume and folder.exists
-        return resolve_precision(folder.read_config() if keeps else config, device)
+        kept = as_in_run(config, folder.read_config()) if resume and folder.exists else config
+        return resolve_precision(kept, device)
 
     return with_training(config, precision=ranks.first(choose))
 
@@ -215,7 +215,8 @@ def check_folder(folder: RunFolder, config: Config, resume: bool) -> bool:
         raise RunError(f"{folder.path}: already holds a run; resume it with --resume, or choose another --run-dir")
     if folder.finished:
         raise RunError(f"{folder.path}: this run is finished; train longer in another --run-dir")
-    before, now = (_decided(settings) for settings in (load_config(folder.config_file), config))
+    of_run = load_config(folder.config_file)
+    before, now = _decided(of_run), _decided(as_in_run(config, of_run))
     if changes := differences(before, now):
         raise ConfigError(f"--resume: {folder.path} was started with another configuration: {', '.join(changes)}")
     return True
