@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "style": set(),
     "device": {"errors"},
     "config": {"errors"},
-    "models": {"config", "errors"},
+    "models": {"config", "errors", "device"},
     "data": {"config", "errors"},
     "corpora": {"config", "errors", "data"},
     "evaluation": {"config", "errors"},

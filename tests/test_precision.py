@@ -15,12 +15,13 @@ from seq2attn.config.schema import TrainConfig
 from seq2attn.errors import ConfigError
 from seq2attn.experiment.side_by_side import Training
 from seq2attn.experiment.trainings import train_all
+from seq2attn.models import precision
 from seq2attn.models.build import ONEDNN_CAPACITY
+from seq2attn.models.precision import fastest_precision, has_instructions
 from seq2attn.models.products import Linear, autocast, products_in, rounded, weight_gradient
 from seq2attn.runs.folder import RunFolder
-from seq2attn.training import loss, precision
+from seq2attn.training import loss
 from seq2attn.training.loss import cross_entropy_sums
-from seq2attn.training.precision import fastest_precision, has_instructions
 from seq2attn.training.process import training_process
 from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.train import train

@@ -16,8 +16,8 @@ from seq2attn.data.subwords import EOS_ID
 from seq2attn.decoding.search import Hypothesis, beam_search
 from seq2attn.decoding.threads import search_batches
 from seq2attn.models.build import build_model
+from seq2attn.models.precision import kept_kernels
 from seq2attn.models.seq2seq import Seq2Seq
-from seq2attn.training.precision import kept_kernels
 from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import update_weights
 

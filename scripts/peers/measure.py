@@ -18,8 +18,8 @@ from seq2attn.benchmark.machine import Audience, alternate
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
 from seq2attn.export.ctranslate2 import export_ctranslate2
+from seq2attn.models.precision import has_instructions
 from seq2attn.runs.folder import RunFolder, TrainedRun
-from seq2attn.training.precision import has_instructions
 
 _OWN, _JOEY, _MARIAN, _LINGO = "seq2attn", "JoeyNMT", "Marian", "torchlingo"
 _EXPORTED, _CONVERTED = "seq2attn in CTranslate2", "Marian in CTranslate2"

@@ -6,9 +6,10 @@ import multiprocessing
 import signal
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,12 +19,14 @@ from seq2attn.benchmark.flops import Sizes, decoding_flops, encoding_flops, trai
 from seq2attn.benchmark.machine import Timing, synchronize
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
+from seq2attn.config.settings import with_training
 from seq2attn.data.batch import Batch, collate
 from seq2attn.data.subwords import EOS_ID, PAD_ID
 from seq2attn.decoding.translate import Translator
 from seq2attn.device import forget_peak_memory, peak_memory_bytes
 from seq2attn.errors import TrainingError
 from seq2attn.models.build import build_model
+from seq2attn.models.precision import kept_kernels, resolve_precision
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import forward_of, update_weights
@@ -33,6 +36,16 @@ Lengths = Sequence[tuple[int, int]]
 
 # So small that the weights stay those of a new model, however long a benchmark runs.
 LEARNING_RATE = 1e-6
+
+
+@contextmanager
+def resolved(configs: Mapping[str, Config], device: torch.device) -> Iterator[dict[str, Config]]:
+    """The `configs` with the precision that `auto` stands for on `device`, in a process that is prepared for it."""
+    with kept_kernels(device, *(config.train.precision for config in configs.values())):
+        yield {
+            name: with_training(config, precision=resolve_precision(config.train.precision, device))
+            for name, config in configs.items()
+        }
 
 
 @dataclass(frozen=True)

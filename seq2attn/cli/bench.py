@@ -44,21 +44,16 @@ def bench(
     """Measure how fast models train and translate, compared with this machine's matrix multiplication speed."""
     from seq2attn.benchmark.growth import measure_growth, parse_lengths
     from seq2attn.benchmark.speed import measure_speed
+    from seq2attn.benchmark.subject import resolved
     from seq2attn.benchmark.tables import growth_table, speed_tables
-    from seq2attn.config.settings import with_training
     from seq2attn.device import choose_device
     from seq2attn.experiment.reproduce import preset_files
-    from seq2attn.training.precision import kept_kernels, resolve_precision
 
     named = _named(configs or preset_files(_DEFAULT_PRESET), overrides or [])
     command = shlex.join(["seq2attn", *sys.argv[1:]])
     chosen = choose_device(device.value)
     result: Bench | Growth
-    precisions = [config.train.precision for config in named.values()]
-    with kept_kernels(chosen, *precisions), named_progress("measuring") as report_progress:
-        models = {
-            name: with_training(config, precision=resolve_precision(config, chosen)) for name, config in named.items()
-        }
+    with resolved(named, chosen) as models, named_progress("measuring") as report_progress:
         audience = Narrator(report_progress)
         if lengths is None:
             result = measure_speed(models, chosen, command, seconds, audience)

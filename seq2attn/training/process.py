@@ -14,7 +14,7 @@ import torch
 
 from seq2attn.config.schema import TrainConfig
 from seq2attn.device import allow_tf32, environment_default
-from seq2attn.training.precision import kept_kernels
+from seq2attn.models.precision import kept_kernels
 
 # cuBLAS reads it when the process first uses it, and is deterministic only with it.
 _CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

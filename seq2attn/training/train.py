@@ -17,6 +17,7 @@ from seq2attn.config.settings import as_in_run, flat_settings, with_training
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, MismatchError, RunError, disk_errors
 from seq2attn.models.build import build_model
+from seq2attn.models.precision import resolve_precision
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import differences, made_for, set_weights, weights_of
 from seq2attn.runs.folder import RunFolder, TrainedRun, load_run
@@ -27,7 +28,6 @@ from seq2attn.training.display import Display
 from seq2attn.training.log import Backend, JsonLines, LogFile, TrainingLog
 from seq2attn.training.loop import Trainer, TrainingResult
 from seq2attn.training.observer import Observer
-from seq2attn.training.precision import resolve_precision
 from seq2attn.training.prepare import PreparedText, prepare_text
 from seq2attn.training.process import training_process
 from seq2attn.training.process_group import join_ranks, was_restarted
@@ -118,7 +118,7 @@ def _with_precision(config: Config, folder: RunFolder, resume: bool, device: tor
 
     def choose() -> str:
         kept = as_in_run(config, folder.read_config()) if resume and folder.exists else config
-        return resolve_precision(kept, device)
+        return resolve_precision(kept.train.precision, device)
 
     return with_training(config, precision=ranks.first(choose))
 

@@ -1,4 +1,4 @@
-"""`train.precision`: what `auto` stands for on a machine, and what bfloat16 needs of its process"""
+"""Precision of matrix products: what `auto` stands for on a machine, and what bfloat16 needs of its process"""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 
-from seq2attn.config.schema import Config
 from seq2attn.device import environment_default
 from seq2attn.models.build import ONEDNN_CAPACITY
 
@@ -25,9 +24,9 @@ _REPEATS = 3
 _MANY_KERNELS = "1024"
 
 
-def resolve_precision(config: Config, device: torch.device) -> Precision:
-    """The precision of `config`, or the one that `auto` stands for."""
-    return fastest_precision(device) if config.train.precision == "auto" else config.train.precision
+def resolve_precision(asked: Literal["auto"] | Precision, device: torch.device) -> Precision:
+    """`asked`, or what `auto` stands for."""
+    return fastest_precision(device) if asked == "auto" else asked
 
 
 def fastest_precision(device: torch.device) -> Precision:
