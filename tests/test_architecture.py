@@ -28,7 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"config", "errors"},
     "results": {"config", "errors", "evaluation"},
     "plots": {"errors", "style", "evaluation", "results"},
-    "decoding": {"config", "errors", "data", "models.seq2seq"},
+    "decoding": {
+        *{"config", "errors", "data", "models.seq2seq", "models.precision", "models.products"},
+    },
     "attention": {"config", "errors", "style", "data", "models.seq2seq"},
     "report": {"config", "errors", "style", "evaluation", "results", "plots", "attention"},
     "runs": {"config", "errors", "data", "corpora", "models", "device", "evaluation", "results", "report"},

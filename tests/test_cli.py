@@ -154,6 +154,19 @@ class TestTranslate:
         assert [record[1] for record in (padded[1], padded[3])] == ["", ""]
         assert call(*words).stdout == "".join(f"{best}\n{second}\n" for best, second in padded)
 
+    def test_in_bfloat16_scores_differ_by_its_rounding(self, tiny_run: Path, tmp_path: Path) -> None:
+        # As many hypotheses as are multiplied in bfloat16.
+        words = ["translate", tiny_run, write(tmp_path / "text", "ba be bi bo bu\n" * 64), "--beam", "3", "--json"]
+        scores = {
+            precision: [
+                json.loads(line)[0]["score"] for line in call(*words, "--precision", precision).stdout.splitlines()
+            ]
+            for precision in ("float32", "bfloat16")
+        }
+        assert scores["bfloat16"] == pytest.approx(scores["float32"], abs=0.05)
+        assert scores["bfloat16"] != scores["float32"]
+        assert scores["float32"] == [json.loads(line)[0]["score"] for line in call(*words).stdout.splitlines()]
+
     def test_a_text_without_lines_is_reported(self, tiny_run: Path, tmp_path: Path) -> None:
         done = call("translate", tiny_run, write(tmp_path / "empty", ""))
         assert (done.code, done.stdout, done.stderr) == (0, "", "no lines to translate\n")

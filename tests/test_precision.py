@@ -18,7 +18,7 @@ from seq2attn.experiment.trainings import train_all
 from seq2attn.models import precision
 from seq2attn.models.build import ONEDNN_CAPACITY
 from seq2attn.models.precision import fastest_precision, has_instructions
-from seq2attn.models.products import Linear, autocast, products_in, rounded, weight_gradient
+from seq2attn.models.products import Linear, autocast, products_in, rounded, rounded_weight, weight_gradient
 from seq2attn.runs.folder import RunFolder
 from seq2attn.training import loss
 from seq2attn.training.loss import cross_entropy_sums
@@ -85,10 +85,13 @@ def test_few_rows_are_multiplied_in_float32(n_rows: int) -> None:
 
 
 def test_rows_are_padded_to_few_different_numbers() -> None:
-    rows = torch.randn(130, 3)
-    assert rounded(rows).shape == (192, 3)
-    assert torch.equal(rounded(rows)[:130], rows.bfloat16())
-    assert not rounded(rows)[130:].any()
+    for n in (128, 130, 511, 700, 1025):
+        rows = torch.randn(n, 3)
+        padded = rounded(rows)
+        assert len(padded) <= max(n + 31, 1.125 * n)
+        assert torch.equal(padded[:n], rows.bfloat16())
+        assert not padded[n:].any()
+    assert len({len(rounded(torch.zeros(n, 1))) for n in range(512, 1025)}) == 9
 
 
 def test_the_loss_is_the_same_however_many_pieces_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +106,36 @@ def test_the_loss_is_the_same_however_many_pieces_it_has(monkeypatch: pytest.Mon
         results.append([*(total.detach() for total in sums), model.output_weight.grad])
     for other in results[1:]:
         torch.testing.assert_close(other, results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_weight_is_rounded_once_in_each_context() -> None:
+    layer, inputs = Linear(8, 8), torch.randn(200, 8)
+    for kind in ("bfloat16", "bfloat16"):
+        with products_in(kind, CPU):
+            layer(inputs)
+            once = rounded_weight(layer.weight)
+            layer(inputs).sum().backward()
+            assert rounded_weight(layer.weight) is once
+            assert torch.equal(once, layer.weight.bfloat16())
+        with torch.no_grad():
+            layer.weight.add_(1.0)
+
+
+@pytest.mark.parametrize("accelerator", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_of_search_in_bfloat16_is_that_of_float32_within_its_rounding(name: str, accelerator: bool) -> None:
+    model = make_model(MODELS[name]).float().eval()
+    tokens, logits = torch.randint(4, 9, (2, 3 * len(BATCH.source_ids))), {}
+    for rounds in (False, True):
+        products = products_in("bfloat16" if rounds and not accelerator else "float32", CPU)
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=rounds and accelerator)
+        with torch.inference_mode(), products, autocast:
+            state = model.start_beams(model.encode(BATCH.source_ids, BATCH.source_valid), 3)
+            for of_step in tokens:
+                logits[rounds], state = model.advance(of_step, state)
+    assert logits[True].dtype == torch.float32
+    torch.testing.assert_close(logits[True], logits[False], rtol=0.05, atol=0.05)
+    assert not torch.equal(logits[True], logits[False])
 
 
 def test_the_context_ends() -> None:

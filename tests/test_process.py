@@ -61,10 +61,13 @@ TWENTY_SHAPES = """
 import os, sys, torch
 from seq2attn.config.models import RnnConfig
 from seq2attn.models.build import build_model
+from seq2attn.models.precision import kept_kernels
 
 torch.set_num_threads(1)
 if sys.argv[1] == "built":
     before, random = dict(os.environ), torch.get_rng_state()
+    with kept_kernels(torch.device("cpu"), sys.argv[2]):
+        build_model(RnnConfig(kind="rnn", d_model=8), 10, 10, True)
     build_model(RnnConfig(kind="rnn", d_model=8), 10, 10, True)
     assert dict(os.environ) == before
 lstm = torch.nn.LSTM(8, 8)
@@ -89,9 +92,12 @@ def test_importing_changes_nothing_in_the_process() -> None:
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
-@pytest.mark.parametrize(("how", "is_kept"), [("bare", True), ("built", False)])
-def test_building_a_model_limits_the_kernels_that_onednn_keeps(how: str, is_kept: bool) -> None:
-    output = run_python(TWENTY_SHAPES, how, ONEDNN_VERBOSE="profile_create")
+@pytest.mark.parametrize(
+    ("how", "precision", "is_kept"),
+    [("bare", "float32", True), ("built", "float32", False), ("built", "bfloat16", True)],
+)
+def test_building_a_model_limits_the_kernels_that_onednn_keeps(how: str, precision: str, is_kept: bool) -> None:
+    output = run_python(TWENTY_SHAPES, how, precision, ONEDNN_VERBOSE="profile_create")
     second = [line for line in output.partition("pass 1")[2].splitlines() if ",rnn," in line]
     if not second:
         pytest.skip("oneDNN runs no LSTM on this processor")

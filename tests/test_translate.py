@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def untrained(subwords: Subwords) -> Seq2Seq:
     return model
 
 
-def make_translator(model: Seq2Seq, subwords: Subwords, **decode: float) -> Translator:
+def make_translator(model: Seq2Seq, subwords: Subwords, **decode: float | str) -> Translator:
     return Translator(model, subwords, DecodeConfig.model_validate({"beam_size": 3, "batch_tokens": 60} | decode))
 
 
@@ -57,6 +58,17 @@ def test_a_translation_does_not_depend_on_other_sentences(
 def test_the_sentences_of_these_tests_have_different_translations(untrained: Seq2Seq, subwords: Subwords) -> None:
     """Otherwise the tests could not detect a wrong order."""
     assert len(set(make_translator(untrained, subwords).translate(WORDS))) > len(WORDS) // 2
+
+
+def test_large_batches_are_translated_in_the_precision_of_the_settings(untrained: Seq2Seq, subwords: Subwords) -> None:
+    model, sentences = copy.deepcopy(untrained).float(), [" ".join(WORDS[i : i + 4]) for i in range(6)] * 12
+    found = {
+        precision: make_translator(model, subwords, batch_tokens=12_000, precision=precision).translate_fully(sentences)
+        for precision in ("float32", "bfloat16")
+    }
+    scores = {precision: [translation.score for translation in of_it] for precision, of_it in found.items()}
+    assert scores["bfloat16"] == pytest.approx(scores["float32"], abs=0.1)
+    assert scores["bfloat16"] != scores["float32"]
 
 
 def test_lines_without_a_word_stay_empty_and_in_place(untrained: Seq2Seq, subwords: Subwords) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from seq2attn.decoding import whole_files
 from seq2attn.decoding.translate import LineFormat, chunks_of
 from seq2attn.decoding.whole_files import TranslatorSource, outputs_of, translate_files
 from seq2attn.errors import DataError, RunError, WorkerError
+from seq2attn.models import precision
 from tests.command_line import Finished, call
 from tests.training_samples import WORDS
 
@@ -76,7 +78,7 @@ def test_an_interrupted_translation_continues_with_what_is_left(
 ) -> None:
     text, out = write(tmp_path / "text", LINES), tmp_path / "out"
     expected = translate(tiny_run, text).stdout
-    source = TranslatorSource(load_translator, ModelChoice(tiny_run, None, "cpu"))
+    source = TranslatorSource(load_translator, ModelChoice(tiny_run, "cpu"))
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -100,6 +102,24 @@ def test_an_interrupted_translation_continues_with_what_is_left(
     assert len(rest) == n_parts - len(kept)
     assert out.read_text() == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "text"]
+
+
+def test_all_processes_translate_in_the_precision_measured_once(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def ask(*arguments: Any) -> Iterator[Any]:
+        asked.extend(arguments)
+        return iter(())
+
+    monkeypatch.setattr(precision, "fastest_precision", lambda device: "bfloat16")
+    monkeypatch.setattr(whole_files, "translate_files", ask)
+    done = translate(tiny_run, write(tmp_path / "text", LINES), "--out", tmp_path / "out", "--precision", "auto")
+    assert done.code == 0, done.stderr
+    source, settings = asked[2], asked[4]
+    assert source.choice.precision == "bfloat16"
+    assert settings["decode"]["precision"] == "bfloat16"
 
 
 def test_names_of_outputs(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rounds of seq2attn itself: its update of the weights, in float32 or as its argument says, and its beam search."""
+"""Rounds of seq2attn itself, in float32 or as its argument says: its update of the weights, and its beam search."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from seq2attn.decoding.search import Hypothesis, beam_search
 from seq2attn.decoding.threads import search_batches
 from seq2attn.models.build import build_model
 from seq2attn.models.precision import kept_kernels
+from seq2attn.models.products import products_in
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.training.schedule import build_optimizer
 from seq2attn.training.update import update_weights
@@ -31,11 +32,10 @@ def build_own_model(config: Config, vocab_size: int) -> Seq2Seq:
 
 
 def build(assignment: Assignment, precisions: Sequence[str]) -> Tool:
-    """The tool, with one model that trains and one that translates; `precisions`: none, or `train.precision`."""
+    """The tool, with one model that trains and one that translates; `precisions`: that of both, or none for float32."""
     torch.set_num_threads(assignment.threads)
-    config = Config.model_validate(assignment.config)
-    for precision in precisions:
-        config = with_training(config, precision=precision)
+    precision, *_ = [*precisions, "float32"]
+    config = with_training(Config.model_validate(assignment.config), precision=precision)
     trained, translating = (build_own_model(config, len(assignment.pieces)) for _ in range(2))
     # No translation ends before its largest length.
     translating.eval().output_bias.data[EOS_ID] = float("-inf")
@@ -47,11 +47,11 @@ def build(assignment: Assignment, precisions: Sequence[str]) -> Tool:
             update_weights(trained, optimizer, [batch], config.train, 1, config.train.learning_rate)
         return sum(batch.tokens for batch in assignment.training)
 
-    @torch.inference_mode()
     def search(batch: DecodingBatch) -> list[list[Hypothesis]]:
-        memory = translating.encode(*pad_sources(batch.sources))
         limits = [batch.steps] * len(batch.sources)
-        return beam_search(translating, memory, limits, config.decode.beam_size, config.decode.length_penalty)
+        with torch.inference_mode(), products_in(precision, CPU):
+            memory = translating.encode(*pad_sources(batch.sources))
+            return beam_search(translating, memory, limits, config.decode.beam_size, config.decode.length_penalty)
 
     def translate() -> int:
         longest_first = assignment.decoding[::-1]  # and as many at once as in `Translator`

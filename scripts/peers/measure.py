@@ -40,14 +40,14 @@ class Pairing:
         return _once(tool for pair in self.pairs for tool in pair)
 
     def here(self) -> Pairing:
-        """Without training in bfloat16 where this processor does not multiply in it."""
+        """Without bfloat16 where this processor does not multiply in it."""
         return replace(self, pairs=tuple(pair for pair in self.pairs if _ROUNDED not in pair or has_instructions()))
 
 
 PAIRINGS = (
     Pairing(Model.rnn, "training", ((_OWN, _JOEY),)),
     Pairing(Model.rnn, "training, own batches", ((_OWN, _JOEY), (_ROUNDED, _JOEY))),
-    Pairing(Model.rnn, "beam", ((_OWN, _JOEY),)),
+    Pairing(Model.rnn, "beam", ((_OWN, _JOEY), (_ROUNDED, _JOEY))),
     Pairing(Model.transformer, "training", ((_OWN, _JOEY), (_OWN, _MARIAN), (_OWN, _LINGO))),
     Pairing(Model.transformer, "training, own batches", ((_OWN, _JOEY), (_ROUNDED, _JOEY))),
     Pairing(Model.transformer, "beam", ((_OWN, _JOEY), (_OWN, _MARIAN), (_OWN, _EXPORTED), (_EXPORTED, _CONVERTED))),

@@ -41,7 +41,8 @@ LEARNING_RATE = 1e-6
 @contextmanager
 def resolved(configs: Mapping[str, Config], device: torch.device) -> Iterator[dict[str, Config]]:
     """The `configs` with the precision that `auto` stands for on `device`, in a process that is prepared for it."""
-    with kept_kernels(device, *(config.train.precision for config in configs.values())):
+    precisions = {asked for config in configs.values() for asked in (config.train.precision, config.decode.precision)}
+    with kept_kernels(device, *precisions):
         yield {
             name: with_training(config, precision=resolve_precision(config.train.precision, device))
             for name, config in configs.items()

@@ -54,7 +54,19 @@ class MetricName(StrEnum):
     ter = "ter"
 
 
+class Precision(StrEnum):
+    """Precisions of matrix products."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 DeviceOption = Annotated[Device, typer.Option(help="Device to compute on.")]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(help="Precision of large matrix products; auto: the faster one.", show_default="the run's"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OverridesOption = Annotated[
     list[str] | None,

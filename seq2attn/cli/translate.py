@@ -6,17 +6,16 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2attn.cli.options import Device, DeviceOption
+from seq2attn.cli.options import Device, DeviceOption, Precision, PrecisionOption
 from seq2attn.cli.output import line_progress
 
 if TYPE_CHECKING:
-    from seq2attn.config.schema import DecodeConfig
     from seq2attn.decoding.translate import LineFormat, Translator
     from seq2attn.runs.folder import TrainedRun
 
@@ -47,6 +46,7 @@ def translate(
     nproc: Annotated[
         int | None, typer.Option(min=1, help="With --out: processes that translate, a thread each.", show_default="1")
     ] = None,
+    precision: PrecisionOption = None,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Translate text line by line, in order."""
@@ -55,7 +55,7 @@ def translate(
     from seq2attn.decoding.translate import LineFormat, Translator
     from seq2attn.errors import ConfigError, disk_errors
 
-    choice = ModelChoice(run, beam, device.value)
+    choice = ModelChoice(run, device.value, beam, precision)
     form = LineFormat(n_best, as_json)
     if out is not None:
         if file == STANDARD_INPUT:
@@ -64,8 +64,8 @@ def translate(
         return
     if nproc is not None or file.is_dir():
         raise ConfigError(f"{f'--nproc {nproc}' if nproc else file}: say where the translations go with --out")
-    trained, settings = _load_run(choice)
-    translator = Translator(trained.model, trained.subwords, settings)
+    trained = _load_run(choice)
+    translator = Translator(trained.model, trained.subwords, trained.config.decode)
     at_prompt = file == STANDARD_INPUT and sys.stdin.isatty()
     lines = _prompt(trained.name) if at_prompt else read_lines(file)
     # At a prompt each answer comes at once; a file is read ahead, to batch sentences of similar length.
@@ -85,20 +85,21 @@ class ModelChoice:
     """What a process needs to know to translate."""
 
     run: Path
-    beam: int | None
     device: str
+    beam_size: int | None = None
+    precision: Precision | None = None
 
 
 def load_translator(choice: ModelChoice) -> Translator:
     """The translator of a run, for a process of its own."""
     from seq2attn.decoding.translate import Translator
 
-    trained, settings = _load_run(choice)
-    return Translator(trained.model, trained.subwords, settings)
+    trained = _load_run(choice)
+    return Translator(trained.model, trained.subwords, trained.config.decode)
 
 
-def _load_run(choice: ModelChoice) -> tuple[TrainedRun, DecodeConfig]:
-    """The run and how it translates; of several GPUs, on the one with the number of this process."""
+def _load_run(choice: ModelChoice) -> TrainedRun:
+    """The run with these settings; of several GPUs, on the one with the number of this process."""
     import torch
 
     from seq2attn.device import choose_device
@@ -107,19 +108,21 @@ def _load_run(choice: ModelChoice) -> tuple[TrainedRun, DecodeConfig]:
     device = choose_device(choice.device)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    trained = load_run(choice.run, device)
-    settings = trained.config.decode
-    return trained, settings if choice.beam is None else settings.model_copy(update={"beam_size": choice.beam})
+    search = {"beam_size": choice.beam_size, "precision": choice.precision and choice.precision.value}
+    return load_run(choice.run, device, {key: value for key, value in search.items() if value is not None})
 
 
 def _translate_to_files(choice: ModelChoice, form: LineFormat, source: Path, out: Path, nproc: int) -> None:
+    from seq2attn.decoding.translate import Translator
     from seq2attn.decoding.whole_files import TranslatorSource, translate_files
     from seq2attn.errors import disk_errors
 
-    trained, decode = _load_run(choice)
-    settings = {"model": dict(trained.about), "decode": decode.model_dump()}
-    del trained  # each process loads its own
-    translator = TranslatorSource(load_translator, choice)
+    trained = _load_run(choice)
+    here = Translator(trained.model, trained.subwords, trained.config.decode)
+    settings = {"model": dict(trained.about), "decode": here.config.model_dump() | {"precision": here.precision}}
+    # Each process loads its own model. What `auto` stands for is measured here, once for all.
+    translator = TranslatorSource(load_translator, replace(choice, precision=Precision(here.precision)))
+    del trained, here
     number = 0
     with line_progress() as report_lines, disk_errors(out):
         for done in translate_files(source, out, translator, form, settings, nproc):

@@ -197,7 +197,7 @@ class TrainConfig(Section):
     label_smoothing: Fraction = 0.1
     """Fraction of the target's probability that is spread over the vocabulary."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Precision of the factors of matrix products in training; sums, weights, optimizer and inference stay float32.
+    """Precision of the factors of matrix products in training; sums, weights, optimizer and validation stay float32.
     `bfloat16` is for GPUs and CPUs with instructions for it; `auto` takes it where it is faster. A run keeps what
     `auto` stood for when it began.
     """
@@ -269,6 +269,8 @@ class DecodeConfig(Section):
     """Longer lines are split between words and translated in parts of at most this many subwords, with a warning."""
     batch_tokens: PositiveInt = 12_000
     """Source tokens times beam size in a batch of sentences."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Precision of the factors of large matrix products in translation; `auto` takes the faster one of each machine."""
 
 
 class Config(Section):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from seq2attn.config.models import ModelConfig, RnnConfig, TransformerConfig
+from seq2attn.device import environment_default
 from seq2attn.models.embedding import Embeddings
 from seq2attn.models.rnn import RnnSeq2Seq
 from seq2attn.models.seq2seq import Seq2Seq
@@ -35,10 +34,6 @@ def _limit_kernel_cache() -> None:
     Batches come in that many shapes, and the process would grow to 3 GB; building a kernel again takes no measurable
     time. oneDNN reads the number once, before its first kernel, so the environment is changed only for that moment.
     """
-    if ONEDNN_CAPACITY in os.environ or not torch.backends.mkldnn.is_available():
-        return
-    os.environ[ONEDNN_CAPACITY] = _FEW_KERNELS
-    try:
-        torch.ones(1, 1, dtype=torch.float32, device="cpu").to_mkldnn()
-    finally:
-        del os.environ[ONEDNN_CAPACITY]
+    if torch.backends.mkldnn.is_available():
+        with environment_default(ONEDNN_CAPACITY, _FEW_KERNELS):
+            torch.ones(1, 1, dtype=torch.float32, device="cpu").to_mkldnn()

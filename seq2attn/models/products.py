@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_IN_BFLOAT16 = ContextVar("_IN_BFLOAT16", default=False)
+_ROUNDED: ContextVar[dict[Tensor, Tensor] | None] = ContextVar("_ROUNDED", default=None)
+"""In bfloat16, the weights that have been rounded in the context; None = in float32."""
 
-# oneDNN compiles kernels for each shape, which takes milliseconds, and keeps 1,024 of them.
-_ROWS = 64
+_MIN_PADDED = 32
 # Below, rounding takes longer than is gained.
 _MIN_ROWS = 128
 
@@ -34,26 +34,39 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 @contextmanager
 def products_in(precision: str, device: torch.device) -> Iterator[None]:
-    """The context of forward and backward pass in `precision` (of `TrainConfig`) on a CPU; elsewhere `autocast` is."""
-    token = _IN_BFLOAT16.set(precision == "bfloat16" and device.type == "cpu")
+    """The context of a pass in `precision` on a CPU; elsewhere `autocast` is. Weights must not change within it."""
+    token = _ROUNDED.set({} if precision == "bfloat16" and device.type == "cpu" else None)
     try:
         yield
     finally:
-        _IN_BFLOAT16.reset(token)
+        _ROUNDED.reset(token)
 
 
 def uses_bfloat16(n_rows: int) -> bool:
     """Whether products with `n_rows` rows are computed in bfloat16 here; in compiled code autocast alone does that."""
-    return not torch.compiler.is_compiling() and _IN_BFLOAT16.get() and n_rows >= _MIN_ROWS
+    return not torch.compiler.is_compiling() and _ROUNDED.get() is not None and n_rows >= _MIN_ROWS
 
 
 def rounded(rows: Tensor) -> Tensor:
-    """(m, d) the `rows` (n, d) in bfloat16, followed by rows of zeros so that there are few different m."""
+    """(m, d) the `rows` (n, d) in bfloat16, followed by up to an eighth of rows of zeros, or up to 31 of them.
+
+    So there are eight m for each doubling of n. oneDNN compiles a kernel for each shape, which takes milliseconds.
+    """
     n = len(rows)
-    padded = torch.empty(-(-n // _ROWS) * _ROWS, rows.shape[1], dtype=torch.bfloat16, device=rows.device)
+    step = max(_MIN_PADDED, 2 ** (n.bit_length() - 4))
+    padded = torch.empty(-(-n // step) * step, rows.shape[1], dtype=torch.bfloat16, device=rows.device)
     padded[:n] = rows
     padded[n:] = 0.0
     return padded
+
+
+def rounded_weight(weight: Tensor) -> Tensor:
+    """`weight` in bfloat16, rounded once in each context."""
+    kept = _ROUNDED.get()
+    assert kept is not None
+    if weight not in kept:
+        kept[weight] = weight.detach().bfloat16()
+    return kept[weight]
 
 
 class Linear(nn.Linear):
@@ -69,8 +82,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if not uses_bfloat16(inputs.numel() // inputs.shape[-1]):
         return F.linear(inputs, weight, bias)
     apply: Callable[..., Tensor] = _Bfloat16Linear.apply
-    outputs = apply(inputs.flatten(0, -2), weight).view(*inputs.shape[:-1], weight.shape[0])
-    return outputs if bias is None else outputs + bias
+    return apply(inputs.flatten(0, -2), weight, bias).view(*inputs.shape[:-1], weight.shape[0])
 
 
 def weight_gradient(d_outputs: Tensor, inputs: Tensor) -> Tensor:
@@ -82,17 +94,19 @@ def weight_gradient(d_outputs: Tensor, inputs: Tensor) -> Tensor:
 
 
 class _Bfloat16Linear(torch.autograd.Function):
-    """inputs W^T, each factor rounded once for both passes."""
+    """inputs W^T + b, each factor rounded once for both passes."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor) -> Tensor:
-        rows, factor = rounded(inputs), weight.bfloat16()
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows, factor = rounded(inputs), rounded_weight(weight)
         ctx.save_for_backward(rows, factor)
-        return (rows @ factor.t())[: len(inputs)].float()
+        outputs = (rows @ factor.t())[: len(inputs)].float()
+        return outputs if bias is None else outputs.add_(bias)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         (d_outputs,) = upstream
         rows, factor = ctx.saved_tensors
         d_rows = rounded(d_outputs)
-        return (d_rows @ factor)[: len(d_outputs)].float(), (d_rows.t() @ rows).float()
+        d_bias = d_outputs.sum(dim=0) if ctx.needs_input_grad[2] else None
+        return (d_rows @ factor)[: len(d_outputs)].float(), (d_rows.t() @ rows).float(), d_bias

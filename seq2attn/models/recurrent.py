@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2attn.models.cells import STEPS, gru_layer
 from seq2attn.models.embedding import VariationalDropout
-from seq2attn.models.products import uses_bfloat16
+from seq2attn.models.products import linear, uses_bfloat16
 
 RecurrentState = tuple[Tensor, ...]
 """(hidden,) of a GRU or (hidden, cell) of an LSTM: (batch, units) of one layer, (batch, n_layers, units) of several."""
@@ -58,7 +57,7 @@ def one_step(layer: nn.Module, inputs: Tensor, before: RecurrentState) -> tuple[
     """The same for length 1, without gradients; faster, because the fused kernel prepares its weights at each call."""
     w_input, w_recurrent, b_input, b_recurrent = layer.parameters()
     hidden, cell = before if len(before) > 1 else (before[0], None)
-    from_input, recurrent = F.linear(inputs[:, 0], w_input, b_input), F.linear(hidden, w_recurrent, b_recurrent)
+    from_input, recurrent = linear(inputs[:, 0], w_input, b_input), linear(hidden, w_recurrent, b_recurrent)
     step = STEPS["lstm" if isinstance(layer, nn.LSTM) else "gru"]
     hidden, cell = step(from_input, recurrent, hidden, cell)
     return hidden[:, None, :], (hidden,) if cell is None else (hidden, cell)

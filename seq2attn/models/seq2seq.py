@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2attn.models.embedding import Embeddings
+from seq2attn.models.products import linear
 
 
 class TeacherForcedBatch(Protocol):
@@ -177,8 +177,8 @@ class Seq2Seq(nn.Module, ABC):
         """
 
     def project(self, hidden: Tensor) -> Tensor:
-        """Logits (..., vocab_size) of hidden states (..., d_model)."""
-        return F.linear(hidden, self.output_weight, self.output_bias)
+        """Logits (..., vocab_size) of hidden states (..., d_model), with the type of the weights."""
+        return linear(hidden, self.output_weight, self.output_bias).to(self.output_weight.dtype)
 
     def attention_maps(self, batch: TeacherForcedBatch) -> AttentionMaps:
         """The attention weights of `batch` under teacher forcing."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2attn.data.batch import Batch
 from seq2attn.data.subwords import PAD_ID
-from seq2attn.models.products import rounded, uses_bfloat16
+from seq2attn.models.products import rounded, rounded_weight, uses_bfloat16
 from seq2attn.models.seq2seq import AttentionMaps, Seq2Seq
 
 
@@ -104,7 +104,7 @@ def _in_bfloat16(
 
     The three products have factors in bfloat16; softmax and loss are computed in float32, some rows at a time.
     """
-    rows, factor, d_bias = rounded(hidden), weight.bfloat16(), torch.zeros_like(bias)
+    rows, factor, d_bias = rounded(hidden), rounded_weight(weight), torch.zeros_like(bias)
     targets = F.pad(targets, (0, len(rows) - len(targets)), value=PAD_ID)
     logits = rows @ factor.t()
     sums = torch.zeros(2)

@@ -17,7 +17,7 @@ from seq2attn.config.settings import as_in_run, flat_settings, with_training
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, MismatchError, RunError, disk_errors
 from seq2attn.models.build import build_model
-from seq2attn.models.precision import resolve_precision
+from seq2attn.models.precision import kept_kernels, resolve_precision
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import differences, made_for, set_weights, weights_of
 from seq2attn.runs.folder import RunFolder, TrainedRun, load_run
@@ -37,7 +37,7 @@ from seq2attn.training.ranks import Ranks
 _FREE_ON_RESUME = {
     *(f"train.{key}" for key in ("max_steps", "max_epochs", "max_minutes", "threads")),
     *(f"train.{key}" for key in ("checkpoint_every_steps", "keep_checkpoints", "max_failed_updates", "histograms")),
-    *(f"decode.{key}" for key in ("beam_size", "length_penalty", "batch_tokens")),
+    *(f"decode.{key}" for key in ("beam_size", "length_penalty", "batch_tokens", "precision")),
     *("data.folder", "data.processes"),
 }
 
@@ -65,7 +65,8 @@ def train(
     folder, resume = RunFolder(path), resume or was_restarted()
     with join_ranks(choose_device(device_name)) as (ranks, device), _locked(folder, ranks):
         config = _with_dropout_seed(config, folder, resume, ranks)
-        with training_process(config.train, device), disk_errors(path):
+        translating = kept_kernels(device, config.decode.precision)
+        with training_process(config.train, device), translating, disk_errors(path):
             config = _with_precision(config, folder, resume, device, ranks)
             resumes = ranks.first(lambda: check_folder(folder, config, resume))
             return _train(config, folder, device, resumes, None if quiet else display, observer, start_from, ranks)
