@@ -113,16 +113,14 @@ def _load_run(choice: ModelChoice) -> TrainedRun:
 
 
 def _translate_to_files(choice: ModelChoice, form: LineFormat, source: Path, out: Path, nproc: int) -> None:
-    from seq2attn.decoding.translate import Translator
     from seq2attn.decoding.whole_files import TranslatorSource, translate_files
     from seq2attn.errors import disk_errors
 
     trained = _load_run(choice)
-    here = Translator(trained.model, trained.subwords, trained.config.decode)
-    settings = {"model": dict(trained.about), "decode": here.config.model_dump() | {"precision": here.precision}}
-    # Each process loads its own model. What `auto` stands for is measured here, once for all.
-    translator = TranslatorSource(load_translator, replace(choice, precision=Precision(here.precision)))
-    del trained, here
+    decode = trained.config.decode
+    settings = {"model": dict(trained.about), "decode": decode.model_dump()}
+    del trained  # each process loads its own; what `auto` stands for was measured here, once for all
+    translator = TranslatorSource(load_translator, replace(choice, precision=Precision(decode.precision)))
     number = 0
     with line_progress() as report_lines, disk_errors(out):
         for done in translate_files(source, out, translator, form, settings, nproc):

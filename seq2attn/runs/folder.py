@@ -19,7 +19,7 @@ from seq2attn.data.cache import write_whole
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import ConfigError, RunError, disk_errors
 from seq2attn.models.build import build_model
-from seq2attn.models.precision import kept_kernels
+from seq2attn.models.precision import kept_kernels, resolve_precision
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import check_made_for, load_weights, made_for, newest_intact, set_weights
 
@@ -211,13 +211,15 @@ def load_run(path: Path, device: torch.device, search: Mapping[str, object] | No
     """The run in `path`, with its final weights, or with its newest ones if it is not finished.
 
     A damaged checkpoint is reported on stderr, and the newest intact one is used instead. `search`: settings of
-    `DecodeConfig` in place of the run's, which are valid.
+    `DecodeConfig` in place of the run's, which are valid. Its precision is then what `auto` stands for on `device`.
 
     Raises: RunError, DataError, CheckpointError.
     """
     folder = RunFolder(path)
     config = folder.read_config()
-    config = config.model_copy(update={"decode": config.decode.model_copy(update=search)})
+    decode = config.decode.model_copy(update=search)
+    decode = decode.model_copy(update={"precision": resolve_precision(decode.precision, device)})
+    config = config.model_copy(update={"decode": decode})
     subwords = Subwords.load(path)
     checkpoint = newest_intact(folder.newest_first(), lambda line: print(f"seq2attn: {line}", file=sys.stderr))
     if checkpoint is None:
@@ -225,7 +227,7 @@ def load_run(path: Path, device: torch.device, search: Mapping[str, object] | No
         raise RunError(f"{path}: has no checkpoint yet; resume the training with `{resume}`")
     about = check_made_for(checkpoint, made_for(config.model, subwords))
     # Building draws initial weights, which are replaced at once.
-    with torch.random.fork_rng([]), kept_kernels(device, config.decode.precision):
+    with torch.random.fork_rng([]), kept_kernels(device, decode.precision):
         model = build_model(config.model, subwords.source_size, subwords.target_size, subwords.joint)
     set_weights(model, load_weights(checkpoint), str(checkpoint))
     return TrainedRun(folder, config, subwords, model.to(device).eval(), about)
