@@ -28,9 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"config", "errors"},
     "results": {"config", "errors", "evaluation"},
     "plots": {"errors", "style", "evaluation", "results"},
-    "decoding": {
-        *{"config", "errors", "data", "models.seq2seq", "models.precision", "models.products"},
-    },
+    "decoding": {"config", "errors", "data", "models.seq2seq", "models.precision", "models.products"},
     "attention": {"config", "errors", "style", "data", "models.seq2seq"},
     "report": {"config", "errors", "style", "evaluation", "results", "plots", "attention"},
     "runs": {"config", "errors", "data", "corpora", "models", "device", "evaluation", "results", "report"},

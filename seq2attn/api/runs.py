@@ -17,7 +17,6 @@ from seq2attn.attention.html import AttentionView
 from seq2attn.config.load import load_config as read_config
 from seq2attn.config.load import replace_budget
 from seq2attn.config.schema import Config
-from seq2attn.config.settings import as_in_run
 from seq2attn.decoding.translate import Translator
 from seq2attn.device import choose_device
 from seq2attn.errors import ConfigError
@@ -197,8 +196,7 @@ def train(
         settings = replace_budget(settings, minutes)
     folder = RunFolder.named(str(settings.name)) if run_dir is None else RunFolder(Path(run_dir))
     if reuse and folder.finished:
-        of_run = folder.read_config()
-        if of_run != as_in_run(settings, of_run):
+        if not folder.is_of(settings):
             raise ConfigError(f"{folder.path}: holds a run of other settings; choose another run_dir, or delete it")
         return load_run(folder.path, device)
     resume = resume or (reuse and folder.exists)

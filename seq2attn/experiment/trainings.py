@@ -9,7 +9,6 @@ from dataclasses import replace
 import torch
 
 from seq2attn.config.load import replace_seed
-from seq2attn.config.settings import as_in_run
 from seq2attn.corpora.load import load_corpus
 from seq2attn.data.workers import available_cores
 from seq2attn.device import choose_device
@@ -79,8 +78,7 @@ def _is_trained(training: Training) -> bool:
     if not folder.finished:
         check_folder(folder, training.config, resume=True)
         return False
-    of_run = folder.read_config()
-    if of_run != as_in_run(training.config, of_run):
+    if not folder.is_of(training.config):
         raise ConfigError(
             f"{training.run}: holds a run with other settings; choose another --out, or delete the folder"
         )

@@ -15,6 +15,7 @@ import torch
 
 from seq2attn.config.load import dump_config, load_config
 from seq2attn.config.schema import Config
+from seq2attn.config.settings import as_in_run
 from seq2attn.data.cache import write_whole
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import ConfigError, RunError, disk_errors
@@ -126,6 +127,14 @@ class RunFolder:
             what = "has no config.yaml" if self.path.is_dir() else "does not exist"
             raise RunError(f"{self.path}: not a run folder, it {what}; {_other_runs(self.path)}")
         return load_config(self.config_file)
+
+    def is_of(self, config: Config) -> bool:
+        """Whether the run has the settings of `config`, where `auto` is what it stood for when the run began.
+
+        Raises: RunError where the folder is not a run.
+        """
+        of_run = self.read_config()
+        return of_run == as_in_run(config, of_run)
 
     def read_env(self) -> dict[str, Any]:
         """Versions, device, seed, digests; empty if missing."""
