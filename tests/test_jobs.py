@@ -84,7 +84,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def wait_for_checkpoints(folder: Path) -> None:
-    wait_until(lambda: all(RunFolder(folder / name).step(50).exists() for name in ("additive", "transformer")))
+    # Any of them: the first ones of a model are deleted while the other one is slow to start.
+    wait_until(lambda: all(RunFolder(folder / name).steps() for name in ("additive", "transformer")))
 
 
 def process_of(run: Path) -> int:
