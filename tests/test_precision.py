@@ -19,7 +19,7 @@ from seq2attn.models import precision
 from seq2attn.models.build import ONEDNN_CAPACITY
 from seq2attn.models.precision import fastest_precision, has_instructions
 from seq2attn.models.products import Linear, autocast, products_in, rounded, rounded_weight, weight_gradient
-from seq2attn.runs.folder import RunFolder
+from seq2attn.runs.folder import RunFolder, load_run
 from seq2attn.training import loss
 from seq2attn.training.loss import cross_entropy_sums
 from seq2attn.training.process import training_process
@@ -175,6 +175,37 @@ def test_auto_takes_bfloat16_where_it_is_measured_as_faster(
     monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
     monkeypatch.setattr(precision, "_seconds_of_product", seconds.__getitem__)
     assert fastest_precision(CPU) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "instructions", "seconds_of_bfloat16", "expected"),
+    [
+        ("bfloat16", False, 3.5, "bfloat16 products take 3.5 times as long as float32 here"),
+        ("bfloat16", False, 1.1, None),
+        ("bfloat16", True, 3.5, None),
+        ("float32", False, 3.5, None),
+    ],
+)
+def test_training_and_translation_say_where_bfloat16_is_slow(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    instructions: bool,
+    seconds_of_bfloat16: float,
+    expected: str | None,
+) -> None:
+    seconds = {torch.float32: 1.0, torch.bfloat16: seconds_of_bfloat16}
+    monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
+    monkeypatch.setattr(precision, "_seconds_of_product", seconds.__getitem__)
+    folder = RunFolder(tmp_path / "run")
+    text = write_copy_task(tmp_path / "text", pairs=180)
+    train(make_config(text, FAMILIES["fixed"], precision=kind, max_steps=2), folder.path, "cpu", quiet=True)
+    assert load_run(folder.path, CPU, {"precision": kind}).config.decode.precision == kind
+    log, shown = folder.log_file.read_text(encoding="utf-8"), capsys.readouterr().err
+    for name, said in (("train", log), ("decode", shown)):
+        assert said.count(f"{name}.precision: ") == (expected is not None)
+        assert expected is None or f"{name}.precision: {expected}" in said
 
 
 def test_a_processor_that_is_not_known_has_no_instructions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ Precision = Literal["float32", "bfloat16"]
 # Of processors; without them bfloat16 is emulated.
 _INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
 _MIN_RATIO = 1.5
+_MIN_SLOWNESS = 1.2
 _REPEATS = 3
 
 # A product's kernel takes milliseconds to compile for each shape. With the few that `build_model` lets oneDNN keep,
@@ -47,6 +48,19 @@ def has_instructions() -> bool:
     # Missing before PyTorch 2.12.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in _INSTRUCTIONS)
+
+
+def slowness(precision: Literal["auto"] | Precision, device: torch.device) -> str | None:
+    """What to tell the user where products in `precision` take longer than in float32; None elsewhere.
+
+    That is measured on CPUs without instructions for bfloat16, which emulate it.
+    """
+    if precision != "bfloat16" or device.type != "cpu" or has_instructions():
+        return None
+    ratio = _seconds_of_product(torch.bfloat16) / _seconds_of_product(torch.float32)
+    if ratio < _MIN_SLOWNESS:
+        return None
+    return f"bfloat16 products take {ratio:.1f} times as long as float32 here; `auto` takes the faster of the two"
 
 
 def _seconds_of_product(dtype: torch.dtype) -> float:

@@ -20,7 +20,7 @@ from seq2attn.data.cache import write_whole
 from seq2attn.data.subwords import Subwords
 from seq2attn.errors import ConfigError, RunError, disk_errors
 from seq2attn.models.build import build_model
-from seq2attn.models.precision import kept_kernels, resolve_precision
+from seq2attn.models.precision import kept_kernels, resolve_precision, slowness
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import check_made_for, load_weights, made_for, newest_intact, set_weights
 
@@ -220,7 +220,8 @@ def load_run(path: Path, device: torch.device, search: Mapping[str, object] | No
     """The run in `path`, with its final weights, or with its newest ones if it is not finished.
 
     A damaged checkpoint is reported on stderr, and the newest intact one is used instead. `search`: settings of
-    `DecodeConfig` in place of the run's, which are valid. Its precision is then what `auto` stands for on `device`.
+    `DecodeConfig` in place of the run's, which are valid. Its precision is then what `auto` stands for on `device`;
+    stderr also says if that is slow.
 
     Raises: RunError, DataError, CheckpointError.
     """
@@ -228,6 +229,8 @@ def load_run(path: Path, device: torch.device, search: Mapping[str, object] | No
     config = folder.read_config()
     decode = config.decode.model_copy(update=search)
     decode = decode.model_copy(update={"precision": resolve_precision(decode.precision, device)})
+    if (slow := slowness(decode.precision, device)) is not None:
+        print(f"seq2attn: decode.precision: {slow}", file=sys.stderr)
     config = config.model_copy(update={"decode": decode})
     subwords = Subwords.load(path)
     checkpoint = newest_intact(folder.newest_first(), lambda line: print(f"seq2attn: {line}", file=sys.stderr))

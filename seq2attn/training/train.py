@@ -17,7 +17,7 @@ from seq2attn.config.settings import as_in_run, flat_settings, with_training
 from seq2attn.device import choose_device, describe_machine
 from seq2attn.errors import ConfigError, DataError, MismatchError, RunError, disk_errors
 from seq2attn.models.build import build_model
-from seq2attn.models.precision import kept_kernels, resolve_precision
+from seq2attn.models.precision import kept_kernels, resolve_precision, slowness
 from seq2attn.models.seq2seq import Seq2Seq
 from seq2attn.runs.checkpoint import differences, made_for, set_weights, weights_of
 from seq2attn.runs.folder import RunFolder, TrainedRun, load_run
@@ -165,6 +165,8 @@ def _train(
     warnings: list[str] = []
     if resume:
         trainer.resume(warnings.append)
+    if ranks.writes and (slow := slowness(config.train.precision, device)) is not None:
+        warnings.append(f"train.precision: {slow}")
     with open_log(folder, trainer.step, display) if ranks.writes else TrainingLog([]) as log:
         log.begin(config)
         pairs, parameters = len(text.train), model.count_parameters()
