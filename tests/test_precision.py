@@ -12,12 +12,13 @@ from torch import Tensor
 
 import seq2attn
 from seq2attn.config.schema import TrainConfig
+from seq2attn.device import bfloat16_instructions, describe_machine
 from seq2attn.errors import ConfigError
 from seq2attn.experiment.side_by_side import Training
 from seq2attn.experiment.trainings import train_all
 from seq2attn.models import precision
 from seq2attn.models.build import ONEDNN_CAPACITY
-from seq2attn.models.precision import fastest_precision, has_instructions
+from seq2attn.models.precision import fastest_precision
 from seq2attn.models.products import Linear, autocast, products_in, rounded, rounded_weight, weight_gradient
 from seq2attn.runs.folder import RunFolder, load_run
 from seq2attn.training import loss
@@ -172,7 +173,7 @@ def test_models_run_under_autocast_as_they_do_on_accelerators(name: str) -> None
 def test_auto_takes_bfloat16_where_it_is_measured_as_faster(
     monkeypatch: pytest.MonkeyPatch, instructions: bool, seconds: dict[torch.dtype, float], expected: str
 ) -> None:
-    monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
+    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: ["amx_bf16"] * instructions)
     monkeypatch.setattr(precision, "_seconds_of_product", seconds.__getitem__)
     assert fastest_precision(CPU) == expected
 
@@ -196,7 +197,7 @@ def test_training_and_translation_say_where_bfloat16_is_slow(
     expected: str | None,
 ) -> None:
     seconds = {torch.float32: 1.0, torch.bfloat16: seconds_of_bfloat16}
-    monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
+    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: ["amx_bf16"] * instructions)
     monkeypatch.setattr(precision, "_seconds_of_product", seconds.__getitem__)
     folder = RunFolder(tmp_path / "run")
     text = write_copy_task(tmp_path / "text", pairs=180)
@@ -210,7 +211,19 @@ def test_training_and_translation_say_where_bfloat16_is_slow(
 
 def test_a_processor_that_is_not_known_has_no_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not has_instructions()
+    assert not bfloat16_instructions()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"), [({"avx512_bf16": True, "amx_bf16": True}, " with amx_bf16, "), ({"avx2": True}, "")]
+)
+def test_a_machine_is_described_with_its_instructions(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    described = describe_machine(CPU)
+    assert expected in described
+    assert ("bf16" in described) == bool(expected)
 
 
 def test_a_resumed_run_keeps_what_auto_stood_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +273,7 @@ def test_only_a_training_in_bfloat16_lets_onednn_keep_many_kernels(
     monkeypatch: pytest.MonkeyPatch, kind: str, instructions: bool, expected: str | None
 ) -> None:
     monkeypatch.delenv(ONEDNN_CAPACITY, raising=False)
-    monkeypatch.setattr(precision, "has_instructions", lambda: instructions)
+    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: ["amx_bf16"] * instructions)
     with training_process(TrainConfig(max_steps=1, precision=kind), CPU):
         assert os.environ.get(ONEDNN_CAPACITY) == expected
     assert ONEDNN_CAPACITY not in os.environ

@@ -17,8 +17,8 @@ from scripts.peers.ratios import Ratio, compare
 from seq2attn.benchmark.machine import Audience, alternate
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
+from seq2attn.device import bfloat16_instructions
 from seq2attn.export.ctranslate2 import export_ctranslate2
-from seq2attn.models.precision import has_instructions
 from seq2attn.runs.folder import RunFolder, TrainedRun
 
 _OWN, _JOEY, _MARIAN, _LINGO = "seq2attn", "JoeyNMT", "Marian", "torchlingo"
@@ -41,7 +41,9 @@ class Pairing:
 
     def here(self) -> Pairing:
         """Without bfloat16 where this processor does not multiply in it."""
-        return replace(self, pairs=tuple(pair for pair in self.pairs if _ROUNDED not in pair or has_instructions()))
+        return replace(
+            self, pairs=tuple(pair for pair in self.pairs if _ROUNDED not in pair or bfloat16_instructions())
+        )
 
 
 PAIRINGS = (
