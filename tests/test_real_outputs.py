@@ -23,6 +23,8 @@ from tests.real_outputs import REFERENCE, fetch_outputs
 pytestmark = pytest.mark.network
 
 SYSTEMS = ("LIUM-NMT", "C-3MA", "online-B")
+# Since 3.12 Python adds floats more exactly, so that sacreBLEU itself prints another last digit.
+ROUNDING = 1e-14
 # -b -w 14, with --tokenize, and -m chrf, -m chrf --chrf-word-order 2, -m ter.
 GOLDEN: list[tuple[Metric, tuple[str, ...]]] = [
     (Bleu("13a"), ("26.59580468309487", "22.67463503947075", "26.65104621633557")),
@@ -77,15 +79,18 @@ def sacrebleu(*arguments: str | Path) -> str:
     [*GOLDEN, *(pytest.param(*output, marks=pytest.mark.slow) for output in GOLDEN_SLOW)],
     ids=str,
 )
-def test_scores_are_sacrebleus_to_the_last_digit(
+def test_scores_are_those_that_sacrebleu_printed(
     metric: Metric, expected: tuple[str, ...], outputs: Mapping[str, list[str]]
 ) -> None:
     statistics = metric.statistics([outputs[name] for name in SYSTEMS], [outputs[REFERENCE]])
-    assert tuple(f"{metric.score(output.sum(axis=0)):.14f}" for output in statistics) == expected
+    scores = [metric.score(output.sum(axis=0)) for output in statistics]
+    assert scores == pytest.approx([float(score) for score in expected], rel=ROUNDING)
 
 
-def test_the_command_prints_the_same_scores(summary: Mapping[str, Any]) -> None:
-    assert tuple(f"{system['bleu']:.14f}" for system in summary["systems"][:3]) == GOLDEN[0][1]
+def test_the_command_prints_the_same_scores_to_the_last_digit(summary: Mapping[str, Any], files: Path) -> None:
+    for system in summary["systems"][:3]:
+        printed = sacrebleu(files / f"{REFERENCE}.txt", "-i", files / f"{system['name']}.txt", "-b", "-w", "14")
+        assert f"{system['bleu']:.14f}" == printed
     assert summary["signature"].startswith("nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|")
 
 
