@@ -16,6 +16,7 @@ import torch
 import seq2attn
 from seq2attn.errors import RunError
 
+# Fastest first.
 _BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
 _COMPILERS = ("c++", "g++", "clang++", "cl")
 
@@ -40,17 +41,18 @@ def describe_machine(device: torch.device) -> str:
         hardware = torch.cuda.get_device_name(device)
     else:
         threads = torch.get_num_threads()
-        # Of the same name there are processors with and without.
-        instructions = "".join(f" with {name}" for name in bfloat16_instructions()[:1])
-        hardware = f"{_processor()}{instructions}, {os.cpu_count()} cores, {threads} thread{'s' * (threads != 1)}"
+        # There are processors of the same name with and without.
+        instruction = bfloat16_instruction()
+        processor = f"{_processor()} with {instruction}" if instruction else _processor()
+        hardware = f"{processor}, {os.cpu_count()} cores, {threads} thread{'s' * (threads != 1)}"
     return f"{hardware}; Python {platform.python_version()}, torch {torch.__version__}, seq2attn {seq2attn.__version__}"
 
 
-def bfloat16_instructions() -> list[str]:
-    """The processor's instructions for products in bfloat16, fastest first; none where PyTorch does not know."""
+def bfloat16_instruction() -> str | None:
+    """The processor's fastest instruction for products in bfloat16; None without, or where PyTorch does not know."""
     # Missing before PyTorch 2.12.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return [name for name in _BFLOAT16_INSTRUCTIONS if capabilities.get(name, False)]
+    return next((name for name in _BFLOAT16_INSTRUCTIONS if capabilities.get(name, False)), None)
 
 
 def _processor() -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import seq2attn
 from seq2attn.config.schema import TrainConfig
-from seq2attn.device import bfloat16_instructions, describe_machine
+from seq2attn.device import bfloat16_instruction, describe_machine
 from seq2attn.errors import ConfigError
 from seq2attn.experiment.side_by_side import Training
 from seq2attn.experiment.trainings import train_all
@@ -173,7 +173,7 @@ def test_models_run_under_autocast_as_they_do_on_accelerators(name: str) -> None
 def test_auto_takes_bfloat16_where_it_is_measured_as_faster(
     monkeypatch: pytest.MonkeyPatch, instructions: bool, seconds: dict[torch.dtype, float], expected: str
 ) -> None:
-    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: ["amx_bf16"] * instructions)
+    monkeypatch.setattr(precision, "bfloat16_instruction", lambda: "amx_bf16" if instructions else None)
     monkeypatch.setattr(precision, "_seconds_of_product", seconds.__getitem__)
     assert fastest_precision(CPU) == expected
 
@@ -197,7 +197,7 @@ def test_training_and_translation_say_where_bfloat16_is_slow(
     expected: str | None,
 ) -> None:
     seconds = {torch.float32: 1.0, torch.bfloat16: seconds_of_bfloat16}
-    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: ["amx_bf16"] * instructions)
+    monkeypatch.setattr(precision, "bfloat16_instruction", lambda: "amx_bf16" if instructions else None)
     monkeypatch.setattr(precision, "_seconds_of_product", seconds.__getitem__)
     folder = RunFolder(tmp_path / "run")
     text = write_copy_task(tmp_path / "text", pairs=180)
@@ -211,7 +211,7 @@ def test_training_and_translation_say_where_bfloat16_is_slow(
 
 def test_a_processor_that_is_not_known_has_no_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not bfloat16_instructions()
+    assert not bfloat16_instruction()
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_only_a_training_in_bfloat16_lets_onednn_keep_many_kernels(
     monkeypatch: pytest.MonkeyPatch, kind: str, instructions: bool, expected: str | None
 ) -> None:
     monkeypatch.delenv(ONEDNN_CAPACITY, raising=False)
-    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: ["amx_bf16"] * instructions)
+    monkeypatch.setattr(precision, "bfloat16_instruction", lambda: "amx_bf16" if instructions else None)
     with training_process(TrainConfig(max_steps=1, precision=kind), CPU):
         assert os.environ.get(ONEDNN_CAPACITY) == expected
     assert ONEDNN_CAPACITY not in os.environ

@@ -17,7 +17,7 @@ from scripts.peers.ratios import Ratio, compare
 from seq2attn.benchmark.machine import Audience, alternate
 from seq2attn.benchmark.workload import Workload
 from seq2attn.config.schema import Config
-from seq2attn.device import bfloat16_instructions
+from seq2attn.device import bfloat16_instruction
 from seq2attn.export.ctranslate2 import export_ctranslate2
 from seq2attn.runs.folder import RunFolder, TrainedRun
 
@@ -41,9 +41,7 @@ class Pairing:
 
     def here(self) -> Pairing:
         """Without bfloat16 where this processor does not multiply in it."""
-        return replace(
-            self, pairs=tuple(pair for pair in self.pairs if _ROUNDED not in pair or bfloat16_instructions())
-        )
+        return replace(self, pairs=tuple(pair for pair in self.pairs if _ROUNDED not in pair or bfloat16_instruction()))
 
 
 PAIRINGS = (

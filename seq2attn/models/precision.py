@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from seq2attn.device import bfloat16_instructions, environment_default
+from seq2attn.device import bfloat16_instruction, environment_default
 from seq2attn.models.build import ONEDNN_CAPACITY
 
 Precision = Literal["float32", "bfloat16"]
@@ -35,7 +35,7 @@ def fastest_precision(device: torch.device) -> Precision:
     """
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    if device.type != "cpu" or not bfloat16_instructions():
+    if device.type != "cpu" or not bfloat16_instruction():
         return "float32"
     ratio = _seconds_of_product(torch.float32) / _seconds_of_product(torch.bfloat16)
     return "bfloat16" if ratio > _MIN_RATIO else "float32"
@@ -46,7 +46,7 @@ def slowness(precision: Literal["auto"] | Precision, device: torch.device) -> st
 
     That is measured on CPUs without instructions for bfloat16, which emulate it.
     """
-    if precision != "bfloat16" or device.type != "cpu" or bfloat16_instructions():
+    if precision != "bfloat16" or device.type != "cpu" or bfloat16_instruction():
         return None
     ratio = _seconds_of_product(torch.bfloat16) / _seconds_of_product(torch.float32)
     if ratio < _MIN_SLOWNESS:
@@ -71,7 +71,7 @@ def kept_kernels(device: torch.device, *precisions: str) -> Iterator[None]:
 
     oneDNN reads the number when the process first uses it.
     """
-    rounds = "bfloat16" in precisions or ("auto" in precisions and bfloat16_instructions())
+    rounds = "bfloat16" in precisions or ("auto" in precisions and bfloat16_instruction())
     keeps = environment_default(ONEDNN_CAPACITY, _MANY_KERNELS) if device.type == "cpu" and rounds else nullcontext()
     with keeps:
         yield
